@@ -1,0 +1,28 @@
+package anneal
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+)
+
+// idEncoding spells an ID with digits and lower-case letters only, so that it
+// can stand in a file name, a job name or an ARN.
+var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// ID derives an identity from its parts: 26 lower-case letters and digits, the
+// first 128 bits of the SHA-256 of the parts, each preceded by its length.
+// Equal parts give an equal ID on every machine and in every version.
+func ID(parts ...string) string {
+	h := sha256.New()
+	var n [8]byte
+	for _, p := range parts {
+		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
+		h.Write(n[:])
+		h.Write([]byte(p))
+	}
+	return idEncoding.EncodeToString(h.Sum(nil)[:16])
+}
+
+// ShortID is the first 16 letters of [ID], 80 bits, for names with a limit.
+func ShortID(parts ...string) string { return ID(parts...)[:16] }
