@@ -1,0 +1,439 @@
+package asl
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+)
+
+// shared is a folder of the test data that is kept beside the repository.
+func shared(t testing.TB, elements ...string) string {
+	t.Helper()
+	root := os.Getenv("ANNEAL_SHARED")
+	if root == "" {
+		root = filepath.Join("..", "..", "..", "shared")
+	}
+	path := filepath.Join(append([]string{root}, elements...)...)
+	if _, err := os.Stat(path); err != nil {
+		if os.Getenv("ANNEAL_STRICT") == "1" {
+			t.Fatalf("no shared test data: %v", err)
+		}
+		t.Skipf("no shared test data: %v", err)
+	}
+	return path
+}
+
+// A recording is one execution that AWS recorded. The README beside the data
+// describes the format.
+type recording struct {
+	Name          string          `json:"name"`
+	Area          string          `json:"area"`
+	Type          string          `json:"type"`
+	Recorded      string          `json:"recorded"`
+	Definition    json.RawMessage `json:"definition"`
+	Input         json.RawMessage `json:"input"`
+	Machine       string          `json:"state_machine_name"`
+	Role          string          `json:"role_arn"`
+	ExecutionName string          `json:"execution_name"`
+	Tasks         []recordedTask  `json:"tasks"`
+	Volatile      []struct {
+		Placeholder string `json:"placeholder"`
+	} `json:"volatile"`
+	Expected struct {
+		Status  string            `json:"status"`
+		Output  json.RawMessage   `json:"output"`
+		Error   string            `json:"error"`
+		Cause   json.RawMessage   `json:"cause"`
+		History []json.RawMessage `json:"history"`
+	} `json:"expected"`
+}
+
+type recordedTask struct {
+	State     string          `json:"state"`
+	Resource  string          `json:"resource"`
+	Kind      string          `json:"resourceType"`
+	Outcome   string          `json:"outcome"`
+	Output    json.RawMessage `json:"output"`
+	Error     string          `json:"error"`
+	Cause     json.RawMessage `json:"cause"`
+	Submitted json.RawMessage `json:"submitted_output"`
+	EventID   int64           `json:"event_id"`
+}
+
+func recordings(t testing.TB) []recording {
+	dir := shared(t, "conformance", "asl")
+	var all []recording
+	add := func(data []byte) {
+		var r recording
+		var kind struct{ Kind string }
+		if err := json.Unmarshal(data, &kind); err != nil {
+			t.Fatal(err)
+		}
+		if kind.Kind != "execution" {
+			return
+		}
+		if err := json.Unmarshal(data, &r); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*", "*.json"))
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(data)
+	}
+	f, err := os.Open(filepath.Join(dir, "choice-operators", "cases.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		add(lines.Bytes())
+	}
+	return all
+}
+
+// TestRecordedExecutions runs every recorded execution whose definition is
+// built whole, answers its tasks as AWS did, and compares outcome and history.
+func TestRecordedExecutions(t *testing.T) {
+	ran, passed, skipped := 0, 0, 0
+	for _, r := range recordings(t) {
+		m, err := Parse(r.Definition, "case.asl.json")
+		if err != nil && !slices.ContainsFunc(err.(Problems).Errors(), func(p Problem) bool { return !strings.Contains(p.Message, "not built yet") }) {
+			skipped++
+			continue
+		}
+		ran++
+		if why, ok := notTheCores[r.Name]; ok {
+			t.Logf("%s/%s: %s", r.Area, r.Name, why)
+			continue
+		}
+		if t.Run(r.Area+"/"+r.Name, func(t *testing.T) {
+			if err != nil {
+				t.Fatalf("the definition is refused:\n%v\n%s", err, r.Definition)
+			}
+			r.check(t, m)
+		}) {
+			passed++
+		}
+	}
+	t.Logf("%d of %d recorded executions agree; %d use what is not built yet", passed, ran, skipped)
+	if ran < 560 {
+		t.Errorf("only %d recordings ran", ran)
+	}
+}
+
+// notTheCores are recordings in which the service refused a task before it was
+// scheduled: what it checks is known to the integration, not to the language.
+var notTheCores = map[string]string{
+	"activities_activity_task_on_deleted":                           "the activity does not exist",
+	"apigetway_task_service_invoke_with_headers_singleStringHeader": "the integration refuses the parameters",
+}
+
+func (r *recording) check(t *testing.T, m *Machine) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	turn, history := r.run(t, m, now, true)
+	c := comparison{t: t, words: map[string]bool{}, redrive: r.Recorded > "2024"}
+	for _, v := range r.Volatile {
+		c.words[v.Placeholder] = true
+	}
+	if turn.Status != r.Expected.Status {
+		t.Errorf("status %s (%s: %s), want %s", turn.Status, turn.Error, turn.Cause, r.Expected.Status)
+	}
+	if turn.Error != r.Expected.Error {
+		t.Errorf("error %q, want %q", turn.Error, r.Expected.Error)
+	}
+	if len(r.Expected.Cause) > 0 {
+		c.same("cause", value.OfString(turn.Cause), parse(t, r.Expected.Cause))
+	}
+	if len(r.Expected.Output) > 0 && r.Expected.Status == StatusSucceeded {
+		c.same("output", parse(t, turn.Output), parse(t, r.Expected.Output))
+	}
+	if r.Expected.History == nil {
+		return
+	}
+	for i, e := range history {
+		if i >= len(r.Expected.History) {
+			t.Errorf("event %d too many: %s", i+1, e.Type)
+			break
+		}
+		data, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := parse(t, data)
+		var members []value.Member
+		for k := range got.Len() {
+			if got.Key(k) != "timestamp" {
+				members = append(members, value.Member{Key: got.Key(k), Value: got.At(k)})
+			}
+		}
+		c.same(fmt.Sprintf("event %d", i+1), value.OfObject(members...), parse(t, r.Expected.History[i]))
+	}
+	if len(history) < len(r.Expected.History) {
+		t.Errorf("%d events, want %d", len(history), len(r.Expected.History))
+	}
+}
+
+// run drives the execution to its end, or to where the recording ends; if
+// reload, through the JSON of its state.
+func (r *recording) run(t *testing.T, m *Machine, now time.Time, reload bool) (Turn, []HistoryEvent) {
+	input := r.Input
+	if i := strings.Index(string(input), "${now+"); i >= 0 {
+		days, rest, _ := strings.Cut(string(input[i+len("${now+"):]), "d}")
+		n, _ := strconv.Atoi(days)
+		input = json.RawMessage(string(input[:i]) + now.AddDate(0, 0, n).Format("2006-01-02T15:04:05.000Z") + rest)
+	}
+	name := r.ExecutionName
+	if name == "" {
+		name = "execution-name"
+	}
+	machine := r.Machine
+	if machine == "" {
+		machine = "machine"
+	}
+	var started HistoryEvent // the role that the caller named
+	if len(r.Expected.History) > 0 {
+		json.Unmarshal(r.Expected.History[0], &started) // as far as it goes: input is not a string here
+	}
+	if started.ExecutionStarted != nil {
+		r.Role = started.ExecutionStarted.RoleARN
+	}
+	info := ExecutionInfo{
+		ARN:  "arn:aws:states:us-east-1:111111111111:execution:" + machine + ":" + name,
+		Name: name, StateMachineName: machine,
+		StateMachineARN: "arn:aws:states:us-east-1:111111111111:stateMachine:" + machine,
+		RoleARN:         r.Role, Started: now,
+	}
+	turn := Start(m, info, input, Env{Now: now})
+	history := turn.Events
+	tasks := slices.Clone(r.Tasks)
+	step := func(next Turn) {
+		turn = next
+		if reload {
+			turn.State = roundTrip(t, turn.State)
+		}
+		history = append(history, turn.Events...)
+	}
+	for turn.Status == StatusRunning {
+		effects := turn.Effects
+		if len(effects) == 0 {
+			if turn.Wake.IsZero() || r.Expected.Status == StatusRunning {
+				break
+			}
+			now = turn.Wake
+			step(m.Tick(turn.State, Env{Now: now}))
+			continue
+		}
+		e := effects[0]
+		i := slices.IndexFunc(tasks, func(x recordedTask) bool {
+			return (x.State == "" || x.State == e.State) && strings.HasSuffix(e.Resource, x.Resource)
+		})
+		if i < 0 {
+			t.Fatalf("no recorded task for %s (%s)", e.State, e.Resource)
+		}
+		task := tasks[i]
+		tasks = slices.Delete(tasks, i, i+1)
+		now = now.Add(time.Second)
+		env := Env{Now: now}
+		if worker, ok := r.worker(task); ok {
+			step(m.Started(turn.State, e.ID, worker, env))
+		}
+		if len(task.Submitted) > 0 {
+			step(m.Submitted(turn.State, e.ID, task.Submitted, env))
+		}
+		switch task.Outcome {
+		case "succeeded":
+			step(m.Resolve(turn.State, e.ID, Outcome{Output: task.Output}, env))
+		case "failed":
+			o := Outcome{Error: task.Error}
+			if c := parse(t, task.Cause); c.Kind() == value.String {
+				o.Cause = c.Text()
+			} else if len(task.Cause) > 0 {
+				o.Cause = c.String()
+			}
+			if o.Error == ErrDataLimitExceeded {
+				o = Outcome{Output: json.RawMessage(`"` + strings.Repeat("é", MaxData/2) + `"`)}
+			}
+			step(m.Resolve(turn.State, e.ID, o, env))
+		case "timed_out":
+			turn.Effects = nil
+		default:
+			return turn, history
+		}
+	}
+	return turn, history
+}
+
+// TestCrash runs the recorded executions once with the state as it is and once
+// with the state reloaded from its JSON after each turn: there must be no
+// difference.
+func TestCrash(t *testing.T) {
+	ran := 0
+	for _, r := range recordings(t) {
+		m, err := Parse(r.Definition, "case.asl.json")
+		if err != nil || notTheCores[r.Name] != "" {
+			continue
+		}
+		ran++
+		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		turn, history := r.run(t, m, now, false)
+		again, other := r.run(t, m, now, true)
+		a, _ := json.Marshal([]any{turn, history})
+		b, _ := json.Marshal([]any{again, other})
+		if string(a) != string(b) {
+			t.Errorf("%s/%s:\n   kept %.600s\nreloaded %.600s", r.Area, r.Name, a, b)
+		}
+	}
+	if ran < 560 {
+		t.Errorf("only %d recordings ran", ran)
+	}
+}
+
+// worker is who started an activity's task.
+func (r *recording) worker(task recordedTask) (string, bool) {
+	for _, data := range r.Expected.History {
+		var e HistoryEvent
+		if json.Unmarshal(data, &e); e.Type == ActivityStarted && e.PreviousID == task.EventID {
+			return e.ActivityStarted.WorkerName, true
+		}
+	}
+	return "", false
+}
+
+func roundTrip(t testing.TB, s *State) *State {
+	t.Helper()
+	data, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := &State{}
+	if err := json.Unmarshal(data, back); err != nil {
+		t.Fatal(err)
+	}
+	return back
+}
+
+func parse(t testing.TB, data []byte) value.Value {
+	t.Helper()
+	if len(data) == 0 {
+		return value.Value{}
+	}
+	v, err := value.Parse(data)
+	if err != nil {
+		t.Fatalf("%v: %.200s", err, data)
+	}
+	return v
+}
+
+// comparison compares a result with a recording, in which some values are
+// masked.
+type comparison struct {
+	t       *testing.T
+	words   map[string]bool // placeholders that stand for any value
+	redrive bool            // RedriveCount was in the context object when it was recorded
+}
+
+var (
+	isoDate     = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)`)
+	placeholder = regexp.MustCompile(`<+[A-Za-z_][^<>]*>(:\d+>)?|\$\{now\+\d+d\}`)
+)
+
+func (c comparison) same(at string, got, want value.Value) {
+	c.t.Helper()
+	if want.Kind() == value.String && c.words[want.Text()] {
+		return
+	}
+	if got.Kind() == value.String && want.Kind() != value.String {
+		if v, err := value.ParseString(got.Text()); err == nil {
+			got = v
+		}
+	}
+	if got.Kind() != want.Kind() {
+		if want.Kind() == value.String && placeholder.FindString(want.Text()) == want.Text() && want.Text() != "" {
+			return
+		}
+		c.t.Errorf("%s:\n got %.300s\nwant %.300s", at, got, want)
+		return
+	}
+	switch got.Kind() {
+	case value.Array:
+		if got.Len() != want.Len() {
+			c.t.Errorf("%s:\n got %.300s\nwant %.300s", at, got, want)
+			return
+		}
+		for i := range got.Len() {
+			c.same(fmt.Sprintf("%s[%d]", at, i), got.At(i), want.At(i))
+		}
+	case value.Object:
+		for i := range got.Len() {
+			key := got.Key(i)
+			w, ok := want.Find(key)
+			if !ok && key == "RedriveCount" && !c.redrive {
+				continue
+			}
+			if !ok {
+				c.t.Errorf("%s.%s is not expected:\n got %.300s", at, key, got.At(i))
+				continue
+			}
+			if strings.Contains(strings.ToLower(key), "timestamp") && (w.Text() == "timestamp" || w.Text() == "date") {
+				continue
+			}
+			c.same(at+"."+key, got.At(i), w)
+		}
+		for i := range want.Len() {
+			if _, ok := got.Find(want.Key(i)); !ok {
+				c.t.Errorf("%s.%s is missing:\nwant %.300s", at, want.Key(i), want.At(i))
+			}
+		}
+	case value.String:
+		c.text(at, got.Text(), want.Text())
+	default:
+		if !value.Equal(got, want) {
+			c.t.Errorf("%s:\n got %s\nwant %s", at, got, want)
+		}
+	}
+}
+
+func (c comparison) text(at, got, want string) {
+	c.t.Helper()
+	got, want = isoDate.ReplaceAllString(got, "date"), isoDate.ReplaceAllString(want, "date")
+	if got == want {
+		return
+	}
+	g, errG := value.ParseString(got)
+	if errG == nil && g.Kind() == value.String {
+		c.text(at, g.Text(), want)
+		return
+	}
+	w, errW := value.ParseString(want)
+	if errG == nil && errW == nil && g.Kind() == value.Object && w.Kind() == value.Object {
+		c.same(at, g, w)
+		return
+	}
+	var pattern strings.Builder
+	last := 0
+	for _, loc := range placeholder.FindAllStringIndex(want, -1) {
+		pattern.WriteString(regexp.QuoteMeta(want[last:loc[0]]) + "(?s:.+)")
+		last = loc[1]
+	}
+	pattern.WriteString(regexp.QuoteMeta(want[last:]))
+	if !regexp.MustCompile("^" + pattern.String() + "$").MatchString(got) {
+		c.t.Errorf("%s:\n got %.400q\nwant %.400q", at, got, want)
+	}
+}

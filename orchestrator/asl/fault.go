@@ -1,0 +1,94 @@
+package asl
+
+import (
+	"fmt"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/intrinsic"
+)
+
+// The error names of the language.
+const (
+	ErrAll                    = "States.ALL"
+	ErrBranchFailed           = "States.BranchFailed"
+	ErrDataLimitExceeded      = "States.DataLimitExceeded"
+	ErrExceedToleratedFailure = "States.ExceedToleratedFailureThreshold"
+	ErrHeartbeatTimeout       = "States.HeartbeatTimeout"
+	ErrHTTPSocket             = "States.Http.Socket"
+	ErrIntrinsicFailure       = "States.IntrinsicFailure"
+	ErrItemReaderFailed       = "States.ItemReaderFailed"
+	ErrNoChoiceMatched        = "States.NoChoiceMatched"
+	ErrParameterPathFailure   = "States.ParameterPathFailure"
+	ErrPermissions            = "States.Permissions"
+	ErrQueryEvaluation        = "States.QueryEvaluationError"
+	ErrResultPathMatchFailure = "States.ResultPathMatchFailure"
+	ErrResultWriterFailed     = "States.ResultWriterFailed"
+	ErrRuntime                = "States.Runtime"
+	ErrTaskFailed             = "States.TaskFailed"
+	ErrTimeout                = "States.Timeout"
+)
+
+var errorNames = []string{
+	ErrAll, ErrBranchFailed, ErrDataLimitExceeded, ErrExceedToleratedFailure, ErrHeartbeatTimeout, ErrHTTPSocket,
+	ErrIntrinsicFailure, ErrItemReaderFailed, ErrNoChoiceMatched, ErrParameterPathFailure, ErrPermissions,
+	ErrQueryEvaluation, ErrResultPathMatchFailure, ErrResultWriterFailed, ErrRuntime, ErrTaskFailed, ErrTimeout,
+}
+
+// A fault is an error of a state, as retriers and catchers see it.
+type fault struct {
+	name, cause string
+	// alias is a more exact name of the language that AWS does not report,
+	// but that a retrier or catcher may name.
+	alias string
+}
+
+func (f *fault) Error() string { return f.name + ": " + f.cause }
+
+// matches reports whether a retrier or catcher that names these errors is for
+// this fault.
+func (f *fault) matches(names []string) bool {
+	for _, name := range names {
+		switch {
+		case f.alias != "" && name == f.alias:
+			return true
+		case f.name == ErrRuntime:
+			// ends the execution, whatever is named
+		case name == f.name:
+			return true
+		case f.name == ErrDataLimitExceeded:
+			// only by its own name
+		case name == ErrAll:
+			return true
+		case name == ErrTaskFailed && f.name != ErrTimeout:
+			return true
+		}
+	}
+	return false
+}
+
+// runtime is a States.Runtime fault of the state that is being executed.
+func (f *frame) runtime(format string, args ...any) *fault {
+	return &fault{name: ErrRuntime, cause: f.where() + fmt.Sprintf(format, args...)}
+}
+
+// where is how the causes of faults begin.
+func (f *frame) where() string {
+	return fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). ", f.c.Name, f.c.EnteredEvent)
+}
+
+func (f *frame) callFault(call *intrinsic.Expr, err error) *fault {
+	fault := f.runtime("The function '%s' had the following error: %v", call, err)
+	if e, ok := err.(*intrinsic.Error); !ok || e.Path == nil {
+		fault.name = ErrIntrinsicFailure
+	} else {
+		fault.alias = ErrIntrinsicFailure
+	}
+	return fault
+}
+
+// tooLarge is the fault of a state or resource whose result is over the limit.
+func tooLarge(name string) *fault {
+	return &fault{
+		name:  ErrDataLimitExceeded,
+		cause: fmt.Sprintf("The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", name),
+	}
+}

@@ -1,0 +1,195 @@
+package asl
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// An EventType is the type of a history event.
+type EventType string
+
+// The event types of what is built. A state's Entered and Exited are named for
+// its type: PassStateEntered.
+const (
+	ExecutionStarted   EventType = "ExecutionStarted"
+	ExecutionSucceeded EventType = "ExecutionSucceeded"
+	ExecutionFailed    EventType = "ExecutionFailed"
+	ExecutionTimedOut  EventType = "ExecutionTimedOut"
+	ExecutionAborted   EventType = "ExecutionAborted"
+
+	TaskStateEntered EventType = "TaskStateEntered"
+	TaskStateExited  EventType = "TaskStateExited"
+	TaskScheduled    EventType = "TaskScheduled"
+	TaskStarted      EventType = "TaskStarted"
+	TaskSubmitted    EventType = "TaskSubmitted"
+	TaskSucceeded    EventType = "TaskSucceeded"
+	TaskFailed       EventType = "TaskFailed"
+	TaskTimedOut     EventType = "TaskTimedOut"
+
+	LambdaFunctionScheduled EventType = "LambdaFunctionScheduled"
+	LambdaFunctionStarted   EventType = "LambdaFunctionStarted"
+	LambdaFunctionSucceeded EventType = "LambdaFunctionSucceeded"
+	LambdaFunctionFailed    EventType = "LambdaFunctionFailed"
+	LambdaFunctionTimedOut  EventType = "LambdaFunctionTimedOut"
+
+	ActivityScheduled EventType = "ActivityScheduled"
+	ActivityStarted   EventType = "ActivityStarted"
+	ActivitySucceeded EventType = "ActivitySucceeded"
+	ActivityFailed    EventType = "ActivityFailed"
+	ActivityTimedOut  EventType = "ActivityTimedOut"
+)
+
+// A HistoryEvent is one event of an execution, in the JSON of Step Functions'
+// GetExecutionHistory, except that the timestamp is RFC 3339.
+type HistoryEvent struct {
+	ID         int64     `json:"id"` // 1, 2, 3, …
+	PreviousID int64     `json:"previousEventId"`
+	Timestamp  time.Time `json:"timestamp"`
+	Type       EventType `json:"type"`
+
+	ExecutionStarted   *StartedDetails      `json:"executionStartedEventDetails,omitempty"`
+	ExecutionSucceeded *OutputDetails       `json:"executionSucceededEventDetails,omitempty"`
+	ExecutionFailed    *ErrorDetails        `json:"executionFailedEventDetails,omitempty"`
+	ExecutionTimedOut  *ErrorDetails        `json:"executionTimedOutEventDetails,omitempty"`
+	ExecutionAborted   *ErrorDetails        `json:"executionAbortedEventDetails,omitempty"`
+	StateEntered       *StateEnteredDetails `json:"stateEnteredEventDetails,omitempty"`
+	StateExited        *StateExitedDetails  `json:"stateExitedEventDetails,omitempty"`
+
+	TaskScheduled *TaskScheduledDetails `json:"taskScheduledEventDetails,omitempty"`
+	TaskStarted   *TaskDetails          `json:"taskStartedEventDetails,omitempty"`
+	TaskSubmitted *TaskOutputDetails    `json:"taskSubmittedEventDetails,omitempty"`
+	TaskSucceeded *TaskOutputDetails    `json:"taskSucceededEventDetails,omitempty"`
+	TaskFailed    *TaskErrorDetails     `json:"taskFailedEventDetails,omitempty"`
+	TaskTimedOut  *TaskErrorDetails     `json:"taskTimedOutEventDetails,omitempty"`
+
+	LambdaScheduled *WorkScheduledDetails `json:"lambdaFunctionScheduledEventDetails,omitempty"`
+	LambdaSucceeded *OutputDetails        `json:"lambdaFunctionSucceededEventDetails,omitempty"`
+	LambdaFailed    *ErrorDetails         `json:"lambdaFunctionFailedEventDetails,omitempty"`
+	LambdaTimedOut  *ErrorDetails         `json:"lambdaFunctionTimedOutEventDetails,omitempty"`
+
+	ActivityScheduled *WorkScheduledDetails   `json:"activityScheduledEventDetails,omitempty"`
+	ActivityStarted   *ActivityStartedDetails `json:"activityStartedEventDetails,omitempty"`
+	ActivitySucceeded *OutputDetails          `json:"activitySucceededEventDetails,omitempty"`
+	ActivityFailed    *ErrorDetails           `json:"activityFailedEventDetails,omitempty"`
+	ActivityTimedOut  *ErrorDetails           `json:"activityTimedOutEventDetails,omitempty"`
+}
+
+// DataDetails says whether an input or output was cut; it never is here.
+type DataDetails struct {
+	Truncated bool `json:"truncated"`
+}
+
+// StartedDetails are those of ExecutionStarted.
+type StartedDetails struct {
+	Input        string      `json:"input"` // JSON
+	InputDetails DataDetails `json:"inputDetails"`
+	RoleARN      string      `json:"roleArn,omitempty"`
+}
+
+// OutputDetails are those of a success.
+type OutputDetails struct {
+	Output        string      `json:"output"` // JSON
+	OutputDetails DataDetails `json:"outputDetails"`
+}
+
+// ErrorDetails are those of a failure.
+type ErrorDetails struct {
+	Error string `json:"error,omitempty"`
+	Cause string `json:"cause,omitempty"`
+}
+
+// StateEnteredDetails are those of a state that was entered.
+type StateEnteredDetails struct {
+	Name         string      `json:"name"`
+	Input        string      `json:"input"` // JSON
+	InputDetails DataDetails `json:"inputDetails"`
+}
+
+// StateExitedDetails are those of a state that was left.
+type StateExitedDetails struct {
+	Name          string      `json:"name"`
+	Output        string      `json:"output"` // JSON
+	OutputDetails DataDetails `json:"outputDetails"`
+}
+
+// TaskDetails name an integration: resource is its action, as in
+// createTrainingJob.sync, and resource type its service, as in sagemaker.
+type TaskDetails struct {
+	ResourceType string `json:"resourceType"`
+	Resource     string `json:"resource"`
+}
+
+// TaskScheduledDetails are those of TaskScheduled.
+type TaskScheduledDetails struct {
+	TaskDetails
+	Region             string `json:"region"`
+	Parameters         string `json:"parameters"` // JSON
+	TimeoutInSeconds   int64  `json:"timeoutInSeconds,omitempty"`
+	HeartbeatInSeconds int64  `json:"heartbeatInSeconds,omitempty"`
+}
+
+// TaskOutputDetails are those of TaskSubmitted and TaskSucceeded.
+type TaskOutputDetails struct {
+	TaskDetails
+	OutputDetails
+}
+
+// TaskErrorDetails are those of TaskFailed and TaskTimedOut.
+type TaskErrorDetails struct {
+	TaskDetails
+	ErrorDetails
+}
+
+// WorkScheduledDetails are those of LambdaFunctionScheduled and
+// ActivityScheduled.
+type WorkScheduledDetails struct {
+	Resource           string      `json:"resource"` // ARN
+	Input              string      `json:"input"`    // JSON
+	InputDetails       DataDetails `json:"inputDetails"`
+	TimeoutInSeconds   int64       `json:"timeoutInSeconds,omitempty"`
+	HeartbeatInSeconds int64       `json:"heartbeatInSeconds,omitempty"`
+}
+
+// ActivityStartedDetails are those of ActivityStarted.
+type ActivityStartedDetails struct {
+	WorkerName string `json:"workerName,omitempty"`
+}
+
+// A StateResult is what one visit of a Task state came to.
+type StateResult struct {
+	Parameters json.RawMessage // as they were sent, of the last attempt
+	Input      json.RawMessage // of the state
+	Output     json.RawMessage // of the state
+	Exited     time.Time
+}
+
+// Succeeded is the last visit of the Task state of that name in which its task
+// succeeded; false if there is none. It works on the history of an execution
+// on AWS too.
+func Succeeded(history []HistoryEvent, state string) (StateResult, bool) {
+	var last, visit StateResult
+	var found, in, done bool
+	for _, e := range history {
+		switch {
+		case e.StateEntered != nil:
+			in, done = e.Type == TaskStateEntered && e.StateEntered.Name == state, false
+			visit = StateResult{Input: json.RawMessage(e.StateEntered.Input)}
+		case !in:
+		case e.TaskScheduled != nil:
+			visit.Parameters, done = json.RawMessage(e.TaskScheduled.Parameters), false
+		case e.LambdaScheduled != nil:
+			visit.Parameters, done = json.RawMessage(e.LambdaScheduled.Input), false
+		case e.ActivityScheduled != nil:
+			visit.Parameters, done = json.RawMessage(e.ActivityScheduled.Input), false
+		case e.Type == TaskSucceeded, e.Type == LambdaFunctionSucceeded, e.Type == ActivitySucceeded:
+			done = true
+		case e.StateExited != nil && e.StateExited.Name == state:
+			if done {
+				visit.Output, visit.Exited = json.RawMessage(e.StateExited.Output), e.Timestamp
+				last, found = visit, true
+			}
+			in = false
+		}
+	}
+	return last, found
+}

@@ -1,0 +1,223 @@
+package asl
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/jsonpath"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+)
+
+// A Machine is a state machine that has been parsed and found sound. It does
+// not change.
+type Machine struct {
+	File     string   // as given to Parse
+	Comment  string   // of the definition
+	Warnings Problems // what is odd but no error
+
+	scope
+	timeout   int64 // TimeoutSeconds; 0 is none
+	resources []Resource
+}
+
+// A scope is what a machine is today and each branch of a Parallel and each
+// processor of a Map will be.
+type scope struct {
+	startAt string
+	states  map[string]*state
+	names   []string // of the states, in the order of the file
+}
+
+// Names are the names of the machine's states in the order of the file.
+func (m *Machine) Names() []string { return append([]string(nil), m.names...) }
+
+// A Type is the type of a state.
+type Type string
+
+// The types of states.
+const (
+	TypePass     Type = "Pass"
+	TypeTask     Type = "Task"
+	TypeChoice   Type = "Choice"
+	TypeWait     Type = "Wait"
+	TypeSucceed  Type = "Succeed"
+	TypeFail     Type = "Fail"
+	TypeParallel Type = "Parallel"
+	TypeMap      Type = "Map"
+)
+
+// Type is the type of the state of that name; empty if there is none.
+func (m *Machine) Type(name string) Type {
+	if st := m.states[name]; st != nil {
+		return st.kind
+	}
+	return ""
+}
+
+// A state is one state of a definition. Which fields are used depends on its
+// type.
+type state struct {
+	name string
+	kind Type
+	next string // empty: it ends the scope
+
+	input, output  selection // InputPath, OutputPath
+	parameters     *template
+	resultSelector *template
+	result         *value.Value   // of a Pass
+	resultPath     *jsonpath.Path // nil: the result is discarded
+
+	task    task
+	retry   []retrier
+	catch   []catcher
+	rules   []rule // of a Choice
+	normal  string // its Default
+	wait    wait
+	failure failure
+}
+
+// A selection is InputPath or OutputPath.
+type selection struct {
+	field string
+	path  *jsonpath.Path // nil: null, an empty object
+}
+
+// A task is what is special about a Task state.
+type task struct {
+	resource  resource
+	timeout   seconds
+	heartbeat seconds
+}
+
+// seconds is a number of seconds, or a path to one; neither is none.
+type seconds struct {
+	field string
+	n     int64
+	path  *jsonpath.Path
+}
+
+type wait struct {
+	seconds   seconds
+	until     string // Timestamp
+	untilPath *jsonpath.Path
+}
+
+// failure is what is special about a Fail state.
+type failure struct {
+	errorText, causeText string
+	errorFrom, causeFrom *expression // ErrorPath, CausePath
+}
+
+// A service says by which events a task is told in the history.
+type service uint8
+
+const (
+	serviceTask     service = iota // an integration: arn:aws:states:::…
+	serviceLambda                  // a Lambda function by its own ARN
+	serviceActivity                // an activity
+)
+
+// A resource is an ARN of a Task, taken apart.
+type resource struct {
+	arn     string
+	service service
+	kind    string // resourceType: sagemaker, aws-sdk:s3
+	action  string // createTrainingJob.sync
+	token   bool   // $$.Task.Token is there: .waitForTaskToken and .sync
+}
+
+// name is how error texts call the resource.
+func (r resource) name() string {
+	if r.service == serviceTask {
+		return r.kind
+	}
+	return r.arn
+}
+
+// lambdaFunction is the end of a function's ARN, with a version or alias or
+// without.
+var lambdaFunction = regexp.MustCompile(`^function:[A-Za-z0-9_-]+(:([A-Za-z0-9_-]+|\$LATEST))?$`)
+
+func parseResource(arn string) (resource, bool) {
+	r := resource{arn: arn}
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 || parts[0] != "arn" {
+		return r, false
+	}
+	switch rest := parts[5]; {
+	case parts[2] == "lambda" && lambdaFunction.MatchString(rest):
+		r.service = serviceLambda
+	case parts[2] == "states" && strings.HasPrefix(rest, "activity:") && len(rest) > len("activity:"):
+		r.service = serviceActivity
+	case parts[2] == "states" && parts[3] == "" && parts[4] == "":
+		prefix := ""
+		if strings.HasPrefix(rest, "aws-sdk:") {
+			prefix, rest = "aws-sdk:", rest[len("aws-sdk:"):]
+		}
+		kind, action, ok := strings.Cut(rest, ":")
+		if !ok || kind == "" || action == "" {
+			return r, false
+		}
+		r.kind, r.action = prefix+kind, action
+		r.token = strings.HasSuffix(action, ".waitForTaskToken") || strings.Contains(action, ".sync")
+	default:
+		return r, false
+	}
+	return r, true
+}
+
+// A Resource is what a Task state calls, so that it can be checked before
+// anything runs that there is something to call.
+type Resource struct {
+	State        string // name of the Task state
+	ARN          string
+	Line, Column int // of the ARN in the file
+
+	input      string // InputPath, what is sent where there are no Parameters
+	parameters *value.Node
+	place      func(offset int) (line, column int)
+}
+
+// A Parameter is one value that a Task state sends.
+type Parameter struct {
+	Text         string          // the value, where it is a constant string
+	Value        json.RawMessage // the value, where it is constant
+	Expr         string          // the path or intrinsic function it comes from, else
+	Line, Column int             // in the file; 0 where it is in no Parameters
+}
+
+// Resources are those of all Task states in the order of the file.
+func (m *Machine) Resources() []Resource { return append([]Resource(nil), m.resources...) }
+
+// Parameter is the parameter at keys, as in Parameter("AppSpecification",
+// "ImageUri"). Where it is a part of something that comes from a path, Expr is
+// that path; where the state has no Parameters, its InputPath. The result is
+// false where nothing is sent under these keys.
+func (r Resource) Parameter(keys ...string) (Parameter, bool) {
+	n := r.parameters
+	if n == nil {
+		return Parameter{Expr: r.input}, true
+	}
+	for _, key := range keys {
+		var next *value.Node
+		for _, c := range n.Children {
+			if c.Key == key+".$" {
+				line, column := r.place(c.Offset)
+				return Parameter{Expr: c.Value.Text(), Line: line, Column: column}, true
+			}
+			if c.Key == key {
+				next = c
+			}
+		}
+		if n = next; n == nil {
+			return Parameter{}, false
+		}
+	}
+	p := Parameter{Value: json.RawMessage(n.Value.String())}
+	p.Line, p.Column = r.place(n.Offset)
+	if n.Value.Kind() == value.String {
+		p.Text = n.Value.Text()
+	}
+	return p, true
+}

@@ -1,0 +1,344 @@
+package asl
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/jsonpath"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+)
+
+// stateFields are the fields of a state beside those that every state has.
+func stateFields(kind Type) []string {
+	flow := []string{"InputPath", "OutputPath"}
+	onward := append(flow, "Next", "End")
+	switch kind {
+	case TypePass:
+		return append(onward, "Parameters", "Result", "ResultPath")
+	case TypeTask:
+		return append(onward, "Resource", "Parameters", "ResultSelector", "ResultPath",
+			"TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath", "Retry", "Catch")
+	case TypeChoice:
+		return append(flow, "Choices", "Default")
+	case TypeWait:
+		return append(onward, "Seconds", "SecondsPath", "Timestamp", "TimestampPath")
+	case TypeSucceed:
+		return flow
+	}
+	return []string{"Error", "ErrorPath", "Cause", "CausePath"} // Fail
+}
+
+// notBuilt are the fields of states that the language has and that are
+// refused by name.
+func notBuilt(kind Type) map[string]string {
+	later := map[string]string{
+		"Assign":    "Assign, which sets variables,",
+		"Arguments": "JSONata, to which Arguments belongs,",
+		"Output":    "JSONata, to which Output belongs,",
+	}
+	if kind == TypeTask {
+		later["Credentials"] = "Credentials"
+	}
+	return later
+}
+
+// state reads one state and returns where it may lead.
+func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
+	kind, f, ok := c.text(at, "Type")
+	if !ok {
+		if _, there := at.at("Type"); !there {
+			c.errorf(at, `must have "Type"`)
+		}
+		return nil
+	}
+	st.kind = Type(kind)
+	c.transitions(st, at, &links)
+	switch st.kind {
+	case TypeParallel, TypeMap:
+		c.errorf(f, "%s is not built yet", kind)
+		return links
+	case TypePass, TypeTask, TypeChoice, TypeWait, TypeSucceed, TypeFail:
+	default:
+		types := []string{"Pass", "Task", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"}
+		c.errorf(f, "unknown type %q (%s)", kind, have(kind, types))
+		return links
+	}
+	if q, f, ok := c.text(at, "QueryLanguage"); ok && q != "JSONPath" {
+		c.language(f, q)
+		return links
+	}
+	if c.jsonata {
+		return links
+	}
+	c.fields(at, "a "+kind+" state", append([]string{"Type", "Comment", "QueryLanguage"}, stateFields(st.kind)...), notBuilt(st.kind))
+	c.text(at, "Comment")
+	st.input = c.selection(at, "InputPath")
+	st.output = c.selection(at, "OutputPath")
+	st.resultPath = c.resultPath(at)
+	st.parameters = c.template(at, "Parameters")
+	st.resultSelector = c.template(at, "ResultSelector")
+	switch st.kind {
+	case TypePass:
+		if r, ok := at.at("Result"); ok {
+			st.result = new(r.value())
+		}
+	case TypeTask:
+		c.task(m, st, at)
+	case TypeWait:
+		c.wait(st, at)
+	case TypeFail:
+		c.failure(st, at)
+	}
+	return links
+}
+
+// transitions reads all fields that name a state, and those that stand with
+// them.
+func (c *checker) transitions(st *state, at spot, links *[]link) {
+	lead := func(at spot, key string) string {
+		to, f, ok := c.text(at, key)
+		if ok {
+			*links = append(*links, link{st.name, to, f})
+		}
+		return to
+	}
+	switch st.kind {
+	case TypeSucceed, TypeFail:
+	case TypeChoice:
+		st.normal = lead(at, "Default")
+		c.choices(st, at, lead)
+	default:
+		st.next = lead(at, "Next")
+		end, ok := at.at("End")
+		if ok && end.value().Kind() != value.Bool {
+			c.errorf(end, "must be true or false, not %s", brief(end.value()))
+			return
+		}
+		if _, next := at.at("Next"); next && ok && end.value().Bool() {
+			c.errorf(end, `"Next" and "End" exclude each other`)
+		} else if !next && !hasEnd(at) {
+			c.errorf(at, `must have "Next", the name of a state, or "End": true`)
+		}
+		if list, ok := c.list(at, "Catch"); ok {
+			for i, f := range list {
+				st.catch = append(st.catch, c.catcher(f, i == len(list)-1, lead))
+			}
+		}
+	}
+}
+
+func (c *checker) selection(at spot, key string) selection {
+	s := selection{field: key}
+	if isNull(at, key) {
+		return s
+	}
+	if s.path = c.path(at, key); s.path == nil {
+		s.path, _ = jsonpath.Parse("$")
+	}
+	return s
+}
+
+func (c *checker) resultPath(at spot) *jsonpath.Path {
+	if isNull(at, "ResultPath") {
+		return nil
+	}
+	p := c.path(at, "ResultPath")
+	if p == nil {
+		p, _ = jsonpath.Parse("$")
+	}
+	if !p.Reference() {
+		f, _ := at.at("ResultPath")
+		c.errorf(f, "%q cannot be written to; want a Reference Path, as in $.a.b[0]", p)
+	}
+	return p
+}
+
+func (c *checker) template(at spot, key string) *template {
+	f, ok := at.at(key)
+	if !ok {
+		return nil
+	}
+	return c.part(f)
+}
+
+func (c *checker) part(at spot) *template {
+	t := &template{object: at.value().Kind() == value.Object}
+	constant := true
+	seen := map[string]bool{}
+	for _, f := range at.members() {
+		key, dynamic := f.step, false
+		if t.object {
+			key, dynamic = strings.CutSuffix(key, ".$")
+			if seen[key] {
+				c.add(f.node.KeyOffset, f.pointer(), SeverityError, "the key %q is there twice once .$ is taken off", key)
+			}
+			seen[key] = true
+		}
+		var item *template
+		if dynamic {
+			constant = false
+			item = &template{}
+			if f.value().Kind() != value.String {
+				c.errorf(f, "must be a string with a path or an intrinsic function call, since its key ends in .$; not %s", f.value().Kind())
+			} else if e, err := parseExpression(f.value().Text()); err != nil {
+				c.errorf(f, "%v", err)
+			} else {
+				item.expr = e
+			}
+		} else {
+			item = c.part(f)
+			constant = constant && item.constant != nil
+		}
+		t.keys = append(t.keys, key)
+		t.items = append(t.items, item)
+	}
+	if constant {
+		return &template{constant: new(at.value())}
+	}
+	return t
+}
+
+func (c *checker) task(m *Machine, st *state, at spot) {
+	arn, f, ok := c.text(at, "Resource")
+	if !ok {
+		if _, there := at.at("Resource"); !there {
+			c.errorf(at, `must have "Resource", an ARN`)
+		}
+	} else if st.task.resource, ok = parseResource(arn); !ok {
+		c.errorf(f, "%q is not the ARN of an integration (arn:aws:states:::lambda:invoke), a Lambda function or an activity", arn)
+	} else {
+		line, column := c.place(f.node.Offset)
+		r := Resource{State: st.name, ARN: arn, Line: line, Column: column, place: c.place}
+		if p, ok := at.at("Parameters"); ok {
+			r.parameters = p.node
+		} else if st.input.path != nil {
+			r.input = st.input.path.String()
+		}
+		m.resources = append(m.resources, r)
+	}
+	st.task.timeout = c.seconds(at, "TimeoutSeconds", 1)
+	st.task.heartbeat = c.seconds(at, "HeartbeatSeconds", 1)
+	if t, h := st.task.timeout.n, st.task.heartbeat.n; t > 0 && h >= t {
+		f, _ := at.at("HeartbeatSeconds")
+		c.errorf(f, "must be less than TimeoutSeconds, which is %d", t)
+	}
+	if list, ok := c.list(at, "Retry"); ok {
+		for i, f := range list {
+			st.retry = append(st.retry, c.retrier(f, i == len(list)-1))
+		}
+	}
+}
+
+// seconds is a number of seconds, or the path to one under key + "Path".
+func (c *checker) seconds(at spot, key string, least int64) seconds {
+	c.one(at, false, key, key+"Path")
+	return seconds{field: key + "Path", n: c.integer(at, key, least, maxSeconds, 0), path: c.reference(at, key+"Path")}
+}
+
+// errorEquals reads ErrorEquals.
+func (c *checker) errorEquals(at spot, last bool) []string {
+	f, ok := at.at("ErrorEquals")
+	if !ok || f.value().Kind() != value.Array || f.value().Len() == 0 {
+		if !ok {
+			f = at
+		}
+		c.errorf(f, `must have "ErrorEquals", an array with at least one error name`)
+		return nil
+	}
+	var names []string
+	for _, x := range f.members() {
+		name := x.value().Text()
+		switch {
+		case x.value().Kind() != value.String:
+			c.errorf(x, "must be a string, not %s", x.value().Kind())
+		case name == ErrAll && f.value().Len() > 1:
+			c.errorf(x, "States.ALL must stand alone")
+		case name == ErrAll && !last:
+			c.errorf(x, "States.ALL must come last")
+		case strings.HasPrefix(name, "States.") && !slices.Contains(errorNames, name) && !strings.HasPrefix(name, "States.Http.StatusCode."):
+			c.warnf(x, "%q is no error name of the language (%s)", name, have(name, errorNames))
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+func (c *checker) retrier(at spot, last bool) retrier {
+	c.fields(at, "a retrier", []string{"Comment", "ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy"}, nil)
+	r := retrier{
+		errors:   c.errorEquals(at, last),
+		interval: float64(c.integer(at, "IntervalSeconds", 1, maxSeconds, 1)),
+		attempts: c.integer(at, "MaxAttempts", 0, maxSeconds, 3),
+		rate:     2,
+		most:     float64(c.integer(at, "MaxDelaySeconds", 1, 31_622_400, 0)),
+	}
+	if f, ok := at.at("BackoffRate"); ok {
+		if r.rate = f.value().Float(); !(r.rate >= 1) || math.IsInf(r.rate, 0) {
+			c.errorf(f, "must be a number of at least 1, not %s", brief(f.value()))
+		}
+	}
+	if f, ok := at.at("MaxDelaySeconds"); ok && r.most > 0 && r.most <= r.interval {
+		c.errorf(f, "must be greater than IntervalSeconds, which is %v", r.interval)
+	}
+	if s, f, ok := c.text(at, "JitterStrategy"); ok {
+		if r.jitter = s == "FULL"; !r.jitter && s != "NONE" {
+			c.errorf(f, `must be "FULL" or "NONE", not %q`, s)
+		}
+	}
+	return r
+}
+
+func (c *checker) catcher(at spot, last bool, lead func(spot, string) string) catcher {
+	later := map[string]string{
+		"Assign": "Assign, which sets variables,",
+		"Output": "JSONata, to which Output belongs,",
+	}
+	if c.jsonata {
+		later = nil
+	}
+	if !c.jsonata {
+		c.fields(at, "a catcher", []string{"Comment", "ErrorEquals", "Next", "ResultPath"}, later)
+	}
+	if _, ok := at.at("Next"); !ok {
+		c.errorf(at, `must have "Next", the name of a state`)
+	}
+	return catcher{errors: c.errorEquals(at, last), next: lead(at, "Next"), resultPath: c.resultPath(at)}
+}
+
+func (c *checker) wait(st *state, at spot) {
+	c.one(at, true, "Seconds", "SecondsPath", "Timestamp", "TimestampPath")
+	st.wait = wait{
+		seconds:   seconds{field: "SecondsPath", n: c.integer(at, "Seconds", 0, maxSeconds, 0), path: c.reference(at, "SecondsPath")},
+		untilPath: c.reference(at, "TimestampPath"),
+	}
+	if text, f, ok := c.text(at, "Timestamp"); ok {
+		if _, ok := timestamp(text); !ok {
+			c.errorf(f, "must be a time of RFC 3339, as in 2026-08-18T17:33:00Z, not %q", text)
+		}
+		st.wait.until = text
+	}
+}
+
+func (c *checker) failure(st *state, at spot) {
+	c.one(at, false, "Error", "ErrorPath")
+	c.one(at, false, "Cause", "CausePath")
+	st.failure.errorText, _, _ = c.text(at, "Error")
+	st.failure.causeText, _, _ = c.text(at, "Cause")
+	for key, into := range map[string]**expression{"ErrorPath": &st.failure.errorFrom, "CausePath": &st.failure.causeFrom} {
+		text, f, ok := c.text(at, key)
+		if !ok {
+			continue
+		}
+		e, err := parseExpression(text)
+		if err == nil && e.path != nil && !e.path.Definite() {
+			err = errors.New("want a Reference Path, as in $.a.b[0], or an intrinsic function call")
+		}
+		if err != nil {
+			c.errorf(f, "%v", err)
+			continue
+		}
+		*into = e
+	}
+}

@@ -1,0 +1,299 @@
+package asl
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func machine(t testing.TB, definition string) *Machine {
+	t.Helper()
+	m, err := Parse([]byte(definition), "test.asl.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestEndlessLoop: a machine that runs in a circle ends with the event limit,
+// in turns that are bounded.
+func TestEndlessLoop(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Choice", "Choices": [{"Variable": "$.x", "IsPresent": true, "Next": "A"}], "Default": "A"}}}`)
+	turn := Start(m, info(), nil, Env{Now: start})
+	total, last := 0, HistoryEvent{}
+	for {
+		if n := len(turn.Events); n > turnEvents+2 {
+			t.Fatalf("a turn of %d events", n)
+		}
+		total += len(turn.Events)
+		last = turn.Events[len(turn.Events)-1]
+		if turn.Status != StatusRunning {
+			break
+		}
+		if !turn.Wake.Equal(start) {
+			t.Fatalf("it goes on at %v, want at once", turn.Wake)
+		}
+		turn = m.Tick(roundTrip(t, turn.State), Env{Now: start})
+	}
+	if total != MaxEvents || last.ID != MaxEvents || last.Type != ExecutionFailed {
+		t.Errorf("%d events, the last is %d %s", total, last.ID, last.Type)
+	}
+	if want := "The execution reached the maximum number of history events (25000)."; turn.Error != ErrRuntime || turn.Cause != want {
+		t.Errorf("got %s: %s", turn.Error, turn.Cause)
+	}
+}
+
+// TestLargeLoop: turns are bounded in bytes, too.
+func TestLargeLoop(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}}`)
+	turn := Start(m, info(), []byte(`"`+strings.Repeat("x", 200_000)+`"`), Env{Now: start})
+	if n := len(turn.Events); n > 30 || turn.Status != StatusRunning {
+		t.Errorf("a turn of %d events of 200 kB, %s", n, turn.Status)
+	}
+}
+
+// TestGrowth: data that doubles in each state ends at the limit, without being
+// built beyond it.
+func TestGrowth(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Pass", "Parameters": {"l.$": "$", "m": [{"n.$": "States.Array($, $, $)"}], "r.$": "States.Format('{}{}', States.JsonToString($), 'x')"}, "Next": "A"}}}`)
+	turn := Start(m, info(), nil, Env{Now: start})
+	for turn.Status == StatusRunning {
+		turn = m.Tick(turn.State, Env{Now: start})
+	}
+	if turn.Error != ErrDataLimitExceeded {
+		t.Errorf("got %s: %s", turn.Error, turn.Cause)
+	}
+	deep := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Pass", "Parameters": {"l.$": "$"}, "Next": "A"}}}`)
+	turn = Start(deep, info(), nil, Env{Now: start})
+	for turn.Status == StatusRunning {
+		turn = deep.Tick(roundTrip(t, turn.State), Env{Now: start})
+	}
+	if turn.Error != ErrDataLimitExceeded {
+		t.Errorf("got %s: %s", turn.Error, turn.Cause)
+	}
+}
+
+// TestFullHistory: a task that is tried forever ends with the event limit, and
+// its last effect is never asked for.
+func TestFullHistory(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
+		"Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 99999999, "BackoffRate": 1}], "End": true}}}`)
+	turn := Start(m, info(), nil, Env{Now: start})
+	ids := map[string]bool{}
+	now := start
+	for turn.Status == StatusRunning {
+		if len(turn.Effects) == 1 {
+			if ids[turn.Effects[0].ID] {
+				t.Fatalf("effect %s twice", turn.Effects[0].ID)
+			}
+			ids[turn.Effects[0].ID] = true
+			turn = m.Resolve(turn.State, turn.Effects[0].ID, Outcome{Error: "E"}, Env{Now: now})
+			continue
+		}
+		now = turn.Wake
+		turn = m.Tick(turn.State, Env{Now: now})
+	}
+	if turn.Error != ErrRuntime || len(turn.Effects)+len(turn.Cancels) > 0 || turn.State.NextEvent != MaxEvents+1 {
+		t.Errorf("got %s: %s, %d effects, next event %d", turn.Error, turn.Cause, len(turn.Effects), turn.State.NextEvent)
+	}
+}
+
+// TestStale: what is told twice, too late or of another effect changes
+// nothing.
+func TestStale(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync", "End": true}}}`)
+	first := Start(m, info(), nil, Env{Now: start})
+	id := first.Effects[0].ID
+	if len(id) != 26 {
+		t.Errorf("the effect's ID %q has not 26 letters", id)
+	}
+	if got := first.State.Effects(); len(got) != 1 || got[0] != id {
+		t.Errorf("it waits for %v, want %s", got, id)
+	}
+	env := Env{Now: start.Add(time.Second)}
+	told := m.Submitted(first.State, id, nil, env)
+	end := m.Resolve(told.State, id, Outcome{}, env)
+	if end.Status != StatusSucceeded || string(end.Output) != "null" {
+		t.Fatalf("got %s %s: %s", end.Status, end.Output, end.Cause)
+	}
+	for what, turn := range map[string]Turn{
+		"an unknown effect":        m.Resolve(first.State, "unknown", Outcome{}, env),
+		"an outcome after the end": m.Resolve(end.State, id, Outcome{}, env),
+		"submitted twice":          m.Submitted(told.State, id, nil, env),
+		"submitted after the end":  m.Submitted(end.State, id, nil, env),
+		"a useless heartbeat":      m.Heartbeat(told.State, id, env),
+		"started, no activity":     m.Started(told.State, id, "w", env),
+		"a tick too early":         m.Tick(told.State, env),
+		"a stop after the end":     m.Stop(end.State, "E", "", env),
+	} {
+		if len(turn.Events)+len(turn.Effects)+len(turn.Cancels) > 0 {
+			t.Errorf("%s: %+v", what, turn)
+		}
+	}
+}
+
+func TestActivity(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:us-east-1:1:activity:a", "HeartbeatSeconds": 5, "TimeoutSeconds": 60, "End": true}}}`)
+	turn := Start(m, info(), nil, Env{Now: start})
+	turn = m.Started(turn.State, turn.Effects[0].ID, "w", Env{Now: start.Add(3 * time.Second)})
+	if want := start.Add(8 * time.Second); !turn.Wake.Equal(want) || turn.Events[0].ActivityStarted.WorkerName != "w" {
+		t.Errorf("wake %v, want %v", turn.Wake, want)
+	}
+	if turn = m.Tick(turn.State, Env{Now: turn.Wake}); turn.Events[0].Type != ActivityTimedOut || turn.Status != StatusFailed {
+		t.Errorf("got %s, %s", turn.Events[0].Type, turn.Status)
+	}
+}
+
+// TestDeadline: the caller's deadline counts beside the definition's.
+func TestDeadline(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "TimeoutSeconds": 3600, "States": {"A": {"Type": "Wait", "Seconds": 7200, "End": true}}}`)
+	x := info()
+	x.Deadline = start.Add(time.Minute)
+	if turn := Start(m, x, nil, Env{Now: start}); !turn.Wake.Equal(x.Deadline) {
+		t.Errorf("wake %v, want %v", turn.Wake, x.Deadline)
+	} else if turn = m.Tick(turn.State, Env{Now: turn.Wake}); turn.Status != StatusTimedOut || turn.Error != ErrTimeout {
+		t.Errorf("got %s %s", turn.Status, turn.Error)
+	}
+	if turn := Start(m, info(), nil, Env{Now: start}); !turn.Wake.Equal(start.Add(time.Hour)) {
+		t.Errorf("wake %v, want after an hour", turn.Wake)
+	}
+}
+
+// TestJitter: delays with FULL jitter are within the backoff, differ, and are
+// the same for the same seed.
+func TestJitter(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
+		"Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 100, "JitterStrategy": "FULL"}], "End": true}}}`)
+	turn := Start(m, info(), nil, Env{Now: start})
+	seen := map[time.Duration]bool{}
+	for seed := range uint64(20) {
+		d := m.Resolve(turn.State, turn.Effects[0].ID, Outcome{Error: "E"}, Env{Now: start, Seed: seed}).Wake.Sub(start)
+		if again := m.Resolve(turn.State, turn.Effects[0].ID, Outcome{Error: "E"}, Env{Now: start, Seed: seed}).Wake.Sub(start); again != d {
+			t.Errorf("seed %d gives %v and %v", seed, d, again)
+		}
+		if d < 0 || d > 100*time.Second {
+			t.Errorf("delay %v", d)
+		}
+		seen[d] = true
+	}
+	if len(seen) < 15 {
+		t.Errorf("20 seeds give only %d delays", len(seen))
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}`)
+	for input, want := range map[string]string{
+		`{"a":`:                                  ErrRuntime,
+		`"` + strings.Repeat("x", MaxData) + `"`: ErrDataLimitExceeded,
+	} {
+		turn := Start(m, info(), json.RawMessage(input), Env{Now: start})
+		if turn.Status != StatusFailed || turn.Error != want {
+			t.Errorf("%.20s: %s %s: %s", input, turn.Status, turn.Error, turn.Cause)
+		}
+		if _, err := json.Marshal(turn); err != nil {
+			t.Errorf("%.20s: the turn cannot be written: %v", input, err)
+		}
+	}
+}
+
+func TestHostileDefinitions(t *testing.T) {
+	for what, definition := range map[string]string{
+		"deep":     `{"StartAt":"A","States":{"A":{"Type":"Pass","Result":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `,"End":true}}}`,
+		"deeper":   strings.Repeat(`{"a":`, 100_000),
+		"long":     `{"StartAt":"` + strings.Repeat("x", MaxDefinition) + `"}`,
+		"problems": `{"StartAt":"A","States":{"A":{` + strings.Repeat(`"X":1,`, 50_000) + `"Type":"Pass"}}}`,
+		"empty":    ``,
+		"null":     `null`,
+	} {
+		_, err := Parse([]byte(definition), "x.json")
+		if p, ok := err.(Problems); !ok || len(p) == 0 || len(p) > maxProblems {
+			t.Errorf("%s: %T", what, err)
+		}
+	}
+}
+
+func FuzzParseDefinition(f *testing.F) {
+	f.Add([]byte(`{"StartAt": "A", "States": {"A": {"Type": "Choice", "Choices": [{"And": [{"Variable": "$.a", "IsNull": true}], "Next": "A"}]}}}`))
+	f.Add([]byte(`{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"x.$": "$$.a"}, "Retry": [{"ErrorEquals": ["a"]}], "End": true}}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := Parse(data, "f")
+		if (m == nil) == (err == nil) {
+			t.Fatalf("machine %v and error %v", m, err)
+		}
+		if p, ok := err.(Problems); err != nil && (!ok || len(p.Errors()) == 0) {
+			t.Fatalf("an error without errors: %v", err)
+		}
+	})
+}
+
+// FuzzStart runs machines that parse on inputs that need not.
+func FuzzStart(f *testing.F) {
+	f.Add(`"Type": "Pass", "Parameters": {"x.$": "States.Format('{}', $.a)"}`, `{"a": 1}`, `{}`)
+	f.Add(`"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "ResultPath": "$.r", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}]`, `{"a": 1}`, `{"b": [1]}`)
+	f.Add(`"Type": "Wait", "TimestampPath": "$.a"`, `{"a": "2030-01-01T00:00:00Z"}`, ``)
+	f.Fuzz(func(t *testing.T, state, input, output string) {
+		m, err := Parse([]byte(`{"StartAt": "A", "States": {"A": {`+state+`, "Next": "B"}, "B": {"Type": "Succeed"}}}`), "f")
+		if err != nil {
+			return
+		}
+		turn := Start(m, info(), json.RawMessage(input), Env{Now: start})
+		for i := 0; turn.Status == StatusRunning && i < 50; i++ {
+			turn.State = roundTrip(t, turn.State)
+			switch {
+			case len(turn.Effects) > 0:
+				turn = m.Resolve(turn.State, turn.Effects[0].ID, Outcome{Output: json.RawMessage(output)}, Env{Now: start})
+			case !turn.Wake.IsZero():
+				turn = m.Tick(turn.State, Env{Now: turn.Wake})
+			default:
+				t.Fatalf("waits for nothing: %+v", turn.State)
+			}
+			if _, err := json.Marshal(turn); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkChain(b *testing.B) {
+	m := machine(b, `{"StartAt": "A", "States": {
+		"A": {"Type": "Pass", "Parameters": {"n.$": "States.MathAdd($.n, 1)", "name.$": "$.name", "list.$": "$.list"}, "Next": "B"},
+		"B": {"Type": "Choice", "Choices": [{"And": [{"Variable": "$.n", "NumericLessThan": 1000}, {"Variable": "$.name", "StringMatches": "train-*"}], "Next": "A"}], "Default": "C"},
+		"C": {"Type": "Succeed"}}}`)
+	input := json.RawMessage(`{"n": 0, "name": "train-x", "list": [1, 2.0, {"a": "b"}]}`)
+	states := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		turn := Start(m, info(), input, Env{Now: start})
+		for turn.Status == StatusRunning {
+			turn = m.Tick(turn.State, Env{Now: start})
+		}
+		if turn.Status != StatusSucceeded {
+			b.Fatal(turn.Cause)
+		}
+		states += 2001
+	}
+	b.ReportMetric(float64(states)/b.Elapsed().Seconds(), "transitions/s")
+}
+
+func BenchmarkTask(b *testing.B) {
+	m := machine(b, `{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "f", "Payload.$": "$"}, "ResultPath": "$.r", "Next": "A"}}}`)
+	turn := Start(m, info(), json.RawMessage(`{"n": 0}`), Env{Now: start})
+	b.ReportAllocs()
+	for b.Loop() {
+		if turn.Status != StatusRunning {
+			turn = Start(m, info(), json.RawMessage(`{"n": 0}`), Env{Now: start})
+		}
+		turn = m.Resolve(turn.State, turn.Effects[0].ID, Outcome{Output: json.RawMessage(`{"Payload":{"ok":true},"StatusCode":200}`)}, Env{Now: start})
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "transitions/s")
+}
+
+func ExampleProblem_String() {
+	_, err := Parse([]byte(`{"StartAt": "TrainAll", "States": {
+  "TrainAll": {"Type": "Parallel", "End": true}}}`), "pipeline.asl.json")
+	fmt.Println(err)
+	// Output: pipeline.asl.json:2:24: /States/TrainAll/Type: Parallel is not built yet
+}

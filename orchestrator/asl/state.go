@@ -1,0 +1,159 @@
+package asl
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// The limits of Step Functions that an execution is held to.
+const (
+	MaxEvents = 25_000     // in one history
+	MaxData   = 256 * 1024 // bytes of JSON: input and output of states and tasks
+)
+
+// An Env is what a turn depends on besides the state of the execution: what a
+// running process would take from its clock and its source of randomness.
+type Env struct {
+	Now  time.Time
+	Seed uint64 // of jitter, States.UUID and States.MathRandom; it is mixed with the place in the execution
+}
+
+// ExecutionInfo identifies an execution. It is what the context object tells
+// of it.
+type ExecutionInfo struct {
+	ARN              string    `json:"arn"`
+	Name             string    `json:"name"`
+	StateMachineARN  string    `json:"stateMachineArn"`
+	StateMachineName string    `json:"stateMachineName"`
+	RoleARN          string    `json:"roleArn,omitempty"`
+	Started          time.Time `json:"started"`
+	// Deadline is when the execution times out, whatever the definition says
+	// of TimeoutSeconds; zero is never.
+	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// A State is where an execution stands: plain data, whose JSON is all that is
+// needed to go on. It is never changed by a turn, which makes a new one.
+type State struct {
+	Execution ExecutionInfo   `json:"execution"`
+	Input     json.RawMessage `json:"input"` // of the execution
+	Status    string          `json:"status"`
+	NextEvent int64           `json:"nextEvent"`         // ID of the next history event
+	Deadline  time.Time       `json:"deadline,omitzero"` // when the whole execution times out
+	Root      *Context        `json:"root,omitempty"`    // nil once the execution has ended
+}
+
+// The statuses of an execution.
+const (
+	StatusRunning   = "RUNNING"
+	StatusSucceeded = "SUCCEEDED"
+	StatusFailed    = "FAILED"
+	StatusTimedOut  = "TIMED_OUT"
+	StatusAborted   = "ABORTED"
+)
+
+// A Phase says what a context is waiting for.
+type Phase string
+
+// The phases.
+const (
+	PhaseReady Phase = "ready" // to go on at the next tick: the turn became too long
+	PhaseWait  Phase = "wait"  // for the end of a Wait state
+	PhaseRetry Phase = "retry" // for the next attempt of a Task
+	PhaseTask  Phase = "task"  // for the outcome of an effect
+)
+
+// A Context is one line of control in an execution: today the only one, later
+// one for each branch of a Parallel and each iteration of a Map too.
+type Context struct {
+	Path         string          `json:"path,omitempty"` // of the branch it is in; empty at the root
+	Name         string          `json:"name"`           // of the state it is in
+	Input        json.RawMessage `json:"input"`          // of that state
+	Phase        Phase           `json:"phase"`
+	Entered      time.Time       `json:"entered,omitzero"`
+	EnteredEvent int64           `json:"enteredEvent,omitempty"`
+	LastEvent    int64           `json:"lastEvent,omitempty"` // ID of the newest event in this line
+	Wake         time.Time       `json:"wake,omitzero"`       // in phases wait and retry
+	Retries      []int64         `json:"retries,omitempty"`   // attempts that each retrier has made
+	RetryCount   int64           `json:"retryCount,omitempty"`
+	Effect       *Pending        `json:"effect,omitempty"` // in phase task
+}
+
+// A Pending is an effect whose outcome is waited for.
+type Pending struct {
+	ID           string    `json:"id"`
+	Started      bool      `json:"started,omitempty"`     // a worker has taken it, where it is an activity
+	Submitted    bool      `json:"submitted,omitempty"`   // the work goes on elsewhere
+	Deadline     time.Time `json:"deadline,omitzero"`     // TimeoutSeconds
+	Heartbeat    int64     `json:"heartbeat,omitempty"`   // HeartbeatSeconds; 0 is none
+	HeartbeatDue time.Time `json:"heartbeatDue,omitzero"` // by when a heartbeat must come
+}
+
+// Ended reports whether the execution is over.
+func (s *State) Ended() bool { return s.Status != StatusRunning }
+
+// Wake is when [Machine.Tick] has something to do; zero is never.
+func (s *State) Wake() time.Time {
+	wake := s.Deadline
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (wake.IsZero() || t.Before(wake)) {
+			wake = t
+		}
+	}
+	for _, c := range s.contexts() {
+		earlier(c.Wake)
+		if e := c.Effect; e != nil {
+			earlier(e.Deadline)
+			earlier(e.HeartbeatDue)
+		}
+	}
+	if s.Ended() {
+		return time.Time{}
+	}
+	return wake
+}
+
+// Effects are the IDs of the effects whose outcome is waited for.
+func (s *State) Effects() []string {
+	var ids []string
+	for _, c := range s.contexts() {
+		if c.Effect != nil {
+			ids = append(ids, c.Effect.ID)
+		}
+	}
+	return ids
+}
+
+// contexts are all lines of control.
+func (s *State) contexts() []*Context {
+	if s.Root == nil {
+		return nil
+	}
+	return []*Context{s.Root}
+}
+
+// waiting is the context that waits for the effect; nil if there is none.
+func (s *State) waiting(effect string) *Context {
+	for _, c := range s.contexts() {
+		if c.Effect != nil && c.Effect.ID == effect {
+			return c
+		}
+	}
+	return nil
+}
+
+// clone is a copy that may be changed.
+func (s *State) clone() *State {
+	t := *s
+	if s.Root != nil {
+		c := *s.Root
+		c.Retries = slices.Clone(c.Retries)
+		if c.Effect != nil {
+			e := *c.Effect
+			c.Effect = &e
+		}
+		t.Root = &c
+	}
+	return &t
+}

@@ -1,0 +1,330 @@
+package asl
+
+import (
+	"math"
+	"time"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/jsonpath"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+)
+
+// enter executes the state, which was just entered. It reports whether the
+// context has moved on, to the state c.Name with the data f.raw; else it waits
+// or the execution has ended.
+func (f *frame) enter() bool {
+	switch f.st.kind {
+	case TypeTask:
+		return f.schedule()
+	case TypeWait:
+		return f.sleep()
+	case TypeFail:
+		return f.raise()
+	}
+	out, next, err := f.pure()
+	if err != nil {
+		return f.fail(err)
+	}
+	return f.leave(out, next)
+}
+
+// pure is a Pass, Choice or Succeed state.
+func (f *frame) pure() (out value.Value, next string, err error) {
+	in, err := f.selected(f.st.input, f.raw.v)
+	if err != nil {
+		return out, "", err
+	}
+	out, next = in, f.st.next
+	switch f.st.kind {
+	case TypePass:
+		if f.st.result != nil {
+			out = *f.st.result
+		} else if f.st.parameters != nil {
+			if out, err = f.st.parameters.eval(f, in, "Parameters"); err != nil {
+				return out, "", err
+			}
+		}
+		if out, err = f.placed(f.st.resultPath, out); err != nil {
+			return out, "", err
+		}
+	case TypeChoice:
+		if next, err = f.choose(in); err != nil {
+			return out, "", err
+		}
+	}
+	out, err = f.selected(f.st.output, out)
+	return out, next, err
+}
+
+// leave exits the state with its output, for the state next, or the end.
+func (f *frame) leave(out value.Value, next string) bool {
+	if out.Size() > MaxData || out.Depth() > value.MaxDepth-1 {
+		return f.fail(tooLarge(f.st.name))
+	}
+	d := datum{v: out}
+	if value.Same(out, f.raw.v) {
+		d = f.raw // the text is there already
+	}
+	f.t.emit(f.c, HistoryEvent{
+		Type:        EventType(string(f.st.kind) + "StateExited"),
+		StateExited: &StateExitedDetails{Name: f.st.name, Output: d.json()},
+	}, len(d.json()))
+	f.c.Phase, f.c.Effect = "", nil
+	f.raw = d
+	if next != "" {
+		f.c.Name = next
+		return true
+	}
+	if f.t.full {
+		f.t.check(f.c)
+		return false
+	}
+	f.t.finish(f.c, StatusSucceeded, "", "", &d)
+	return false
+}
+
+// selected applies InputPath or OutputPath.
+func (f *frame) selected(s selection, v value.Value) (value.Value, error) {
+	if s.path == nil {
+		return value.OfObject(), nil
+	}
+	if s.path.Root() {
+		return v, nil
+	}
+	return f.at(s.path, v)
+}
+
+// at is what a path gives in v.
+func (f *frame) at(p *jsonpath.Path, v value.Value) (value.Value, error) {
+	if p.Context() {
+		v = f.context()
+	}
+	x, err := p.Select(v)
+	if _, missing := err.(*jsonpath.NotFoundError); missing && !p.Definite() {
+		return value.OfArray(nil), nil
+	}
+	if err != nil {
+		return x, f.runtime("Invalid path '%s' : %v", p, err)
+	}
+	return x, nil
+}
+
+// placed applies ResultPath: result is put into the state's input.
+func (f *frame) placed(p *jsonpath.Path, result value.Value) (value.Value, error) {
+	if p == nil {
+		return f.raw.v, nil
+	}
+	v, err := p.Set(f.raw.v, result)
+	if err != nil {
+		return v, &fault{name: ErrResultPathMatchFailure, cause: f.where() + err.Error()}
+	}
+	return v, nil
+}
+
+// sleep begins a Wait state.
+func (f *frame) sleep() bool {
+	in, err := f.selected(f.st.input, f.raw.v)
+	if err != nil {
+		return f.fail(err)
+	}
+	now := f.t.env.Now
+	w := f.st.wait
+	var wake time.Time
+	switch {
+	case w.until != "" || w.untilPath != nil:
+		text := w.until
+		if w.untilPath != nil {
+			v, err := f.waitValue("TimestampPath", w.untilPath, in)
+			if err != nil {
+				return f.fail(err)
+			}
+			if text = v.Text(); v.Kind() != value.String {
+				text = ""
+			}
+			if _, ok := timestamp(text); !ok {
+				return f.fail(f.runtime("The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: %s == %s", w.untilPath, shown(v)))
+			}
+		}
+		wake, _ = timestamp(text)
+	case w.seconds.path != nil:
+		v, err := f.waitValue("SecondsPath", w.seconds.path, in)
+		if err != nil {
+			return f.fail(err)
+		}
+		n, ok := v.Int()
+		if !ok || n < 0 {
+			return f.fail(f.runtime("The SecondsPath parameter does not reference a positive integer: %s == %s", w.seconds.path, shown(v)))
+		}
+		wake = after(now, n)
+	default:
+		wake = after(now, w.seconds.n)
+	}
+	if wake.Sub(now) > math.MaxInt32*time.Second {
+		return f.fail(f.runtime("Wait state delay is too long."))
+	}
+	if wake.After(now) {
+		f.c.Phase, f.c.Wake = PhaseWait, wake
+		return false
+	}
+	return f.waited()
+}
+
+// waited ends a Wait state.
+func (f *frame) waited() bool {
+	out, err := f.selected(f.st.input, f.raw.v)
+	if err == nil {
+		out, err = f.selected(f.st.output, out)
+	}
+	if err != nil {
+		return f.fail(err)
+	}
+	return f.leave(out, f.st.next)
+}
+
+func (f *frame) waitValue(field string, p *jsonpath.Path, in value.Value) (value.Value, error) {
+	v, err := f.at(p, in)
+	if err != nil {
+		return v, f.runtime("The %s parameter does not reference an input value: %s", field, p)
+	}
+	return v, nil
+}
+
+// after is n seconds after now, or so late that it is refused.
+func after(now time.Time, n int64) time.Time {
+	return now.Add(time.Duration(min(n, math.MaxInt32+1)) * time.Second)
+}
+
+// shown is a value as it stands in a cause: a string without quotes.
+func shown(v value.Value) string {
+	if v.Kind() == value.String {
+		return v.Text()
+	}
+	return v.String()
+}
+
+// timestamp reads an RFC 3339 time: a date, a capital T, a time with seconds,
+// and an offset or a capital Z.
+func timestamp(s string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	return t, err == nil && len(s) > 19 && s[19] != ','
+}
+
+// raise is a Fail state.
+func (f *frame) raise() bool {
+	x := f.st.failure
+	text := [2]string{x.errorText, x.causeText}
+	for i, e := range [2]*expression{x.errorFrom, x.causeFrom} {
+		if e == nil {
+			continue
+		}
+		field := [2]string{"ErrorPath", "CausePath"}[i]
+		v, err := e.eval(f, f.raw.v, field)
+		if err != nil {
+			return f.fail(err)
+		}
+		if v.Kind() != value.String {
+			return f.fail(f.runtime("The value of the field '%s' must be a string, not %s", field, v.Kind()))
+		}
+		text[i] = v.Text()
+	}
+	if f.t.full {
+		f.t.check(f.c)
+		return false
+	}
+	f.t.finish(f.c, StatusFailed, text[0], text[1], nil)
+	return false
+}
+
+// number is what TimeoutSeconds and its like come to; 0 is none.
+func (f *frame) number(s seconds, in value.Value) (int64, error) {
+	if s.path == nil {
+		return s.n, nil
+	}
+	v, err := f.at(s.path, in)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := v.Int()
+	if !ok {
+		return 0, f.runtime("The %s field refers to value %q which is not a valid integer: %s", s.field, shown(v), s.path)
+	}
+	if n <= 0 || n > maxSeconds {
+		return 0, f.runtime("The %s field refers to value %q which is not between 1 and %d: %s", s.field, shown(v), maxSeconds, s.path)
+	}
+	return n, nil
+}
+
+// fail handles an error of the state: it is tried again, caught, or ends the
+// execution. It reports what enter reports.
+func (f *frame) fail(err error) bool {
+	x, ok := err.(*fault)
+	if !ok {
+		x = f.runtime("%v", err)
+	}
+	if f.t.full {
+		f.t.check(f.c)
+		return false
+	}
+	f.t.cancel(f.c)
+	for i, r := range f.st.retry {
+		if !x.matches(r.errors) {
+			continue
+		}
+		if f.c.Retries == nil {
+			f.c.Retries = make([]int64, len(f.st.retry))
+		}
+		if i < len(f.c.Retries) && f.c.Retries[i] < r.attempts {
+			f.c.Phase, f.c.Wake = PhaseRetry, f.t.env.Now.Add(r.delay(f.c.Retries[i], f.rand()))
+			f.c.Retries[i]++
+			return false
+		}
+		break
+	}
+	for _, c := range f.st.catch {
+		if !x.matches(c.errors) {
+			continue
+		}
+		name := x.name
+		if x.name == ErrRuntime {
+			name = x.alias
+		}
+		out, err := f.placed(c.resultPath, value.OfObject(
+			value.Member{Key: "Error", Value: value.OfString(name)},
+			value.Member{Key: "Cause", Value: value.OfString(x.cause)},
+		))
+		if err == nil && out.Size() > MaxData {
+			err = tooLarge(f.st.name)
+		}
+		if err != nil {
+			x = err.(*fault)
+			break
+		}
+		return f.leave(out, c.next)
+	}
+	f.t.finish(f.c, StatusFailed, x.name, x.cause, nil)
+	return false
+}
+
+// noChoice is the fault of a Choice without a match and without Default.
+func (f *frame) noChoice() *fault {
+	return &fault{name: ErrNoChoiceMatched, cause: f.where() + "Failed to transition out of the state. The state does not point to a next state."}
+}
+
+// choose is the state that a Choice goes to.
+func (f *frame) choose(in value.Value) (string, error) {
+	for _, r := range f.st.rules {
+		ok, err := r.test.holds(f, in)
+		if err != nil {
+			return "", err
+		}
+		if ok {
+			return r.next, nil
+		}
+	}
+	if f.st.normal == "" {
+		return "", f.noChoice()
+	}
+	return f.st.normal, nil
+}
+
+// maxSeconds is the most that the seconds of a definition can be.
+const maxSeconds = 99_999_999

@@ -1,0 +1,258 @@
+package asl
+
+import (
+	"cmp"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+)
+
+// effectID is the identity of the attempt that the state is at.
+func (f *frame) effectID() string {
+	x, c := f.t.s.Execution, f.c
+	return anneal.ID("effect", cmp.Or(x.ARN, x.Name), c.Path+"/"+c.Name,
+		strconv.FormatInt(c.EnteredEvent, 10), strconv.FormatInt(c.RetryCount, 10))
+}
+
+// schedule begins an attempt of a Task.
+func (f *frame) schedule() bool {
+	params, timeout, heartbeat, err := f.prepare()
+	if err != nil {
+		return f.fail(err)
+	}
+	now, r := f.t.env.Now, f.st.task.resource
+	text := params.String()
+	switch r.service {
+	case serviceTask:
+		f.t.emit(f.c, HistoryEvent{Type: TaskScheduled, TaskScheduled: &TaskScheduledDetails{
+			TaskDetails: r.details(), Region: f.t.region(), Parameters: text, TimeoutInSeconds: timeout, HeartbeatInSeconds: heartbeat,
+		}}, len(text))
+		f.t.emit(f.c, HistoryEvent{Type: TaskStarted, TaskStarted: new(r.details())}, 0)
+	case serviceLambda:
+		f.t.emit(f.c, HistoryEvent{Type: LambdaFunctionScheduled, LambdaScheduled: &WorkScheduledDetails{
+			Resource: r.arn, Input: text, TimeoutInSeconds: timeout,
+		}}, len(text))
+		f.t.emit(f.c, HistoryEvent{Type: LambdaFunctionStarted}, 0)
+	case serviceActivity: // starts when a worker takes it
+		f.t.emit(f.c, HistoryEvent{Type: ActivityScheduled, ActivityScheduled: &WorkScheduledDetails{
+			Resource: r.arn, Input: text, TimeoutInSeconds: timeout, HeartbeatInSeconds: heartbeat,
+		}}, len(text))
+	}
+	if f.t.full {
+		f.t.check(f.c)
+		return false
+	}
+	p := &Pending{ID: f.effectID(), Heartbeat: heartbeat}
+	if timeout > 0 {
+		p.Deadline = now.Add(time.Duration(timeout) * time.Second)
+	}
+	p.beat(now)
+	f.c.Phase, f.c.Effect = PhaseTask, p
+	f.t.out.Effects = append(f.t.out.Effects, Effect{
+		ID: p.ID, Execution: f.t.s.Execution.Name, State: f.st.name, Attempt: int(f.c.RetryCount),
+		Resource: r.arn, Input: json.RawMessage(text), Deadline: p.Deadline,
+	})
+	return false
+}
+
+// prepare is what an attempt is made with.
+func (f *frame) prepare() (params value.Value, timeout, heartbeat int64, err error) {
+	in, err := f.selected(f.st.input, f.raw.v)
+	if err != nil {
+		return
+	}
+	if timeout, err = f.number(f.st.task.timeout, in); err != nil {
+		return
+	}
+	if heartbeat, err = f.number(f.st.task.heartbeat, in); err != nil {
+		return
+	}
+	params = in
+	if f.st.parameters != nil {
+		if params, err = f.st.parameters.eval(f, in, "Parameters"); err != nil {
+			return
+		}
+	}
+	if params.Size() > MaxData || params.Depth() > value.MaxDepth-1 {
+		err = tooLarge(f.st.name)
+	}
+	return
+}
+
+func (r resource) details() TaskDetails {
+	return TaskDetails{ResourceType: r.kind, Resource: r.action}
+}
+
+// beat sets when the next heartbeat is due.
+func (p *Pending) beat(now time.Time) {
+	if p.Heartbeat > 0 {
+		p.HeartbeatDue = now.Add(time.Duration(p.Heartbeat) * time.Second)
+	}
+}
+
+// pending is a turn in which something is heard of an effect, and the state
+// that waits for it. It is nil where nothing waits for it anymore, or never
+// did.
+func (m *Machine) pending(s *State, effect string, env Env) (*turn, *frame) {
+	if s.waiting(effect) == nil {
+		return nil, nil
+	}
+	t := m.begin(s, env)
+	return t, t.frame(t.s.waiting(effect))
+}
+
+// Started tells that a worker has taken an activity's task. Other tasks count
+// as started when they are scheduled.
+func (m *Machine) Started(s *State, effect, worker string, env Env) Turn {
+	t, f := m.pending(s, effect, env)
+	if f != nil && f.st.task.resource.service == serviceActivity && !f.c.Effect.Started {
+		f.started(worker)
+		f.c.Effect.beat(env.Now)
+		t.check(f.c)
+	} else if f != nil || t == nil {
+		return unchanged(s)
+	}
+	return t.done()
+}
+
+func (f *frame) started(worker string) {
+	f.c.Effect.Started = true
+	f.t.emit(f.c, HistoryEvent{Type: ActivityStarted, ActivityStarted: &ActivityStartedDetails{WorkerName: worker}}, 0)
+}
+
+// Submitted tells that the work of an effect was handed over and goes on
+// elsewhere (.sync, .waitForTaskToken); output is what the service answered.
+func (m *Machine) Submitted(s *State, effect string, output json.RawMessage, env Env) Turn {
+	t, f := m.pending(s, effect, env)
+	if f != nil && f.st.task.resource.service == serviceTask && !f.c.Effect.Submitted {
+		f.c.Effect.Submitted = true
+		if v, err := value.Parse(output); err == nil {
+			output = json.RawMessage(v.String())
+		} else {
+			output = json.RawMessage("null")
+		}
+		t.emit(f.c, HistoryEvent{Type: TaskSubmitted, TaskSubmitted: &TaskOutputDetails{
+			f.st.task.resource.details(), OutputDetails{Output: string(output)},
+		}}, len(output))
+		t.check(f.c)
+	} else if f != nil || t == nil {
+		return unchanged(s)
+	}
+	return t.done()
+}
+
+// Heartbeat tells that an effect is alive.
+func (m *Machine) Heartbeat(s *State, effect string, env Env) Turn {
+	if c := s.waiting(effect); c == nil || c.Effect.Heartbeat == 0 {
+		return unchanged(s)
+	}
+	t := m.begin(s, env)
+	t.s.waiting(effect).Effect.beat(env.Now)
+	return t.done()
+}
+
+// Resolve tells how an effect ended.
+func (m *Machine) Resolve(s *State, effect string, o Outcome, env Env) Turn {
+	t, f := m.pending(s, effect, env)
+	if t == nil {
+		return unchanged(s)
+	}
+	if f != nil {
+		if f.resolve(o) {
+			t.advance(f.c, f.raw)
+		}
+		t.check(f.c)
+	}
+	return t.done()
+}
+
+func (f *frame) resolve(o Outcome) bool {
+	r := f.st.task.resource
+	if r.service == serviceActivity && !f.c.Effect.Started {
+		f.started("")
+	}
+	f.c.Effect = nil
+	if o.Error != "" || o.Cause != "" && o.Output == nil {
+		return f.failed(&fault{name: o.Error, cause: o.Cause})
+	}
+	if len(o.Output) > MaxData {
+		return f.failed(tooLarge(r.name()))
+	}
+	result := value.Value{}
+	if len(o.Output) > 0 {
+		var err error
+		if result, err = value.Parse(o.Output); err != nil {
+			return f.failed(&fault{name: ErrTaskFailed, cause: "The output of the task: " + err.Error()})
+		}
+	}
+	output := OutputDetails{Output: result.String()}
+	e := HistoryEvent{Type: TaskSucceeded, TaskSucceeded: &TaskOutputDetails{r.details(), output}}
+	switch r.service {
+	case serviceLambda:
+		e = HistoryEvent{Type: LambdaFunctionSucceeded, LambdaSucceeded: &output}
+	case serviceActivity:
+		e = HistoryEvent{Type: ActivitySucceeded, ActivitySucceeded: &output}
+	}
+	f.t.emit(f.c, e, len(output.Output))
+	out, err := f.harvest(result)
+	if err != nil {
+		return f.fail(err)
+	}
+	return f.leave(out, f.st.next)
+}
+
+// harvest is the state's output for a task's result.
+func (f *frame) harvest(result value.Value) (value.Value, error) {
+	var err error
+	if f.st.resultSelector != nil {
+		if result, err = f.st.resultSelector.eval(f, result, "ResultSelector"); err != nil {
+			return result, err
+		}
+	}
+	out, err := f.placed(f.st.resultPath, result)
+	if err != nil {
+		return out, err
+	}
+	return f.selected(f.st.output, out)
+}
+
+// failed records that a task failed, and handles it.
+func (f *frame) failed(x *fault) bool {
+	details := ErrorDetails{Error: x.name, Cause: x.cause}
+	r := f.st.task.resource
+	e := HistoryEvent{Type: TaskFailed, TaskFailed: &TaskErrorDetails{r.details(), details}}
+	switch r.service {
+	case serviceLambda:
+		e = HistoryEvent{Type: LambdaFunctionFailed, LambdaFailed: &details}
+	case serviceActivity:
+		e = HistoryEvent{Type: ActivityFailed, ActivityFailed: &details}
+	}
+	f.t.emit(f.c, e, len(x.cause))
+	return f.fail(x)
+}
+
+// timedOut handles that an effect took too long, or sent no heartbeat. AWS
+// calls both States.Timeout in the history.
+func (f *frame) timedOut(heartbeat bool) {
+	f.t.cancel(f.c)
+	x := &fault{name: ErrTimeout}
+	if heartbeat {
+		x.alias = ErrHeartbeatTimeout
+	}
+	details := ErrorDetails{Error: x.name}
+	r := f.st.task.resource
+	e := HistoryEvent{Type: TaskTimedOut, TaskTimedOut: &TaskErrorDetails{r.details(), details}}
+	switch r.service {
+	case serviceLambda:
+		e = HistoryEvent{Type: LambdaFunctionTimedOut, LambdaTimedOut: &details}
+	case serviceActivity:
+		e = HistoryEvent{Type: ActivityTimedOut, ActivityTimedOut: &details}
+	}
+	f.t.emit(f.c, e, 0)
+	if f.fail(x) {
+		f.t.advance(f.c, f.raw)
+	}
+}

@@ -1,0 +1,50 @@
+package asl
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// An Effect is something to be done outside: a state machine asks for it, the
+// engine has it done once the turn that asks is durable.
+type Effect struct {
+	// ID is derived from execution, state path, entry event and attempt. It
+	// is the handle by which a restarted engine finds the work again.
+	ID        string          `json:"id"`
+	Execution string          `json:"execution"` // name
+	State     string          `json:"state"`     // name of the Task state
+	Attempt   int             `json:"attempt"`   // 0 for the first
+	Resource  string          `json:"resource"`  // ARN as in the definition
+	Input     json.RawMessage `json:"input"`     // effective parameters
+	// Deadline is when the state times out by TimeoutSeconds; the machine
+	// itself watches it, a runner may use it to stop in time.
+	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// An Outcome is how an effect ended: Output where Error is empty.
+type Outcome struct {
+	Output json.RawMessage `json:"output,omitempty"`
+	Error  string          `json:"error,omitempty"`
+	Cause  string          `json:"cause,omitempty"`
+}
+
+// A Cancel tells the engine that an effect is no longer waited for: its state
+// timed out, or the execution was stopped.
+type Cancel struct {
+	Effect string `json:"effect"` // ID
+}
+
+// A Turn is what one step of an execution produced: the new state of the
+// execution, the history events that led there, and what must be done now
+// that they are durable. A turn is one record in the journal.
+type Turn struct {
+	State   *State          `json:"state"`
+	Events  []HistoryEvent  `json:"events"`
+	Effects []Effect        `json:"effects,omitempty"`
+	Cancels []Cancel        `json:"cancels,omitempty"`
+	Wake    time.Time       `json:"wake,omitzero"` // when Tick must be called; zero: nothing is timed
+	Status  string          `json:"status"`        // RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED
+	Output  json.RawMessage `json:"output,omitempty"`
+	Error   string          `json:"error,omitempty"`
+	Cause   string          `json:"cause,omitempty"`
+}

@@ -1,0 +1,111 @@
+package value
+
+import "unicode/utf8"
+
+// String is the compact JSON of v.
+func (v Value) String() string { return string(v.Append(nil)) }
+
+// Append appends the compact JSON of v to dst. Nothing is escaped that JSON
+// does not demand.
+func (v Value) Append(dst []byte) []byte {
+	switch v.kind {
+	case Null:
+		return append(dst, "null"...)
+	case Bool:
+		if v.yes {
+			return append(dst, "true"...)
+		}
+		return append(dst, "false"...)
+	case Number:
+		return append(dst, v.text...)
+	case String:
+		return AppendQuoted(dst, v.text)
+	case Array:
+		dst = append(dst, '[')
+		for i, x := range v.body.items {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = x.Append(dst)
+		}
+		return append(dst, ']')
+	}
+	dst = append(dst, '{')
+	for i, x := range v.body.items {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(AppendQuoted(dst, v.body.keys[i]), ':')
+		dst = x.Append(dst)
+	}
+	return append(dst, '}')
+}
+
+// AppendQuoted appends s as a JSON string.
+func AppendQuoted(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && n == 1 {
+				dst = append(append(dst, s[start:i]...), "\uFFFD"...)
+				start = i + 1
+			}
+			i += n
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		case '\b':
+			dst = append(dst, '\\', 'b')
+		case '\f':
+			dst = append(dst, '\\', 'f')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		i++
+		start = i
+	}
+	return append(append(dst, s[start:]...), '"')
+}
+
+// quotedSize is the length of what AppendQuoted appends.
+func quotedSize(s string) int {
+	n := 2
+	for i := 0; i < len(s); {
+		switch c := s[i]; {
+		case c == '"' || c == '\\' || c == '\n' || c == '\r' || c == '\t' || c == '\b' || c == '\f':
+			n += 2
+		case c < 0x20:
+			n += 6
+		case c < utf8.RuneSelf:
+			n++
+		default:
+			r, w := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError {
+				n += len("\uFFFD")
+			} else {
+				n += w
+			}
+			i += w
+			continue
+		}
+		i++
+	}
+	return n
+}
