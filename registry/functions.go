@@ -30,7 +30,7 @@ const (
 // machine's Retry and Catch match its type.
 type Error struct {
 	Kind    string `json:"errorType"`
-	Message   string `json:"errorMessage"`
+	Message string `json:"errorMessage"`
 }
 
 // The types of the functions' errors.
@@ -45,7 +45,7 @@ const (
 
 func (e *Error) Error() string { return e.Kind + ": " + e.Message }
 
-// Type is the error's name in a state machine.
+// ErrorType is the error's name in a state machine.
 func (e *Error) ErrorType() string { return e.Kind }
 
 func failed(kind, format string, args ...any) error {

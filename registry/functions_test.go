@@ -138,7 +138,7 @@ func check(t *testing.T, answer json.RawMessage, err error, want string) {
 	if !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got error %v; want %s", err, want)
 	}
-	if typed, ok := errors.AsType[*Error](err); !ok || !strings.HasPrefix(want, typed.Type()+": ") {
+	if typed, ok := errors.AsType[*Error](err); !ok || !strings.HasPrefix(want, typed.ErrorType()+": ") {
 		t.Errorf("error %v has type %v", err, typed)
 	}
 	text, err := json.Marshal(err)

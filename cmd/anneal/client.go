@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/controller"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/web"
+)
+
+// defaultServer is where a daemon is looked for.
+const defaultServer = "http://127.0.0.1:8080"
+
+// A client asks a daemon, or, for what needs none, a journal folder.
+type client struct {
+	base string
+	do   func(*http.Request) (*http.Response, error)
+}
+
+// reach is the flags that say where to ask.
+type reach struct {
+	server string
+	data   string
+}
+
+func (r *reach) flags(c *cobra.Command) {
+	c.Flags().StringVar(&r.server, "server", "", "address of the daemon (default $ANNEAL_SERVER, then "+defaultServer+")")
+	c.Flags().StringVar(&r.data, "data", "", "read the journal in this data folder instead of asking a daemon")
+}
+
+// client opens what the flags name. The caller must call close.
+func (r *reach) client(ctx context.Context) (c *client, close func(), err error) {
+	if r.data == "" {
+		server := cmp.Or(r.server, os.Getenv("ANNEAL_SERVER"), defaultServer)
+		if !strings.Contains(server, "://") {
+			server = "http://" + server
+		}
+		return &client{base: strings.TrimSuffix(server, "/"), do: http.DefaultClient.Do}, func() {}, nil
+	}
+	j, err := openJournal(ctx, r.data, journal.Options{ReadOnly: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	handler := web.New(web.Config{
+		Journal: j,
+		Log:     slog.New(slog.DiscardHandler),
+		Explain: func(ctx context.Context, d anneal.Decision) (string, error) { return controller.Explain(ctx, j, d) },
+		Verify:  func(ctx context.Context) (any, error) { return controller.Verify(ctx, j) },
+		History: journalHistory(j),
+	})
+	return &client{base: "http://localhost", do: inProcess(handler)}, func() { j.Close() }, nil
+}
+
+// inProcess asks a handler without a network.
+func inProcess(h http.Handler) func(*http.Request) (*http.Response, error) {
+	return func(req *http.Request) (*http.Response, error) {
+		if req.Body == nil {
+			req.Body = http.NoBody
+		}
+		w := &answer{header: http.Header{}, status: http.StatusOK}
+		h.ServeHTTP(w, req)
+		return &http.Response{StatusCode: w.status, Header: w.header, Body: io.NopCloser(&w.body)}, nil
+	}
+}
+
+// answer is a response that is kept in memory.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
+
+// journalFolder is the journal's place in the data folder.
+const journalFolder = "journal"
+
+// call sends body, where there is one, and decodes the answer into out: a
+// *string takes text. It returns the answer's header.
+func (c *client) call(ctx context.Context, method, path string, body, out any) (http.Header, error) {
+	var reader io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("encode the request: %w", err)
+		}
+		reader = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
+	if err != nil {
+		return nil, usage(fmt.Errorf("%s is not an address: %w", c.base, err))
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return nil, broken(fmt.Errorf("no daemon answers at %s: %w (start `anneal serve`, set ANNEAL_SERVER, or read a data folder with --data)", c.base, err))
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, broken(fmt.Errorf("read the answer of %s: %w", c.base, err))
+	}
+	if resp.StatusCode >= 300 {
+		return nil, refusal(resp.StatusCode, data)
+	}
+	if text, ok := out.(*string); ok {
+		*text = string(data)
+		return resp.Header, nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return nil, broken(fmt.Errorf("%s did not answer as an anneal daemon does: %w", c.base, err))
+	}
+	return resp.Header, nil
+}
+
+// refusal turns an error answer into an error with its exit status.
+func refusal(status int, body []byte) error {
+	var e web.Error
+	if json.Unmarshal(body, &e) != nil || e.Message == "" {
+		e.Message = fmt.Sprintf("status %d: %.200s", status, body)
+	}
+	err := errors.New(e.Message)
+	if status >= 500 {
+		return broken(err)
+	}
+	return usage(err)
+}

@@ -1,0 +1,117 @@
+// Command anneal decides when machine-learning models need retraining, has them
+// trained, promotes what is better, and can always say why.
+//
+// Each subcommand has a file of its own; serve.go is where all parts meet.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit statuses of every command.
+const (
+	exitNo     = 1 // the answer is no: problems found, a run that did not succeed
+	exitUsage  = 2 // bad use, unreadable input
+	exitBroken = 3 // it broke: a port in use, a disk, a lock
+)
+
+// An exit is an error with the status that the process ends with. Without an
+// error inside, everything has been said already.
+type exit struct {
+	status int
+	err    error
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.status)
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+func usage(err error) error  { return &exit{exitUsage, err} }
+func broken(err error) error { return &exit{exitBroken, err} }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program: it returns the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var e *exit
+	if !errors.As(err, &e) {
+		e = &exit{exitUsage, err} // cobra's own: an unknown command, flag or argument
+	}
+	if e.err != nil {
+		fmt.Fprintf(stderr, "anneal: %v\n", e.err)
+	}
+	return e.status
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "anneal",
+		Short: "Keep machine-learning models in tune",
+		Long: `anneal watches data and models, decides when a model needs retraining, runs the
+training on its own engine, promotes the result if it is better, and can always
+say why it did, or did not.
+
+    event → signal → decision → run → model → notice
+
+Start with ` + "`anneal demo`" + `: the whole story, with no set-up. Then write a settings
+file and a policy, prove them with ` + "`anneal check`" + `, and run ` + "`anneal serve`" + `.
+
+Commands that read or steer a daemon reach it at $ANNEAL_SERVER
+(http://127.0.0.1:8080 if unset).
+
+Exit status: 0 done; 1 the answer is no; 2 bad use or unreadable input; 3 it broke.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		CompletionOptions: cobra.CompletionOptions{
+			HiddenDefaultCmd: true,
+		},
+	}
+	root.AddGroup(
+		&cobra.Group{ID: "begin", Title: "Begin:"},
+		&cobra.Group{ID: "read", Title: "Read what happened:"},
+		&cobra.Group{ID: "steer", Title: "Steer:"},
+		&cobra.Group{ID: "care", Title: "Look after it:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("begin", newDemo(), newServe(), newCheck())
+	add("read", newNouns()...)
+	add("read", newExplain(), newPolicies())
+	add("steer", newTrigger())
+	add("care", newJournal())
+	root.AddCommand(newShim(), newDemoTrain())
+	return root
+}

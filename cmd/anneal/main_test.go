@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// annealBinary is the real program, built once: daemons are killed for real.
+var annealBinary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "anneal-test-")
+	if err != nil {
+		panic(err)
+	}
+	annealBinary = filepath.Join(dir, "anneal")
+	if out, err := exec.Command("go", "build", "-o", annealBinary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build anneal: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	status := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+// TestScripts runs the commands of testdata as a user would.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", filepath.Dir(annealBinary)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			env.Setenv("TZ", "UTC")
+			return nil
+		},
+	})
+}
+
+// A process is a daemon that runs in a folder of its own.
+type process struct {
+	t      *testing.T
+	dir    string
+	server string
+	cmd    *exec.Cmd
+	log    *bytes.Buffer
+}
+
+// begin starts a daemon on the settings in dir and waits until it is ready.
+func begin(t *testing.T, dir string) *process {
+	t.Helper()
+	p := &process{t: t, dir: dir}
+	p.start()
+	p.awaitReady()
+	t.Cleanup(p.kill)
+	return p
+}
+
+func (p *process) start() {
+	p.t.Helper()
+	p.log = &bytes.Buffer{}
+	p.cmd = exec.Command(annealBinary, "serve", "--config", filepath.Join(p.dir, "anneal.yaml"))
+	p.cmd.Stderr = p.log
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *process) awaitReady() {
+	p.t.Helper()
+	eventually(p.t, 30*time.Second, func() error {
+		address, err := os.ReadFile(filepath.Join(p.dir, "anneal-data", "address"))
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, p.log)
+		}
+		p.server = strings.TrimSpace(string(address))
+		resp, err := http.Get(p.server + "/readyz")
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, p.log)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("/readyz answers %d", resp.StatusCode)
+		}
+		return nil
+	})
+}
+
+// kill ends the daemon at once; its jobs go on.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
+}
+
+// get reads a list or an item of the API.
+func (p *process) get(path string, into any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", p.server+"/api/v1/"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("GET %s: %d: %s", path, resp.StatusCode, body)
+	}
+	return json.Unmarshal(body, into)
+}
+
+// anneal runs a command against the daemon and returns what it printed.
+func (p *process) anneal(args ...string) (stdout string, status int) {
+	p.t.Helper()
+	cmd := exec.Command(annealBinary, args...)
+	cmd.Env = append(os.Environ(), "ANNEAL_SERVER="+p.server)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		p.t.Fatal(err)
+	}
+	return out.String() + errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// eventually waits for ok to have nothing to complain of.
+func eventually(t *testing.T, within time.Duration, ok func() error) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %v", within, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// write puts files, by name, into a folder.
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// drop moves a file into an inbox, whole.
+func drop(t *testing.T, inbox, name string, data []byte) {
+	t.Helper()
+	hidden := filepath.Join(inbox, "."+name)
+	if err := os.WriteFile(hidden, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(hidden, filepath.Join(inbox, name)); err != nil {
+		t.Fatal(err)
+	}
+}

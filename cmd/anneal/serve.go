@@ -1,0 +1,539 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/configs"
+	"github.com/anneal-ml/anneal/controller"
+	"github.com/anneal-ml/anneal/drift"
+	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/journal/file"
+	"github.com/anneal-ml/anneal/notify"
+	notifylog "github.com/anneal-ml/anneal/notify/log"
+	"github.com/anneal-ml/anneal/objects"
+	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
+	"github.com/anneal-ml/anneal/orchestrator/tasks"
+	"github.com/anneal-ml/anneal/policy"
+	"github.com/anneal-ml/anneal/registry"
+	"github.com/anneal-ml/anneal/triggers"
+	"github.com/anneal-ml/anneal/triggers/directory"
+	"github.com/anneal-ml/anneal/triggers/envelope"
+	"github.com/anneal-ml/anneal/web"
+)
+
+func newServe() *cobra.Command {
+	var path string
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run the daemon",
+		Long: `Run the daemon: take events in, decide, train, promote, tell. It goes on exactly where
+it stopped, however it stopped; executions and local jobs outlive it.
+
+The settings file names the policies. What ` + "`anneal check`" + ` finds wrong with either is
+reported, and nothing starts (exit status 2). A port or a data folder in use is exit
+status 3. SIGTERM stops in order; a second one at once.`,
+		Example: "  anneal serve --config anneal.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := newLog(cmd.ErrOrStderr(), verbose)
+			cfg, err := configs.Load(path, loadOptions())
+			if err != nil {
+				return usage(err)
+			}
+			if problems := checkResources(cfg); len(problems) > 0 {
+				return usage(problems)
+			}
+			d, err := assemble(cmd.Context(), cfg, log)
+			if err != nil {
+				return err
+			}
+			defer d.close()
+			return d.run(cmd.Context())
+		},
+	}
+	c.Flags().StringVar(&path, "config", "anneal.yaml", "the settings file")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what is for debugging too")
+	return c
+}
+
+func newLog(w io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// A daemon is all parts, put together over one journal.
+type daemon struct {
+	cfg        *configs.Config
+	log        *slog.Logger
+	listener   net.Listener
+	journal    *journal.Journal
+	objects    *objects.Store
+	tasks      *tasks.Tasks
+	engine     *engine.Engine
+	controller *controller.Controller
+	sources    map[string]triggers.Source
+	ready      atomic.Bool
+}
+
+// assemble takes the port and the data folder and makes every part ready to
+// run. Where it fails it leaves nothing behind.
+func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (d *daemon, err error) {
+	d = &daemon{cfg: cfg, log: log, sources: map[string]triggers.Source{}}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if d.listener, err = net.Listen("tcp", cfg.Settings.Listen); err != nil {
+		return nil, broken(fmt.Errorf("listen on %s: %w (set listen in %s)", cfg.Settings.Listen, err, cfg.File))
+	}
+	data := string(cfg.Settings.Data)
+	if err := os.MkdirAll(data, 0o777); err != nil {
+		return nil, broken(fmt.Errorf("make the data folder: %w", err))
+	}
+	if d.journal, err = openJournal(ctx, data, journal.Options{Logger: log}); err != nil {
+		return nil, err
+	}
+	buckets := map[string]string{}
+	for name, folder := range cfg.Settings.Buckets {
+		buckets[name] = string(folder)
+	}
+	if d.objects, err = objects.New(objects.Config{Buckets: buckets}); err != nil {
+		return nil, usage(err)
+	}
+	if d.tasks, err = d.newTasks(buckets); err != nil {
+		return nil, broken(err)
+	}
+	recovery, err := controller.Recover(ctx, d.journal)
+	if err != nil {
+		return nil, broken(err)
+	}
+	if d.engine, err = engine.New(ctx, engine.Config{Journal: d.journal, Tasks: d.tasks, Log: log}, recovery.Engine); err != nil {
+		return nil, broken(err)
+	}
+	d.controller = controller.New(d.controllerConfig(), recovery.State)
+	for i, s := range cfg.Settings.Sources {
+		if s.Directory == nil {
+			continue
+		}
+		source, err := directory.New(directory.Config{
+			Path:   string(s.Directory.Path),
+			Bucket: s.Directory.Bucket,
+			Settle: time.Duration(s.Directory.Settle),
+			Cache:  filepath.Join(data, "cache", "directory-"+s.Directory.Bucket+".json"),
+		}, log)
+		if err != nil {
+			return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
+		}
+		d.sources["directory "+s.Directory.Bucket] = source
+	}
+	return d, nil
+}
+
+func (d *daemon) newTasks(buckets map[string]string) (*tasks.Tasks, error) {
+	cfg := tasks.Config{
+		Dir:       filepath.Join(string(d.cfg.Settings.Data), "jobs"),
+		Functions: map[string]tasks.Function{},
+		Images:    map[string]tasks.Image{},
+		Topics:    d.cfg.Settings.Embedded.Topics,
+		Jobs:      d.cfg.Settings.Embedded.Jobs,
+		Builtins:  d.builtins(),
+		Publish: func(ctx context.Context, effect, topic, channel, subject, message string) error {
+			return d.controller.Publish(ctx, effect, channel, subject, message)
+		},
+		Objects: jobObjects{d.objects},
+		Log:     d.log,
+	}
+	// What a local process needs to resolve s3:// URIs as anneal does.
+	mapped, err := json.Marshal(buckets)
+	if err != nil {
+		return nil, fmt.Errorf("encode the buckets: %w", err)
+	}
+	env := func(given map[string]configs.Secret) (map[string]string, error) {
+		env := map[string]string{"ANNEAL_BUCKETS": string(mapped)}
+		for name, secret := range given {
+			value, err := secret.Resolve()
+			if err != nil {
+				return nil, fmt.Errorf("environment variable %s: %w", name, err)
+			}
+			env[name] = value
+		}
+		return env, nil
+	}
+	for name, f := range d.cfg.Settings.Embedded.Functions {
+		e, err := env(f.Env)
+		if err != nil {
+			return nil, fmt.Errorf("function %s: %w", name, err)
+		}
+		cfg.Functions[name] = tasks.Function{
+			Builtin: f.Builtin, Command: f.Command, Dir: d.cfg.Dir(), Env: e, Timeout: time.Duration(f.Timeout),
+		}
+	}
+	for name, image := range d.cfg.Settings.Embedded.Images {
+		e, err := env(image.Env)
+		if err != nil {
+			return nil, fmt.Errorf("image %s: %w", name, err)
+		}
+		cfg.Images[name] = tasks.Image{Command: image.Command, Dir: d.cfg.Dir(), Env: e}
+	}
+	return tasks.New(cfg)
+}
+
+// builtins are the functions of this program; each lives with its noun.
+func (d *daemon) builtins() map[string]tasks.Builtin {
+	return map[string]tasks.Builtin{
+		"validate-data": d.validateData,
+		"evaluate-model": func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
+			return registry.Evaluate(ctx, d.objects, payload)
+		},
+		"register-model": func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
+			return registry.Register(ctx, d.objects, payload)
+		},
+		"noop": func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) { return payload, nil },
+	}
+}
+
+// validateData is the built-in function of that name: whether the data under a
+// prefix can be trained on.
+func (d *daemon) validateData(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
+	var in struct {
+		S3DataPath string   `json:"S3DataPath"`
+		Target     string   `json:"Target"`
+		Columns    []string `json:"Columns"`
+		MinRows    int64    `json:"MinRows"`
+	}
+	if err := json.Unmarshal(payload, &in); err != nil {
+		return nil, fmt.Errorf("validate-data: the payload is not as expected: %w", err)
+	}
+	if in.S3DataPath == "" {
+		return nil, errors.New(`validate-data: the payload has no "S3DataPath", the URI of the data`)
+	}
+	validation := d.validate(ctx, in.S3DataPath, drift.Rules{Target: in.Target, Columns: in.Columns, MinRows: in.MinRows})
+	return json.Marshal(map[string]any{
+		"IsValid": validation.Valid, "Reason": validation.Reason, "Problems": validation.Problems, "Rows": validation.Rows,
+	})
+}
+
+func (d *daemon) validate(ctx context.Context, prefix string, rules drift.Rules) drift.Validation {
+	list, err := d.objects.List(ctx, prefix)
+	if err != nil {
+		return drift.Invalid(err)
+	}
+	if len(list) == 0 {
+		return drift.Invalid(fmt.Errorf("there is no object under %s", prefix))
+	}
+	var parts []*profile.Profile
+	for _, info := range list {
+		p, err := d.profile(ctx, info.URI, nil)
+		if err != nil {
+			return drift.Invalid(err)
+		}
+		parts = append(parts, p)
+	}
+	return drift.Validate(profile.Merge(parts...), rules)
+}
+
+// profile reads an object once, from end to end.
+func (d *daemon) profile(ctx context.Context, uri string, columns map[string]dataset.Type) (*profile.Profile, error) {
+	r, _, err := d.objects.Open(ctx, uri)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return profile.Build(ctx, r, uri, dataset.Options{Columns: columns})
+}
+
+func (d *daemon) controllerConfig() controller.Config {
+	cfg := controller.Config{
+		Journal:   d.journal,
+		Log:       d.log,
+		Machines:  map[string]orchestrator.Machine{},
+		Executors: map[string]orchestrator.Executor{policy.ExecutorEmbedded: d.engine},
+		Profile: func(ctx context.Context, o anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error) {
+			return d.profile(ctx, o.URI, columns)
+		},
+		Stage:    d.stage,
+		Staging:  stagingOf(d.cfg, d.objects),
+		Checksum: d.objects.Checksum,
+		Channels: map[string]notify.Channel{},
+	}
+	for _, p := range d.cfg.Policies {
+		cfg.Policies = append(cfg.Policies, p.Policy)
+		if m, ok := d.cfg.Machines[p.Machine]; ok {
+			cfg.Machines[p.Name()] = orchestrator.Machine{Name: p.Name(), Definition: m.Definition}
+		}
+	}
+	for name, channel := range d.cfg.Settings.Notify {
+		if channel.Log {
+			cfg.Channels[name] = notifylog.New(d.log)
+		}
+	}
+	return cfg
+}
+
+// stagingOf is the URI under which runs find their data: an s3:// URI where the
+// folder is below a bucket.
+func stagingOf(cfg *configs.Config, o *objects.Store) controller.Staging {
+	return controller.Staging(o.URI(cfg.Settings.Staging))
+}
+
+// stage puts exactly these objects under one URI, with a SageMaker manifest
+// beside it.
+func (d *daemon) stage(ctx context.Context, training anneal.Training) error {
+	var sources []objects.Source
+	for _, o := range training.Objects {
+		sources = append(sources, objects.Source{URI: o.URI, Version: o.Version})
+	}
+	if err := d.objects.Stage(ctx, training.Prefix, sources); err != nil {
+		return err
+	}
+	list, err := d.objects.List(ctx, training.Prefix)
+	if err != nil {
+		return err
+	}
+	entries := []any{map[string]string{"prefix": training.Prefix}}
+	for _, info := range list {
+		entries = append(entries, info.URI[len(training.Prefix):])
+	}
+	data, err := json.Marshal(entries)
+	if err != nil {
+		return fmt.Errorf("encode the manifest: %w", err)
+	}
+	return jobObjects{d.objects}.Write(ctx, training.Manifest, bytes.NewReader(data))
+}
+
+// jobObjects is the objects as jobs read and write them.
+type jobObjects struct{ *objects.Store }
+
+func (o jobObjects) List(ctx context.Context, prefix string) ([]string, error) {
+	list, err := o.Store.List(ctx, prefix)
+	var uris []string
+	for _, info := range list {
+		uris = append(uris, info.URI)
+	}
+	return uris, err
+}
+
+func (o jobObjects) Open(ctx context.Context, uri string) (io.ReadCloser, error) {
+	r, _, err := o.Store.Open(ctx, uri)
+	return r, err
+}
+
+func (o jobObjects) Write(ctx context.Context, uri string, r io.Reader) error {
+	w, err := o.Store.Create(ctx, uri)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	return w.Commit()
+}
+
+// run runs all parts until ctx ends or one of them fails. What brings work in
+// stops first, what records it last.
+func (d *daemon) run(ctx context.Context) error {
+	var inner, outer sync.WaitGroup
+	outerCtx, stopOuter := context.WithCancel(context.WithoutCancel(ctx))
+	innerCtx, stopInner := context.WithCancelCause(ctx)
+	defer stopOuter()
+	start := func(wg *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				stopInner(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	start(&outer, outerCtx, "engine", d.engine.Run)
+	start(&outer, outerCtx, "jobs", d.tasks.Run)
+	start(&outer, outerCtx, "controller", d.controller.Run)
+	start(&outer, outerCtx, "recovery", d.keepRecovery)
+	for _, name := range sortedKeys(d.sources) {
+		start(&inner, innerCtx, "source "+name, func(ctx context.Context) error { return d.sources[name].Run(ctx, d.controller) })
+	}
+	start(&inner, innerCtx, "http", d.serveHTTP)
+	address := "http://" + d.listener.Addr().String()
+	if err := os.WriteFile(filepath.Join(string(d.cfg.Settings.Data), "address"), []byte(address+"\n"), 0o666); err != nil {
+		d.log.Warn("address not written", "err", err)
+	}
+	d.ready.Store(true)
+	d.log.Info("serving", "address", address, "policies", len(d.cfg.Policies), "data", string(d.cfg.Settings.Data))
+
+	select {
+	case <-innerCtx.Done():
+	case <-d.journal.Done():
+		stopInner(fmt.Errorf("journal: %w", d.journal.Err()))
+	}
+	d.ready.Store(false)
+	cause := context.Cause(innerCtx)
+	stopInner(nil)
+	inner.Wait()
+	stopOuter()
+	outer.Wait()
+	if ctx.Err() != nil {
+		d.log.Info("stopped")
+		return nil
+	}
+	return broken(cause)
+}
+
+// keepRecovery folds the journal now and then, so that the next start has
+// little left to fold.
+func (d *daemon) keepRecovery(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if _, err := controller.Recover(ctx, d.journal); err != nil && ctx.Err() == nil {
+				d.log.Warn("recovery not kept", "err", err)
+			}
+		}
+	}
+}
+
+// HTTP limits: a slow or endless peer costs one connection for a while.
+const (
+	readTimeout  = 30 * time.Second
+	writeTimeout = 5 * time.Minute
+)
+
+func (d *daemon) serveHTTP(ctx context.Context) error {
+	server := &http.Server{
+		Handler:           d.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(d.listener) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(last); err != nil {
+		server.Close()
+	}
+	<-ended
+	return nil
+}
+
+func (d *daemon) handler() http.Handler {
+	return web.New(web.Config{
+		Journal: d.journal,
+		Log:     d.log,
+		Ready:   d.condition,
+		Ingest:  d.ingest,
+		Trigger: d.trigger,
+		Explain: func(ctx context.Context, decision anneal.Decision) (string, error) {
+			return controller.Explain(ctx, d.journal, decision)
+		},
+		Verify: func(ctx context.Context) (any, error) {
+			return controller.Verify(ctx, d.journal)
+		},
+		History:  func(ctx context.Context, run anneal.Run) (any, error) { return d.controller.History(ctx, run) },
+		Policies: func() any { return d.controller.Status().Policies },
+		Stop:     d.controller.StopRun,
+		Metrics:  d.metrics(),
+	})
+}
+
+// condition is what /readyz says.
+func (d *daemon) condition() (bool, map[string]string) {
+	parts := map[string]string{"journal": "ok", "policies": fmt.Sprintf("%d loaded", len(d.cfg.Policies))}
+	ok := d.ready.Load()
+	if err := d.journal.Err(); err != nil {
+		ok, parts["journal"] = false, err.Error()
+	}
+	for name := range d.sources {
+		parts["source "+name] = "ok"
+	}
+	return ok, parts
+}
+
+// ingest takes events that came over HTTP. Those that only anneal itself can
+// know of are refused.
+func (d *daemon) ingest(ctx context.Context, body []byte) ([]web.Ingested, error) {
+	events, err := envelope.Decode(body, time.Now().UTC())
+	if err != nil {
+		return nil, web.Refuse(http.StatusBadRequest, "%v", err)
+	}
+	for _, e := range events {
+		switch e.Source {
+		case anneal.SourceDirectory, anneal.SourceCron, anneal.SourceManual, anneal.SourceTimer, anneal.SourceRun:
+			return nil, web.Refuse(http.StatusBadRequest, "source %q is anneal's own: an event from outside needs another", e.Source)
+		}
+	}
+	taken := []web.Ingested{}
+	for _, e := range events {
+		stored, duplicate, err := d.controller.Ingest(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		taken = append(taken, web.Ingested{ID: stored.ID, Duplicate: duplicate})
+	}
+	return taken, nil
+}
+
+func (d *daemon) trigger(ctx context.Context, name string, parameters map[string]any, force bool) (anneal.Decision, error) {
+	decision, err := d.controller.Trigger(ctx, name, parameters, force)
+	var unknown *controller.UnknownPolicyError
+	var refused *controller.ParametersError
+	switch {
+	case errors.As(err, &unknown):
+		return decision, web.Refuse(http.StatusNotFound, "%v", err)
+	case errors.As(err, &refused):
+		return decision, web.Refuse(http.StatusBadRequest, "%v", err)
+	}
+	return decision, err
+}
+
+// close lets go of what assemble took.
+func (d *daemon) close() {
+	if d.listener != nil {
+		d.listener.Close()
+	}
+	if d.journal != nil {
+		d.journal.Close()
+	}
+}
+
+// openJournal opens the journal in a data folder.
+func openJournal(ctx context.Context, data string, opts journal.Options) (*journal.Journal, error) {
+	j, err := file.OpenJournal(ctx, filepath.Join(data, journalFolder), opts)
+	if err != nil {
+		return nil, broken(err)
+	}
+	return j, nil
+}

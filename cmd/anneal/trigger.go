@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anneal-ml/anneal"
+)
+
+func newTrigger() *cobra.Command {
+	var (
+		from   reach
+		out    output
+		inputs []string
+		force  bool
+	)
+	c := &cobra.Command{
+		Use:   "trigger POLICY",
+		Short: "Wake a policy by hand and print what it decides",
+		Long: `Wake a policy by hand. Its rules and guards decide as always; --force skips the rules,
+never a guard. Parameters are checked against the policy's JSON Schema: a value that
+reads as JSON is taken as that, anything else as a string.`,
+		Example: "  anneal trigger electricity\n  anneal trigger electricity --input epochs=20 --input reason=\"new tariff\" --force",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			asJSON, err := out.json()
+			if err != nil {
+				return err
+			}
+			parameters, err := parseInputs(inputs)
+			if err != nil {
+				return usage(err)
+			}
+			client, close, err := from.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer close()
+			body := map[string]any{"parameters": parameters, "force": force}
+			var raw json.RawMessage
+			if _, err := client.call(cmd.Context(), "POST", "/api/v1/policies/"+url.PathEscape(args[0])+"/trigger", body, &raw); err != nil {
+				return err
+			}
+			var d anneal.Decision
+			if err := json.Unmarshal(raw, &d); err != nil {
+				return broken(err)
+			}
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), raw)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s (decision %s)\n", d.Verdict, printable(d.Reason), d.ID)
+			return nil
+		},
+	}
+	from.flags(c)
+	out.flags(c)
+	c.Flags().StringArrayVar(&inputs, "input", nil, "a parameter, as name=value; may be given again")
+	c.Flags().BoolVar(&force, "force", false, "skip the rules (guards are never skipped)")
+	return c
+}
+
+func parseInputs(inputs []string) (map[string]any, error) {
+	parameters := map[string]any{}
+	for _, in := range inputs {
+		name, value, ok := strings.Cut(in, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--input %q: want name=value", in)
+		}
+		if _, again := parameters[name]; again {
+			return nil, fmt.Errorf("--input %s is given twice", name)
+		}
+		var v any
+		if json.Unmarshal([]byte(value), &v) != nil {
+			v = value
+		}
+		parameters[name] = v
+	}
+	return parameters, nil
+}

@@ -1,0 +1,292 @@
+package configs
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/anneal-ml/anneal/policy"
+)
+
+// Options are what loading is handed in.
+type Options struct {
+	// CheckMachine reports what is wrong with the definition of a state
+	// machine. Nil checks nothing.
+	CheckMachine func(file string, definition []byte) []Problem
+	// Builtins are the functions that come with anneal; validate-data,
+	// evaluate-model, register-model and noop if nil.
+	Builtins []string
+}
+
+// A Config is one generation: settings, policies and state machines that were
+// read together and fit each other.
+type Config struct {
+	File     string // of the settings, absolute
+	Settings Settings
+	Policies []Policy           // by name
+	Machines map[string]Machine // by absolute path
+	// Files are all files and folders that were read, absolute and in order:
+	// when one of them changes, a new generation may be due.
+	Files []string
+}
+
+// A Policy is a policy that was compiled, and where it came from.
+type Policy struct {
+	*policy.Policy
+	File    string // absolute
+	Line    int    // where its document begins
+	Machine string // absolute path of its state machine; empty without a run
+}
+
+// A Machine is the definition of a state machine.
+type Machine struct {
+	File       string // absolute
+	Definition []byte
+	Digest     string // hex SHA-256 of Definition
+}
+
+// Dir is the folder of the settings, where commands run.
+func (c *Config) Dir() string { return filepath.Dir(c.File) }
+
+// Load reads the settings in file and everything they name. The error is
+// [Problems] where the configuration is at fault.
+func Load(file string, options Options) (*Config, error) {
+	l, err := newLoader(options)
+	if err != nil {
+		return nil, err
+	}
+	file = l.absolute(file)
+	c := &Config{File: file}
+	d := l.settings(file, &c.Settings)
+	if d == nil {
+		return nil, l.problems.err()
+	}
+	for i, path := range c.Settings.Policies {
+		l.policies(string(path), func(format string, args ...any) { d.add(index("policies", i), -1, format, args...) })
+	}
+	l.finish(c, func(channel string) []string {
+		if _, ok := c.Settings.Notify[channel]; ok {
+			return nil
+		}
+		return sortedKeys(c.Settings.Notify)
+	})
+	if err := l.problems.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// LoadPolicies reads policies alone, from files and folders, with the state
+// machines they name; the channels they notify are not checked. The Config has
+// default Settings.
+func LoadPolicies(paths []string, options Options) (*Config, error) {
+	l, err := newLoader(options)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{}
+	for _, path := range paths {
+		path = l.absolute(path)
+		l.policies(path, func(format string, args ...any) {
+			l.problems = append(l.problems, Problem{File: path, Message: fmt.Sprintf(format, args...)})
+		})
+	}
+	l.finish(c, func(string) []string { return nil })
+	if err := l.problems.err(); err != nil {
+		return nil, err
+	}
+	c.Settings.defaults(filepath.Join(l.dir, "anneal.yaml"))
+	return c, nil
+}
+
+// A loader reads one generation.
+type loader struct {
+	Options
+	dir      string // working directory
+	problems Problems
+	files    []string
+	read     []document
+	machines map[string]Machine
+}
+
+// A document is a policy that was read; its Policy is nil where it has problems.
+type document struct {
+	Policy
+	spec policy.Spec
+	at   *decoder
+}
+
+func newLoader(options Options) (*loader, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("load configuration: %w", err)
+	}
+	if options.Builtins == nil {
+		options.Builtins = []string{"validate-data", "evaluate-model", "register-model", "noop"}
+	}
+	return &loader{Options: options, dir: dir, machines: map[string]Machine{}}, nil
+}
+
+func (l *loader) absolute(path string) string {
+	return relative(filepath.Join(l.dir, "x"), path)
+}
+
+// open is the content of a file, which is watched from now on.
+func (l *loader) open(file string) ([]byte, error) {
+	l.files = append(l.files, file)
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, reason(err)
+	case info.IsDir():
+		return nil, errors.New("this is a folder, not a file")
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%d bytes are too many: at most %d", info.Size(), maxFile)
+	}
+	data, err := os.ReadFile(file)
+	return data, reason(err)
+}
+
+// reason is err without the path, which a Problem has already.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// settings reads the settings; nil where they cannot be gone on with.
+func (l *loader) settings(file string, s *Settings) *decoder {
+	data, err := l.open(file)
+	if err != nil {
+		l.problems = append(l.problems, Problem{File: file, Message: err.Error()})
+		return nil
+	}
+	docs, source := parseYAML(file, data, &l.problems)
+	if len(docs) > 1 {
+		source.report(docs[1].line, 1, "settings are one document: begin policies in files of their own")
+	}
+	if len(docs) == 0 {
+		if len(l.problems) > 0 {
+			return nil
+		}
+		docs = []*node{{kind: mapping, line: 1, column: 1}} // an empty file is all defaults
+	}
+	if len(docs[0].entries) > 0 && slices.ContainsFunc(docs[0].entries, func(e entry) bool { return e.key == "apiVersion" }) {
+		source.report(docs[0].line, docs[0].column, "this is a policy, not the settings: name it under policies in anneal.yaml")
+		return nil
+	}
+	d := decodeDocument(source, docs[0], s)
+	s.defaults(file)
+	s.check(d, l.Builtins)
+	return d
+}
+
+// policies reads the policies in a file, or in the YAML files of a folder.
+func (l *loader) policies(path string, report func(format string, args ...any)) {
+	info, err := os.Stat(path)
+	if err != nil {
+		l.files = append(l.files, path) // may come to be
+		report("%s: %v", path, reason(err))
+		return
+	}
+	if !info.IsDir() {
+		l.policyFile(path)
+		return
+	}
+	l.files = append(l.files, path)
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		report("%s: %v", path, reason(err))
+		return
+	}
+	for _, e := range entries {
+		ext := filepath.Ext(e.Name())
+		if (ext == ".yaml" || ext == ".yml") && !strings.HasPrefix(e.Name(), ".") {
+			l.policyFile(filepath.Join(path, e.Name()))
+		}
+	}
+}
+
+func (l *loader) policyFile(file string) {
+	if slices.Contains(l.files, file) {
+		return // named twice
+	}
+	data, err := l.open(file)
+	if err != nil {
+		l.problems = append(l.problems, Problem{File: file, Message: err.Error()})
+		return
+	}
+	docs, source := parseYAML(file, data, &l.problems)
+	for _, doc := range docs {
+		var spec policy.Spec
+		d := decodeDocument(source, doc, &spec)
+		if doc.kind != mapping || len(doc.entries) == 0 {
+			continue
+		}
+		compiled, problems := policy.Compile(spec)
+		for _, p := range problems {
+			d.add(p.Path, p.Offset, "%s", p.Message)
+		}
+		name := spec.Metadata.Name
+		if i := slices.IndexFunc(l.read, func(o document) bool { return o.spec.Metadata.Name == name }); i >= 0 && name != "" {
+			d.add("metadata.name", -1, "the name %q is taken by the policy at %s:%d: give each policy its own", name, l.read[i].File, l.read[i].Line)
+		}
+		p := Policy{Policy: compiled, File: file, Line: doc.line}
+		if run := spec.Spec.Run; run != nil && run.StateMachine.File != "" {
+			p.Machine = relative(file, run.StateMachine.File)
+			l.machine(p.Machine, d)
+		}
+		l.read = append(l.read, document{p, spec, d})
+	}
+}
+
+// machine reads a state machine that the policy of d names.
+func (l *loader) machine(file string, d *decoder) {
+	if _, ok := l.machines[file]; ok {
+		return
+	}
+	definition, err := l.open(file)
+	if err != nil {
+		d.add("spec.run.stateMachine.file", -1, "%s: %v", file, err)
+		return
+	}
+	sum := sha256.Sum256(definition)
+	l.machines[file] = Machine{File: file, Definition: definition, Digest: hex.EncodeToString(sum[:])}
+	if l.CheckMachine != nil {
+		l.problems = append(l.problems, l.CheckMachine(file, definition)...)
+	}
+}
+
+// finish checks what concerns several files, where have lists the channels if
+// one is unknown, and fills c.
+func (l *loader) finish(c *Config, have func(channel string) []string) {
+	for _, doc := range l.read {
+		for i, n := range doc.spec.Spec.Notify {
+			if channels := have(n.To); channels != nil && n.To != "" {
+				doc.at.add(index("spec.notify", i)+".to", -1, "unknown channel %q%s", n.To, policy.Have(n.To, channels))
+			}
+		}
+		c.Policies = append(c.Policies, doc.Policy)
+	}
+	if len(l.problems) > 0 {
+		return
+	}
+	slices.SortFunc(c.Policies, func(a, b Policy) int { return strings.Compare(a.Name(), b.Name()) })
+	c.Machines = l.machines
+	slices.Sort(l.files)
+	c.Files = slices.Compact(l.files)
+}
+
+func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+func reflectOf[T any](v *T) reflect.Value { return reflect.ValueOf(v).Elem() }

@@ -1,0 +1,75 @@
+package configs
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+)
+
+// A Secret is a value, or where to find it: {env: NAME} or {file: PATH}. It is
+// read when it is used, and does not print.
+type Secret struct {
+	value, env, file string
+}
+
+// Resolve reads the value; that of a file without the newline at its end.
+func (s Secret) Resolve() (string, error) {
+	switch {
+	case s.env != "":
+		value, ok := os.LookupEnv(s.env)
+		if !ok {
+			return "", fmt.Errorf("the environment variable %s is not set", s.env)
+		}
+		return value, nil
+	case s.file != "":
+		data, err := os.ReadFile(s.file)
+		if err != nil {
+			return "", fmt.Errorf("read secret: %w", err)
+		}
+		return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), nil
+	}
+	return s.value, nil
+}
+
+// String says where the secret is, not what it is.
+func (s Secret) String() string {
+	switch {
+	case s.env != "":
+		return "{env: " + s.env + "}"
+	case s.file != "":
+		return "{file: " + s.file + "}"
+	}
+	return "(set)"
+}
+
+// GoString is String.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue is String.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText is String.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func (s *Secret) decode(d *decoder, n *node, path string) {
+	switch n.kind {
+	case boolean, number, text:
+		s.value = n.raw
+	case mapping:
+		var from struct {
+			Env  string `json:"env"`
+			File string `json:"file"`
+		}
+		d.object(reflectOf(&from), n, path)
+		if (from.Env == "") == (from.File == "") {
+			d.report(n.line, n.column, "a secret is a value, {env: NAME} or {file: PATH}")
+		}
+		s.env = from.Env
+		if from.File != "" {
+			s.file = relative(d.file, from.File)
+		}
+	default:
+		d.wrong(n, "a value, {env: NAME} or {file: PATH}")
+	}
+}

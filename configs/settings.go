@@ -1,0 +1,316 @@
+package configs
+
+import (
+	"maps"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anneal-ml/anneal/policy"
+)
+
+// Settings are the daemon's own file. Paths in it are relative to the file;
+// here they are absolute.
+type Settings struct {
+	// Listen is where the page, the API, health and metrics are served; a
+	// loopback address. 127.0.0.1:8080 if empty.
+	Listen string `json:"listen"`
+	// Data holds the journal and the job folders. ./anneal-data if empty.
+	Data Folder `json:"data"`
+	// Policies are files, or folders of *.yaml and *.yml files. ./policies if
+	// none.
+	Policies []Folder `json:"policies"`
+	// Staging is where manifests and staged training prefixes are written: a
+	// folder, or an s3:// prefix of one of the Buckets. Data's `staging` if
+	// empty.
+	Staging string `json:"staging"`
+	// Buckets are the buckets that are folders here: s3://NAME/… is in the
+	// folder, everywhere. The bucket of each directory source is one.
+	Buckets map[string]Folder `json:"buckets"`
+	Sources []Source          `json:"sources"`
+	// Embedded is about what the embedded engine runs, and where.
+	Embedded Embedded `json:"embedded"`
+	// Notify are the channels that notices go to, by name. A channel `log`
+	// is always there.
+	Notify map[string]Channel `json:"notify"`
+}
+
+// A Source is one of the transports that events come by. Schedules come from
+// policies and need no entry.
+type Source struct {
+	Directory *Directory `json:"directory"`
+
+	SQS        notBuilt `json:"sqs"`
+	NATS       notBuilt `json:"nats"`
+	Webhook    notBuilt `json:"webhook"`
+	CloudWatch notBuilt `json:"cloudwatch"`
+}
+
+// Directory is a watched folder: a file in it is an object of a bucket.
+type Directory struct {
+	Path   Folder `json:"path"`
+	Bucket string `json:"bucket"` // the folder's name if empty
+	// Settle is how long a file must stay as it is before it is taken in. 2s
+	// if zero.
+	Settle policy.Duration `json:"settle"`
+}
+
+// Embedded configures what the embedded engine runs.
+type Embedded struct {
+	// AWS is what happens to a resource that nothing here stands in for:
+	// deny, which is refused at load, is the only choice so far.
+	AWS string `json:"aws"`
+	// Jobs is how many local jobs run at a time; the rest queue. 2 if zero.
+	Jobs int `json:"jobs"`
+	// Functions stand in for Lambda functions: by exact name or ARN, then by
+	// the longest glob.
+	Functions map[string]Function `json:"functions"`
+	// Images stand in for training and processing images: by the last
+	// component of the repository without its tag, by URI, or by glob.
+	Images map[string]Image `json:"images"`
+	// Topics are the channels that SNS topics stand for, by the topic's name.
+	Topics map[string]string `json:"topics"`
+
+	Listen notBuilt `json:"listen"`
+}
+
+// A Function is what runs in place of a Lambda function: a Builtin or a
+// Command. A command runs in the folder of this file, without a shell.
+type Function struct {
+	Builtin string            `json:"builtin"`
+	Command []string          `json:"command"`
+	Env     map[string]Secret `json:"env"`
+	Timeout policy.Duration   `json:"timeout"` // none if zero
+
+	HTTP   notBuilt `json:"http"`
+	Lambda notBuilt `json:"lambda"`
+}
+
+// An Image is what runs in place of a container image.
+type Image struct {
+	Command []string          `json:"command"`
+	Env     map[string]Secret `json:"env"`
+
+	Container  notBuilt `json:"container"`
+	Kubernetes notBuilt `json:"kubernetes"`
+}
+
+// A Channel is where notices go: `log`, the daemon's log, is the only kind so
+// far, written as the word or as {log: {}}.
+type Channel struct {
+	Log bool
+}
+
+func (c *Channel) decode(d *decoder, n *node, path string) {
+	if n.kind == text && n.raw == "log" {
+		c.Log = true
+		return
+	}
+	var kinds struct {
+		Log *struct{} `json:"log"`
+
+		Webhook     notBuilt `json:"webhook"`
+		Chat        notBuilt `json:"chat"`
+		Mail        notBuilt `json:"mail"`
+		SNS         notBuilt `json:"sns"`
+		EventBridge notBuilt `json:"eventbridge"`
+		NATS        notBuilt `json:"nats"`
+	}
+	switch {
+	case n.kind == text && slices.Contains([]string{"webhook", "chat", "mail", "sns", "eventbridge", "nats"}, n.raw):
+		d.form(n, "%s is not built yet (have log)", n.raw)
+	case n.kind == mapping:
+		d.object(reflectOf(&kinds), n, path)
+		c.Log = len(n.entries) == 1 && n.entries[0].key == "log"
+		if len(n.entries) != 1 {
+			d.report(n.keyLine, n.keyColumn, "a channel has one kind: log")
+		}
+	default:
+		d.wrong(n, "a channel such as log")
+	}
+}
+
+// A Folder is the path of a folder, or of a file where both will do.
+type Folder string
+
+func (f *Folder) decode(d *decoder, n *node, path string) {
+	switch {
+	case n.kind == mapping && path == "data":
+		for _, e := range n.entries {
+			if e.key == "nats" {
+				d.form(n, "nats is not built yet: data is a folder")
+				return
+			}
+		}
+		d.wrong(n, "a folder")
+	case n.kind != text || n.raw == "":
+		d.wrong(n, "a folder")
+	case strings.Contains(n.raw, "://"):
+		d.form(n, "a folder is needed here, %s is not one", n.raw)
+	default:
+		*f = Folder(relative(d.file, n.raw))
+	}
+}
+
+// relative is the path that a file names.
+func relative(file, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(filepath.Dir(file), path)
+}
+
+// defaults fills in what the settings in file leave open: all defaults are here.
+func (s *Settings) defaults(file string) {
+	if s.Listen == "" {
+		s.Listen = "127.0.0.1:8080"
+	}
+	if s.Data == "" {
+		s.Data = Folder(relative(file, "anneal-data"))
+	}
+	if s.Policies == nil {
+		s.Policies = []Folder{Folder(relative(file, "policies"))}
+	}
+	if s.Staging == "" {
+		s.Staging = filepath.Join(string(s.Data), "staging")
+	} else if !strings.Contains(s.Staging, "://") {
+		s.Staging = relative(file, s.Staging)
+	}
+	if s.Buckets == nil {
+		s.Buckets = map[string]Folder{}
+	}
+	for _, source := range s.Sources {
+		if d := source.Directory; d != nil {
+			if d.Bucket == "" {
+				d.Bucket = filepath.Base(string(d.Path))
+			}
+			if d.Settle == 0 {
+				d.Settle = policy.Duration(2 * time.Second)
+			}
+			if _, ok := s.Buckets[d.Bucket]; !ok {
+				s.Buckets[d.Bucket] = d.Path
+			}
+		}
+	}
+	if s.Embedded.AWS == "" {
+		s.Embedded.AWS = "deny"
+	}
+	if s.Embedded.Jobs == 0 {
+		s.Embedded.Jobs = 2
+	}
+	if s.Notify == nil {
+		s.Notify = map[string]Channel{}
+	}
+	if _, ok := s.Notify["log"]; !ok {
+		s.Notify["log"] = Channel{Log: true}
+	}
+}
+
+var bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
+
+// check reports what makes no sense in settings with their defaults.
+func (s *Settings) check(d *decoder, builtins []string) {
+	s.checkListen(d)
+	if rest, ok := strings.CutPrefix(s.Staging, "s3://"); ok {
+		bucket, _, _ := strings.Cut(rest, "/")
+		if _, ok := s.Buckets[bucket]; !ok {
+			d.add("staging", -1, "staging to S3 itself is not built yet: map the bucket %q to a folder under buckets", bucket)
+		}
+	} else if strings.Contains(s.Staging, "://") {
+		d.add("staging", -1, "staging is a folder or s3://…, not %s", s.Staging)
+	}
+	for _, name := range sortedKeys(s.Buckets) {
+		if !bucketName.MatchString(name) {
+			d.add(policy.At("buckets", name), -1, "%q is not a bucket's name: letters, digits, . - and _", name)
+		}
+	}
+	for i, source := range s.Sources {
+		path := index("sources", i)
+		dir := source.Directory
+		if dir == nil {
+			if n := d.at(path); n.kind == mapping && len(n.entries) == 0 || n.kind == null {
+				d.add(path, -1, "a source has a kind: directory: {path: ./inbox}")
+			}
+			continue
+		}
+		if dir.Path == "" {
+			d.add(path+".directory.path", -1, "a directory needs a path: {path: ./inbox}")
+		} else if other := s.Buckets[dir.Bucket]; other != dir.Path && other != "" {
+			d.add(path+".directory", -1, "the bucket %q is the folder %s already: give this one another bucket", dir.Bucket, other)
+		}
+	}
+	s.Embedded.check(d, builtins, s.Notify)
+}
+
+func (s *Settings) checkListen(d *decoder) {
+	host, _, err := net.SplitHostPort(s.Listen)
+	if err != nil {
+		d.add("listen", -1, "%q is not an address: write HOST:PORT, such as 127.0.0.1:8080", s.Listen)
+		return
+	}
+	if address, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !address.IsLoopback()) {
+		d.add("listen", -1, "off loopback nothing starts without authentication, which is not built yet: write 127.0.0.1:%s", s.Listen[strings.LastIndexByte(s.Listen, ':')+1:])
+	}
+}
+
+func (e *Embedded) check(d *decoder, builtins []string, channels map[string]Channel) {
+	switch e.AWS {
+	case "deny":
+	case "allow":
+		d.add("embedded.aws", -1, "allow is not built yet (have deny)")
+	default:
+		d.add("embedded.aws", -1, "unknown value %q (have deny)", e.AWS)
+	}
+	if e.Jobs < 0 {
+		d.add("embedded.jobs", -1, "%d jobs: at least 1", e.Jobs)
+	}
+	for _, name := range sortedKeys(e.Functions) {
+		path, f := policy.At("embedded.functions", name), e.Functions[name]
+		checkGlob(d, path, name)
+		switch {
+		case f.Builtin != "" && f.Command != nil:
+			d.add(path, -1, "a function is a builtin or a command, not both")
+		case f.Builtin != "":
+			if !slices.Contains(builtins, f.Builtin) {
+				d.add(path+".builtin", -1, "unknown builtin %q%s", f.Builtin, policy.Have(f.Builtin, builtins))
+			}
+		case !d.refused(path, "http", "lambda", "command"):
+			checkCommand(d, path, f.Command)
+		}
+	}
+	for _, name := range sortedKeys(e.Images) {
+		path := policy.At("embedded.images", name)
+		checkGlob(d, path, name)
+		if !d.refused(path, "container", "kubernetes", "command") {
+			checkCommand(d, path, e.Images[name].Command)
+		}
+	}
+	for _, topic := range sortedKeys(e.Topics) {
+		if _, ok := channels[e.Topics[topic]]; !ok {
+			d.add(policy.At("embedded.topics", topic), -1, "unknown channel %q%s", e.Topics[topic], policy.Have(e.Topics[topic], sortedKeys(channels)))
+		}
+	}
+}
+
+// refused reports whether one of the keys at path is reported already.
+func (d *decoder) refused(path string, keys ...string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return d.bad[d.nodes[policy.At(path, key)]] })
+}
+
+func checkCommand(d *decoder, path string, command []string) {
+	if len(command) == 0 || command[0] == "" {
+		d.add(path, -1, "a command is needed: command: [python3, train.py]")
+	}
+}
+
+func checkGlob(d *decoder, path, pattern string) {
+	if _, err := filepath.Match(pattern, ""); err != nil {
+		d.add(path, -1, "%q is not a glob: %v", pattern, err)
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,94 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/anneal-ml/anneal/journal"
+)
+
+// A batch is what one round of the loop does: records that are appended
+// together, already folded into the state, and what is done once they are
+// durable.
+type batch struct {
+	c       *Controller
+	taken   takenRecord
+	records []journal.Record
+	then    []func(context.Context)
+	err     error
+}
+
+func newBatch(c *Controller) *batch { return &batch{c: c} }
+
+// put adds a record and folds it into the state.
+func (b *batch) put(kind, key string, value any) {
+	data, err := json.Marshal(value)
+	if err != nil {
+		b.fail(fmt.Errorf("encode %s %s: %w", kind, key, err))
+		return
+	}
+	b.putData(kind, key, data)
+}
+
+func (b *batch) putData(kind, key string, data []byte) {
+	record := journal.Record{Kind: kind, Key: key, Data: data}
+	if err := b.c.state.Apply(record); err != nil {
+		b.fail(err)
+		return
+	}
+	b.records = append(b.records, record)
+}
+
+func (b *batch) fail(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+// open adds a wake; the record that holds it goes before all others.
+func (b *batch) open(w wake) {
+	b.taken.Wakes = append(b.taken.Wakes, w)
+	b.c.state.Wakes = append(b.c.state.Wakes, w)
+	b.c.want(w)
+}
+
+// commit appends the batch. A full disk is waited out: the state is ahead of
+// the journal by this batch, so the loop goes no further without it.
+func (c *Controller) commit(ctx context.Context, b *batch) error {
+	if b.err != nil {
+		return b.err
+	}
+	records := b.records
+	if b.taken.UpTo > c.state.Taken {
+		data, err := json.Marshal(b.taken)
+		if err != nil {
+			return fmt.Errorf("encode what was taken: %w", err)
+		}
+		records = append([]journal.Record{{Kind: KindTaken, Data: data}}, records...)
+		c.state.Taken = b.taken.UpTo
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	for attempt := 0; ; attempt++ {
+		last, err := c.cfg.Journal.Append(ctx, records...)
+		if err == nil {
+			c.state.Seq = last
+			return nil
+		}
+		if !errors.Is(err, journal.ErrFull) {
+			return err
+		}
+		if attempt == 0 {
+			c.log.Error("journal is full; waiting for space", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}

@@ -1,0 +1,327 @@
+// Package controller is the loop: it takes each event from the journal, has
+// measured what must be measured, lets the policies decide, starts the runs
+// they decided on, turns what the runs produce into models, and tells people.
+//
+// One goroutine owns all of that. It alone appends signals, decisions, runs,
+// models and notices, and its [State] is a fold of those records, so that a
+// restart goes on exactly where the last one stopped and [Verify] can make
+// every decision again and compare. What takes time (profiling an object,
+// following an execution, delivering a notice) happens in goroutines of its
+// own, which hand their result to the loop; what they had not handed over when
+// the process died is done again, under the same ID.
+//
+// What the loop does in one go is one append: a decision, the signals it rests
+// on and the run it asks for are in the journal together or not at all, and
+// nothing is done outside before they are.
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/notify"
+	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/policy"
+)
+
+// Config is what a controller works with.
+type Config struct {
+	Journal *journal.Journal
+	Log     *slog.Logger
+
+	Policies []*policy.Policy
+	// Machines are the state machines that the policies name, by policy.
+	Machines map[string]orchestrator.Machine
+	// Executors run them, by the name used in spec.run.executor.
+	Executors map[string]orchestrator.Executor
+
+	// Profile reads an object once and summarises it. An error means that the
+	// object cannot be read as data, now or later.
+	Profile func(ctx context.Context, object anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error)
+	// Workers is how many objects are profiled at a time; 0 means 2.
+	Workers int
+	// Stage puts exactly a training's objects under its prefix, and makes its
+	// manifest. It may be asked for again.
+	Stage func(ctx context.Context, training anneal.Training) error
+	// Staging is the URI under which runs find their training data.
+	Staging Staging
+	// Checksum reads an artifact and returns its SHA-256 in hex and its bytes.
+	Checksum func(ctx context.Context, uri string) (string, int64, error)
+
+	// Channels deliver notices, by the name used in `to`.
+	Channels map[string]notify.Channel
+}
+
+// A Controller is the loop and its state.
+type Controller struct {
+	cfg    Config
+	log    *slog.Logger
+	byName map[string]*policy.Policy
+
+	state *State // owned by the loop
+
+	inbox    chan input
+	arriving arriving
+	waiters  waiters
+	status   atomic.Pointer[Status]
+
+	profiles profiles
+	tasks    sync.WaitGroup // goroutines the loop started
+	notices  map[string]bool
+	runs     map[string]bool
+}
+
+// New returns a controller that goes on from state, the fold of the whole
+// journal: see [Recover]. It owns state from here on, and does nothing before
+// [Controller.Run].
+func New(cfg Config, state *State) *Controller {
+	if cfg.Workers == 0 {
+		cfg.Workers = 2
+	}
+	c := &Controller{
+		cfg:     cfg,
+		log:     cfg.Log,
+		byName:  map[string]*policy.Policy{},
+		state:   state,
+		inbox:   make(chan input),
+		notices: map[string]bool{},
+		runs:    map[string]bool{},
+	}
+	for _, p := range cfg.Policies {
+		c.byName[p.Name()] = p
+	}
+	c.profiles = newProfiles(cfg)
+	c.publishStatus()
+	return c
+}
+
+// input is something for the loop to do, and where to say that it is durable.
+type input struct {
+	do   func(*batch) error
+	done chan error
+}
+
+// do has f done by the loop and returns when what it put is durable.
+func (c *Controller) do(ctx context.Context, f func(*batch) error) error {
+	in := input{do: f, done: make(chan error, 1)}
+	select {
+	case c.inbox <- in:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-in.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// maxBatch bounds what one append holds; maxWakes bounds how many wakes wait
+// to be decided before no more events are taken, so that a flood of files
+// costs disk and not memory.
+const (
+	maxBatch = 256
+	maxWakes = 1024
+)
+
+// Run is the loop. It returns nil when ctx ends and an error when the journal
+// can no longer be written; executions go on either way.
+func (c *Controller) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer func() {
+		cancel(errStopped)
+		c.tasks.Wait()
+	}()
+	events := make(chan taken)
+	c.tasks.Go(func() { cancel(c.follow(ctx, c.state.Taken+1, events)) })
+	for range c.cfg.Workers {
+		c.tasks.Go(func() { c.profileWorker(ctx) })
+	}
+	b := newBatch(c)
+	c.recordPolicies(b)
+	if err := c.resume(ctx, b); err != nil {
+		return err
+	}
+	wake := time.NewTimer(time.Hour)
+	defer wake.Stop()
+	for {
+		more := c.decideReady(ctx, b)
+		if err := c.commit(ctx, b); err != nil {
+			if ctx.Err() != nil {
+				return stopCause(ctx)
+			}
+			return fmt.Errorf("append to the journal: %w", err)
+		}
+		for _, then := range b.then {
+			then(ctx)
+		}
+		c.forget()
+		c.publishStatus()
+		b = newBatch(c)
+		if more || c.profiles.fresh {
+			c.profiles.fresh = false
+			continue
+		}
+		wake.Reset(c.untilNextWake(time.Now()))
+		from := events
+		if len(c.state.Wakes) >= maxWakes {
+			from = nil
+		}
+		job, jobs := c.profiles.next()
+		select {
+		case <-ctx.Done():
+			return stopCause(ctx)
+		case jobs <- job:
+			c.profiles.started()
+		case in := <-c.inbox:
+			c.handle(b, in)
+		case t := <-from:
+			c.take(b, t)
+			c.takeMore(b, from)
+		case <-wake.C: // decideReady looks for what is due
+		}
+	}
+}
+
+var errStopped = errors.New("the controller has stopped")
+
+// stopCause is the error that ended ctx, nil where that is only an end.
+func stopCause(ctx context.Context) error {
+	err := context.Cause(ctx)
+	if errors.Is(err, context.Canceled) || errors.Is(err, errStopped) {
+		return nil
+	}
+	return err
+}
+
+func (c *Controller) handle(b *batch, in input) {
+	err := in.do(b)
+	b.then = append(b.then, func(context.Context) { in.done <- err })
+}
+
+// taken is an event read back from the journal.
+type taken struct {
+	seq   uint64
+	event anneal.Event
+}
+
+// follow reads events from the journal, from record number from on, for ever.
+func (c *Controller) follow(ctx context.Context, from uint64, events chan<- taken) error {
+	for record, err := range c.cfg.Journal.Read(ctx, from, true) {
+		if err != nil {
+			return fmt.Errorf("follow the journal: %w", err)
+		}
+		if record.Kind != KindEvent {
+			continue
+		}
+		t := taken{seq: record.Seq}
+		if err := json.Unmarshal(record.Data, &t.event); err != nil {
+			return fmt.Errorf("read event record %d: %w", record.Seq, err)
+		}
+		select {
+		case events <- t:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// takeMore takes the events that are there already, so that a burst costs one
+// append and not one each.
+func (c *Controller) takeMore(b *batch, events <-chan taken) {
+	for n := 1; n < maxBatch && len(c.state.Wakes) < maxWakes; n++ {
+		select {
+		case t := <-events:
+			c.take(b, t)
+		default:
+			return
+		}
+	}
+}
+
+// take opens a wake for each policy that the event concerns.
+func (c *Controller) take(b *batch, t taken) {
+	b.taken.UpTo = t.seq
+	if t.event.Parked != "" {
+		return
+	}
+	for _, p := range c.cfg.Policies {
+		if w, ok := c.wakes(p, t.event); ok {
+			b.open(w)
+		}
+	}
+}
+
+// dataObject is the object that an `Object Created` event brought.
+func dataObject(e anneal.Event) (anneal.Object, bool) {
+	if e.Type != anneal.TypeObjectCreated {
+		return anneal.Object{}, false
+	}
+	var data anneal.ObjectCreated
+	if err := json.Unmarshal(e.Data, &data); err != nil || data.Object.Key == "" {
+		return anneal.Object{}, false
+	}
+	return anneal.Object{
+		URI: data.URI(), Version: data.ObjectVersion(), Bytes: data.Object.Size,
+		Event: e.ID, Seen: e.Seen,
+	}, true
+}
+
+// recordPolicies writes down each policy that is not the one the journal knows
+// under its name, so that its decisions can be made again later.
+func (c *Controller) recordPolicies(b *batch) {
+	for _, p := range c.cfg.Policies {
+		if c.state.Revisions[p.Name()] == p.Revision {
+			continue
+		}
+		data, err := p.Spec.JSON()
+		if err != nil {
+			b.fail(err)
+			return
+		}
+		b.putData(KindPolicy, p.Revision, data)
+	}
+}
+
+// resume goes on with what was under way when the last process ended.
+func (c *Controller) resume(ctx context.Context, b *batch) error {
+	for _, p := range c.cfg.Policies {
+		if err := c.wantAgain(ctx, p); err != nil {
+			return err
+		}
+	}
+	for _, w := range c.state.Wakes {
+		c.want(w)
+	}
+	for _, id := range sortedKeys(c.state.Runs) {
+		run := c.state.Runs[id]
+		b.then = append(b.then, func(ctx context.Context) { c.startRun(ctx, run) })
+	}
+	for _, id := range sortedKeys(c.state.Unsent) {
+		notice := c.state.Unsent[id]
+		b.then = append(b.then, func(ctx context.Context) { c.deliver(ctx, notice) })
+	}
+	return nil
+}
+
+// untilNextWake is how long the loop may sleep before a deferred decision is
+// due: at least a millisecond, at most an hour.
+func (c *Controller) untilNextWake(now time.Time) time.Duration {
+	at, ok := c.state.Past.Next(c.byName)
+	if !ok {
+		return time.Hour
+	}
+	return min(max(at.Sub(now), time.Millisecond), time.Hour)
+}

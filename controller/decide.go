@@ -1,0 +1,257 @@
+package controller
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/notify"
+	"github.com/anneal-ml/anneal/policy"
+	"github.com/anneal-ml/anneal/triggers"
+)
+
+// wakes says whether an event concerns a policy, and what it wakes it for.
+func (c *Controller) wakes(p *policy.Policy, e anneal.Event) (wake, bool) {
+	trigger, ok, err := p.Matches(e)
+	if err != nil {
+		c.log.Warn("trigger could not be evaluated", "policy", p.Name(), "event", e.ID, "err", err)
+	}
+	if !ok {
+		return wake{}, false
+	}
+	w := wake{Policy: p.Name(), Trigger: trigger, Event: e, Staging: c.cfg.Staging}
+	if trigger == policy.TriggerManual {
+		var t anneal.Triggered
+		if json.Unmarshal(e.Data, &t) == nil {
+			w.Parameters, w.Force = t.Parameters, t.Force
+		}
+	}
+	if again, ok := c.state.Past.Woken(e); ok {
+		w.Origin, w.Parameters, w.Force = again.Event, again.Parameters, again.Force
+	}
+	if object, ok := dataObject(e); ok {
+		w.Object = &object
+	}
+	return w, true
+}
+
+// decideReady decides each wake whose data is measured. A policy decides in
+// the order its events came: one that still waits holds back those behind it.
+// There is more to do at once where a batch was filled.
+func (c *Controller) decideReady(ctx context.Context, b *batch) (more bool) {
+	waits := map[string]bool{}
+	for _, w := range append([]wake(nil), c.state.Wakes...) {
+		if len(b.records) >= maxBatch {
+			return true
+		}
+		if waits[w.Policy] {
+			continue
+		}
+		switch ready, unreadable := c.measured(w); {
+		case unreadable != "":
+			c.park(b, w.Event, unreadable)
+		case ready:
+			c.decide(ctx, b, w)
+		default:
+			waits[w.Policy] = true
+		}
+	}
+	for _, e := range c.state.Past.Due(c.byName, time.Now().UTC()) {
+		b.put(KindEvent, e.ID, e)
+	}
+	return false
+}
+
+// decide lets the policy of w decide, and has done what it decides.
+func (c *Controller) decide(ctx context.Context, b *batch, w wake) {
+	p := c.byName[w.Policy]
+	if p == nil {
+		id := anneal.DecisionID(w.Policy, w.Event.ID)
+		b.put(KindDecision, id, anneal.Decision{
+			ID: id, Policy: w.Policy, Cause: w.Event.ID, Trigger: w.Trigger, At: w.Event.Seen,
+			Verdict: anneal.VerdictSuppressed, Reason: "the policy is no longer loaded",
+		})
+		return
+	}
+	if w.Object != nil {
+		o := *w.Object
+		o.Rows = c.profiles.rows(profileKey(p, o))
+		b.put(KindObject, "", objectRecord{Policy: w.Policy, Object: o, Keep: p.Spec.Spec.Data.Train, Window: widestWindow(p)})
+	}
+	signals := map[string]anneal.Signal{}
+	for _, name := range sortedKeys(p.Spec.Spec.Signals) {
+		s := c.measure(ctx, p, name, w)
+		signals[name] = s
+		b.put(KindSignal, s.ID, s)
+	}
+	cause, err := causeOf(ctx, c.cfg.Journal, c.state, p, w, signals)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	d := policy.Decide(p, &c.state.Past, cause)
+	b.put(KindDecision, d.ID, d)
+	b.then = append(b.then, func(context.Context) { c.waiters.decided(d) })
+	c.log.Info("decided", "policy", d.Policy, "verdict", d.Verdict, "reason", d.Reason, "decision", d.ID, "event", d.Cause)
+	switch d.Verdict {
+	case anneal.VerdictRun:
+		c.open(b, p, d)
+	case anneal.VerdictHold, anneal.VerdictDefer, anneal.VerdictError:
+		c.tell(b, d.Policy, anneal.NoticeHeld, func(channel string) anneal.Notice { return notify.Held(channel, d) })
+	}
+}
+
+// open records the run that d asks for, and starts it once that is durable.
+func (c *Controller) open(b *batch, p *policy.Policy, d anneal.Decision) {
+	run, err := policy.NewRun(p, d)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	b.put(KindRun, run.ID, run)
+	b.then = append(b.then, func(ctx context.Context) { c.startRun(ctx, run) })
+}
+
+// Staging is the URI under which runs find their training data, without a
+// slash at the end.
+type Staging string
+
+// prefix is the URI under which exactly the objects of a run's training lie.
+func (s Staging) prefix(run string) string { return string(s) + "/" + run + "/" }
+
+// manifest is the URI of their manifest.
+func (s Staging) manifest(run string) string { return string(s) + "/" + run + ".manifest" }
+
+// causeOf gathers what a decision about w rests on, from records before it.
+func causeOf(ctx context.Context, j *journal.Journal, s *State, p *policy.Policy, w wake, signals map[string]anneal.Signal) (policy.Cause, error) {
+	id := anneal.DecisionID(p.Name(), w.Event.ID)
+	train := p.Spec.Spec.Data.Train
+	cause := policy.Cause{
+		Event:    w.Event,
+		Trigger:  w.Trigger,
+		Signals:  signals,
+		Champion: s.Models.Champion(p.Spec.Spec.Model.Group),
+		Training: s.data(w.Policy).training(train.Last, time.Duration(train.Since), w.Event.Seen),
+
+		Parameters: w.Parameters,
+		Force:      w.Force,
+	}
+	cause.TrainingURI, cause.ManifestURI = w.Staging.prefix(id), w.Staging.manifest(id)
+	cause.Training.Prefix, cause.Training.Manifest = cause.TrainingURI, cause.ManifestURI
+	if w.Origin != "" {
+		record, err := j.Find(ctx, KindEvent, w.Origin)
+		if err != nil {
+			return cause, fmt.Errorf("find event %s, which decision %s is about: %w", w.Origin, id, err)
+		}
+		cause.Origin = new(anneal.Event)
+		if err := decode(record, cause.Origin); err != nil {
+			return cause, err
+		}
+	}
+	return cause, nil
+}
+
+// park puts an event aside that cannot be processed, and says why.
+func (c *Controller) park(b *batch, e anneal.Event, reason string) {
+	c.log.Error("event parked", "event", e.ID, "subject", e.Subject, "reason", reason)
+	woken := []string{}
+	for _, w := range c.state.Wakes {
+		if w.Event.ID == e.ID {
+			woken = append(woken, w.Policy)
+		}
+	}
+	b.put(KindParked, e.ID, parkedRecord{Event: e.ID, Reason: reason, At: time.Now().UTC()})
+	e.Parked = reason
+	for _, name := range woken {
+		c.tell(b, name, anneal.NoticeParked, func(channel string) anneal.Notice { return notify.Parked(channel, e) })
+	}
+}
+
+func widestWindow(p *policy.Policy) int {
+	n := 0
+	for _, s := range p.Spec.Spec.Signals {
+		n = max(n, s.Window.Objects)
+	}
+	return n
+}
+
+// waiters are those who wait for a decision that is still to be made.
+type waiters struct {
+	mu sync.Mutex
+	by map[string]chan anneal.Decision // guarded by mu; by decision ID
+}
+
+func (w *waiters) expect(decision string) <-chan anneal.Decision {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by == nil {
+		w.by = map[string]chan anneal.Decision{}
+	}
+	w.by[decision] = make(chan anneal.Decision, 1)
+	return w.by[decision]
+}
+
+func (w *waiters) forget(decision string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.by, decision)
+}
+
+func (w *waiters) decided(d anneal.Decision) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ch, ok := w.by[d.ID]; ok {
+		ch <- d
+		delete(w.by, d.ID)
+	}
+}
+
+// An UnknownPolicyError is of a policy that is not loaded.
+type UnknownPolicyError struct {
+	Policy string
+	Have   []string
+}
+
+func (e *UnknownPolicyError) Error() string {
+	return fmt.Sprintf("no policy %q is loaded (have %q)", e.Policy, e.Have)
+}
+
+// A ParametersError is of parameters that a policy's schema refuses.
+type ParametersError struct{ Err error }
+
+func (e *ParametersError) Error() string { return e.Err.Error() }
+func (e *ParametersError) Unwrap() error { return e.Err }
+
+// Trigger wakes a policy by hand and returns what it decided. Force skips the
+// rules, never a guard. A policy that is not loaded is an
+// [UnknownPolicyError], parameters that it refuses are a [ParametersError].
+func (c *Controller) Trigger(ctx context.Context, name string, parameters map[string]any, force bool) (anneal.Decision, error) {
+	p := c.byName[name]
+	if p == nil {
+		return anneal.Decision{}, &UnknownPolicyError{Policy: name, Have: sortedKeys(c.byName)}
+	}
+	if err := p.CheckParameters(parameters); err != nil {
+		return anneal.Decision{}, &ParametersError{err}
+	}
+	event, err := triggers.Manual(name, parameters, force, rand.Text(), time.Now().UTC())
+	if err != nil {
+		return anneal.Decision{}, err
+	}
+	id := anneal.DecisionID(name, event.ID)
+	decided := c.waiters.expect(id)
+	defer c.waiters.forget(id)
+	if _, _, err := c.Ingest(ctx, event); err != nil {
+		return anneal.Decision{}, err
+	}
+	select {
+	case d := <-decided:
+		return d, nil
+	case <-ctx.Done():
+		return anneal.Decision{}, fmt.Errorf("wait for decision %s: %w", id, context.Cause(ctx))
+	}
+}

@@ -1,0 +1,75 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+)
+
+// arriving keeps two arrivals of one event apart until the first is durable.
+type arriving struct {
+	mu  sync.Mutex
+	ids map[string]chan struct{} // guarded by mu; closed when decided
+}
+
+// claim waits until nobody else brings the event id in, then claims it.
+func (a *arriving) claim(ctx context.Context, id string) (release func(), err error) {
+	for {
+		a.mu.Lock()
+		other, busy := a.ids[id]
+		if !busy {
+			if a.ids == nil {
+				a.ids = map[string]chan struct{}{}
+			}
+			mine := make(chan struct{})
+			a.ids[id] = mine
+			a.mu.Unlock()
+			return func() {
+				a.mu.Lock()
+				delete(a.ids, id)
+				a.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		a.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// Ingest takes an event in and returns when it is durable. An event whose ID is
+// in the journal already is a duplicate: the first one is returned, and nothing
+// changes. Safe for concurrent use, before and while [Controller.Run] runs.
+func (c *Controller) Ingest(ctx context.Context, event anneal.Event) (stored anneal.Event, duplicate bool, err error) {
+	release, err := c.arriving.claim(ctx, event.ID)
+	if err != nil {
+		return anneal.Event{}, false, err
+	}
+	defer release()
+	record, err := c.cfg.Journal.Find(ctx, KindEvent, event.ID)
+	if err == nil {
+		if err := json.Unmarshal(record.Data, &stored); err != nil {
+			return anneal.Event{}, false, fmt.Errorf("read event %s: %w", event.ID, err)
+		}
+		return stored, true, nil
+	}
+	if !errors.Is(err, journal.ErrNotFound) {
+		return anneal.Event{}, false, fmt.Errorf("look for event %s: %w", event.ID, err)
+	}
+	data, err := json.Marshal(event)
+	if err != nil {
+		return anneal.Event{}, false, fmt.Errorf("encode event %s: %w", event.ID, err)
+	}
+	if _, err := c.cfg.Journal.Append(ctx, journal.Record{Kind: KindEvent, Key: event.ID, Data: data}); err != nil {
+		return anneal.Event{}, false, fmt.Errorf("record event %s: %w", event.ID, err)
+	}
+	return event, false, nil
+}

@@ -1,0 +1,333 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/drift"
+	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/notify"
+	"github.com/anneal-ml/anneal/objects"
+	"github.com/anneal-ml/anneal/policy"
+)
+
+// measure takes one signal of p about w, from profiles that are in the journal.
+func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string, w wake) anneal.Signal {
+	spec := p.Spec.Spec
+	signal := anneal.Signal{
+		ID:     anneal.ID("signal", w.Event.ID, p.Name(), name),
+		Name:   name,
+		Policy: p.Name(),
+		Model:  spec.Model.Group,
+		At:     w.Event.Seen,
+		Status: anneal.SignalOK,
+		Cause:  w.Event.ID,
+	}
+	data := c.state.data(p.Name())
+	if !spec.Signals[name].IsDrift() {
+		rows := float64(data.Rows - data.Trained)
+		signal.Value, signal.N = &rows, data.Rows-data.Trained
+		signal.Window = windowID(data.Objects[max(0, len(data.Objects)-1):])
+		return signal
+	}
+	champion := c.state.Models.Champion(spec.Model.Group)
+	if champion == nil {
+		signal.Status, signal.Error = anneal.SignalMissing, "there is no champion to compare with"
+		return signal
+	}
+	window := data.window(spec.Signals[name].Window.Objects, champion)
+	if len(window) == 0 {
+		signal.Status, signal.Error = anneal.SignalMissing, "no data has come since the champion's"
+		return signal
+	}
+	signal.Window = windowID(window)
+	comparison, rows, err := c.compare(ctx, p, champion.Objects, window)
+	if err == nil {
+		signal.Detail, err = json.Marshal(comparison)
+	}
+	if err != nil {
+		signal.Status, signal.Error = anneal.SignalFailed, err.Error()
+		return signal
+	}
+	signal.N = rows
+	if comparison.Share == nil {
+		signal.Status, signal.Error = anneal.SignalMissing, "too few rows to tell"
+		return signal
+	}
+	signal.Value, signal.Share = comparison.Share, comparison.Share
+	return signal
+}
+
+// compare measures how far window has moved from reference.
+func (c *Controller) compare(ctx context.Context, p *policy.Policy, reference, window []anneal.Object) (drift.Comparison, int64, error) {
+	ref, err := c.profiles.merged(ctx, p, reference)
+	if err != nil {
+		return drift.Comparison{}, 0, fmt.Errorf("reference: %w", err)
+	}
+	cur, err := c.profiles.merged(ctx, p, window)
+	if err != nil {
+		return drift.Comparison{}, 0, fmt.Errorf("window: %w", err)
+	}
+	return drift.Compare(ref, cur, drift.Options{Target: p.Spec.Spec.Data.Target}), cur.Counts.Rows, nil
+}
+
+// windowID is the identity of the data in a window.
+func windowID(objects []anneal.Object) string {
+	parts := []string{"window"}
+	for _, o := range objects {
+		parts = append(parts, o.URI, o.Version)
+	}
+	return anneal.ShortID(parts...)
+}
+
+// profiles has each object read once, by a few workers, and remembers the
+// merged profiles that were used last. It belongs to the loop; workers see only
+// the jobs.
+type profiles struct {
+	cfg    Config
+	queue  []profileJob
+	jobs   chan profileJob
+	wanted map[string]bool  // by key: queued or with a worker
+	known  map[string]known // by key: of wakes that are not decided yet
+	// again holds, by policy, what must be read before it decides anything.
+	again  map[string]map[string]bool
+	cache  map[string]*profile.Profile
+	recent []string // keys of cache, oldest first
+	fresh  bool     // something was read since the loop last decided
+}
+
+// known is what came of an object that was read.
+type known struct {
+	rows       int64
+	unreadable string
+}
+
+type profileJob struct {
+	key     string
+	object  anneal.Object
+	columns map[string]dataset.Type
+}
+
+// cachedProfiles bounds how many merged profiles are kept decoded.
+const cachedProfiles = 32
+
+func newProfiles(cfg Config) profiles {
+	return profiles{
+		cfg: cfg, jobs: make(chan profileJob),
+		wanted: map[string]bool{}, known: map[string]known{},
+		again: map[string]map[string]bool{}, cache: map[string]*profile.Profile{},
+	}
+}
+
+// columnsOf is the types that the policy gives, where they are not inferred.
+func columnsOf(p *policy.Policy) map[string]dataset.Type {
+	columns := map[string]dataset.Type{}
+	for name, kind := range p.Spec.Spec.Data.Columns {
+		columns[name] = dataset.Type(kind)
+	}
+	return columns
+}
+
+// profileKey is the identity of the profile of an object under p's schema.
+func profileKey(p *policy.Policy, o anneal.Object) string {
+	columns := p.Spec.Spec.Data.Columns
+	parts := []string{"profile", o.URI, o.Version}
+	for _, name := range sortedKeys(columns) {
+		parts = append(parts, name, columns[name])
+	}
+	return anneal.ID(parts...)
+}
+
+// want has the object of a wake read, if it brought one.
+func (c *Controller) want(w wake) {
+	if p := c.byName[w.Policy]; p != nil && w.Object != nil {
+		c.profiles.want(p, *w.Object)
+	}
+}
+
+func (ps *profiles) want(p *policy.Policy, o anneal.Object) {
+	key := profileKey(p, o)
+	if _, ok := ps.known[key]; ok || ps.wanted[key] {
+		return
+	}
+	ps.wanted[key] = true
+	ps.queue = append(ps.queue, profileJob{key: key, object: o, columns: columnsOf(p)})
+}
+
+// wantAgain has read what p still needs and was read under another schema, or
+// never: the champion's data and the policy's own. It decides nothing before.
+func (c *Controller) wantAgain(ctx context.Context, p *policy.Policy) error {
+	var objects []anneal.Object
+	if champion := c.state.Models.Champion(p.Spec.Spec.Model.Group); champion != nil {
+		objects = append(objects, champion.Objects...)
+	}
+	objects = append(objects, c.state.data(p.Name()).Objects...)
+	for _, o := range objects {
+		key := profileKey(p, o)
+		_, err := c.cfg.Journal.Find(ctx, KindProfile, key)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, journal.ErrNotFound) {
+			return fmt.Errorf("find the profile of %s: %w", o.URI, err)
+		}
+		c.profiles.want(p, o)
+		if c.profiles.again[p.Name()] == nil {
+			c.profiles.again[p.Name()] = map[string]bool{}
+		}
+		c.profiles.again[p.Name()][key] = true
+	}
+	return nil
+}
+
+// read takes in what came of an object, once its profile is in the journal.
+func (ps *profiles) read(key string, k known) {
+	ps.fresh = true
+	delete(ps.wanted, key)
+	for name, keys := range ps.again {
+		if delete(keys, key); len(keys) == 0 {
+			delete(ps.again, name)
+		}
+	}
+	ps.known[key] = k
+}
+
+// forget drops what is known of objects that no wake waits for.
+func (c *Controller) forget() {
+	if len(c.profiles.known) < 2*maxWakes {
+		return
+	}
+	needed := map[string]bool{}
+	for _, w := range c.state.Wakes {
+		if p := c.byName[w.Policy]; p != nil && w.Object != nil {
+			needed[profileKey(p, *w.Object)] = true
+		}
+	}
+	maps.DeleteFunc(c.profiles.known, func(key string, _ known) bool { return !needed[key] })
+}
+
+// next is the job to hand out and where; a nil channel while there is none.
+func (ps *profiles) next() (profileJob, chan<- profileJob) {
+	if len(ps.queue) == 0 {
+		return profileJob{}, nil
+	}
+	return ps.queue[0], ps.jobs
+}
+
+func (ps *profiles) started() { ps.queue = ps.queue[1:] }
+
+func (ps *profiles) rows(key string) int64 { return ps.known[key].rows }
+
+// measured says whether everything that w needs has been read, and why it
+// never can be.
+func (c *Controller) measured(w wake) (ready bool, unreadable string) {
+	p := c.byName[w.Policy]
+	if p == nil {
+		return true, ""
+	}
+	if w.Object == nil {
+		return c.profiles.again[w.Policy] == nil, ""
+	}
+	k, ok := c.profiles.known[profileKey(p, *w.Object)]
+	return ok && c.profiles.again[w.Policy] == nil, k.unreadable
+}
+
+// profileWorker reads objects until ctx ends.
+func (c *Controller) profileWorker(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case job := <-c.profiles.jobs:
+			c.profileOne(ctx, job)
+		}
+	}
+}
+
+// profileOne reads one object, or finds that it was read before, and hands the
+// loop its profile.
+func (c *Controller) profileOne(ctx context.Context, job profileJob) {
+	var data []byte
+	got := known{}
+	record, err := c.cfg.Journal.Find(ctx, KindProfile, job.key)
+	switch {
+	case err == nil:
+		var p *profile.Profile
+		if p, err = profile.Decode(record.Data); err == nil {
+			got.rows = p.Counts.Rows
+		}
+	case errors.Is(err, journal.ErrNotFound):
+		var p *profile.Profile
+		if p, err = c.readObject(ctx, job); err == nil {
+			got.rows = p.Counts.Rows
+			data = p.Encode()
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		got.unreadable = strings.ToValidUTF8(err.Error(), "\uFFFD")
+	}
+	c.do(ctx, func(b *batch) error {
+		if data != nil {
+			b.putData(KindProfile, job.key, data)
+		}
+		b.then = append(b.then, func(context.Context) { c.profiles.read(job.key, got) })
+		return nil
+	})
+}
+
+// readTries is how often an object is tried whose trouble may pass.
+const readTries = 3
+
+// readObject profiles an object. What is wrong with the data is final; trouble
+// with reaching it is tried again.
+func (c *Controller) readObject(ctx context.Context, job profileJob) (*profile.Profile, error) {
+	for attempt := 1; ; attempt++ {
+		p, err := c.cfg.Profile(ctx, job.object, job.columns)
+		var unreadable *dataset.Error
+		if err == nil || attempt == readTries || errors.As(err, &unreadable) || errors.Is(err, objects.ErrNotFound) {
+			return p, err
+		}
+		c.log.Warn("object not read, trying again", "object", job.object.URI, "err", err)
+		if err := sleep(ctx, notify.Backoff(attempt)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// merged is the profile of all these objects together.
+func (ps *profiles) merged(ctx context.Context, p *policy.Policy, objects []anneal.Object) (*profile.Profile, error) {
+	key := windowID(objects)
+	if m := ps.cache[key]; m != nil {
+		return m, nil
+	}
+	parts := make([]*profile.Profile, 0, len(objects))
+	for _, o := range objects {
+		record, err := ps.cfg.Journal.Find(ctx, KindProfile, profileKey(p, o))
+		if err != nil {
+			return nil, fmt.Errorf("profile of %s: %w", o.URI, err)
+		}
+		part, err := profile.Decode(record.Data)
+		if err != nil {
+			return nil, fmt.Errorf("profile of %s: %w", o.URI, err)
+		}
+		parts = append(parts, part)
+	}
+	m := profile.Merge(parts...)
+	if len(ps.recent) == cachedProfiles {
+		delete(ps.cache, ps.recent[0])
+		ps.recent = ps.recent[1:]
+	}
+	ps.cache[key] = m
+	ps.recent = append(ps.recent, key)
+	return m, nil
+}

@@ -1,0 +1,84 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
+)
+
+// A Recovery is what the controller and the engine must know of the journal to
+// go on from its end. It is a fold of the journal and nothing else.
+type Recovery struct {
+	State  *State       `json:"state"`
+	Engine *engine.Fold `json:"engine"`
+}
+
+// recoveryName is where a recovery is kept between two starts. It is a cache:
+// without it the journal is folded from the beginning.
+const recoveryName = "recovery"
+
+// recoveryVersion changes with the meaning of a fold; what another version kept
+// is not used.
+const recoveryVersion = 1
+
+type savedRecovery struct {
+	Version int    `json:"version"`
+	Record  uint64 `json:"record"` // folded up to here
+	Recovery
+}
+
+// saveAfter is how many records have to be folded for the result to be kept.
+const saveAfter = 1000
+
+// Recover folds the journal to its end, from where it was folded last, and
+// keeps the result for the next time. It may be called at any time.
+func Recover(ctx context.Context, j *journal.Journal) (Recovery, error) {
+	r, err := loadRecovery(ctx, j)
+	if err != nil {
+		return Recovery{}, err
+	}
+	from := r.Record
+	for record, err := range j.Read(ctx, from+1, false) {
+		if err != nil {
+			return Recovery{}, fmt.Errorf("fold the journal: %w", err)
+		}
+		if err := r.State.Apply(record); err != nil {
+			return Recovery{}, err
+		}
+		if err := r.Engine.Apply(record); err != nil {
+			return Recovery{}, err
+		}
+		r.Record = record.Seq
+	}
+	if r.Record-from < saveAfter {
+		return r.Recovery, nil
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return Recovery{}, fmt.Errorf("encode the recovery: %w", err)
+	}
+	if err := j.Save(ctx, recoveryName, data); err != nil && !errors.Is(err, journal.ErrReadOnly) {
+		return Recovery{}, fmt.Errorf("save the recovery: %w", err)
+	}
+	return r.Recovery, nil
+}
+
+func loadRecovery(ctx context.Context, j *journal.Journal) (savedRecovery, error) {
+	fresh := savedRecovery{Version: recoveryVersion, Recovery: Recovery{State: newState(), Engine: &engine.Fold{}}}
+	data, err := j.Load(ctx, recoveryName)
+	if errors.Is(err, journal.ErrNotFound) {
+		return fresh, nil
+	}
+	if err != nil {
+		return fresh, fmt.Errorf("read the recovery: %w", err)
+	}
+	saved := savedRecovery{Recovery: Recovery{State: newState(), Engine: &engine.Fold{}}}
+	if json.Unmarshal(data, &saved) != nil || saved.Version != recoveryVersion || saved.Record > j.Last() || saved.Record+1 < j.First() {
+		return fresh, nil
+	}
+	return saved, nil
+}

@@ -1,0 +1,190 @@
+package controller
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/policy"
+	"github.com/anneal-ml/anneal/registry"
+)
+
+// The kinds of record that the controller writes and reads.
+const (
+	KindEvent    = "event"
+	KindSignal   = "signal"
+	KindDecision = "decision"
+	KindRun      = "run"
+	KindModel    = "model"
+	KindNotice   = "notice"
+	KindPolicy   = "policy"  // a policy.Spec, by revision
+	KindProfile  = "profile" // of an object under a schema
+	KindObject   = "object"  // an object that joined a policy's data
+	KindTaken    = "taken"   // how far events were taken, and whom they woke
+	KindParked   = "parked"  // why an event could not be processed, by its ID
+)
+
+// State is a fold of the journal: everything the loop has to remember. Its size
+// goes with what is open, not with how much has happened.
+type State struct {
+	Seq   uint64 `json:"seq"`   // record it is folded up to
+	Taken uint64 `json:"taken"` // events up to this record have been taken
+
+	Revisions map[string]string `json:"revisions"` // by policy: the one that decides
+
+	Past   policy.State             `json:"past"`
+	Models registry.State           `json:"models"`
+	Data   map[string]*Data         `json:"data"`   // by policy
+	Wakes  []wake                   `json:"wakes"`  // in the order they were taken; not decided yet
+	Runs   map[string]anneal.Run    `json:"runs"`   // open ones, by ID
+	Unsent map[string]anneal.Notice `json:"unsent"` // notices on their way, by ID
+}
+
+// A wake is a policy that has to decide about an event.
+type wake struct {
+	Policy  string         `json:"policy"`
+	Trigger string         `json:"trigger,omitempty"`
+	Event   anneal.Event   `json:"event"`
+	Object  *anneal.Object `json:"object,omitempty"` // that the event brought
+	Staging Staging        `json:"staging"`          // of a run, if it comes to one
+
+	Origin     string         `json:"origin,omitempty"` // event that a repeated look is about
+	Parameters map[string]any `json:"parameters,omitempty"`
+	Force      bool           `json:"force,omitempty"`
+}
+
+// takenRecord says how far events have been taken.
+type takenRecord struct {
+	UpTo  uint64 `json:"upTo"`
+	Wakes []wake `json:"wakes,omitempty"`
+}
+
+// parkedRecord says why an event could not be processed.
+type parkedRecord struct {
+	Event  string    `json:"event"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+}
+
+// objectRecord is an object that joined a policy's data.
+type objectRecord struct {
+	Policy string        `json:"policy"`
+	Keep   policy.Train  `json:"keep"` // what a run trains on
+	Window int           `json:"window"`
+	Object anneal.Object `json:"object"`
+}
+
+func newState() *State {
+	return &State{
+		Revisions: map[string]string{},
+		Data:      map[string]*Data{},
+		Runs:      map[string]anneal.Run{},
+		Unsent:    map[string]anneal.Notice{},
+	}
+}
+
+// Apply folds one record in, in the order of the journal.
+func (s *State) Apply(r journal.Record) error {
+	switch r.Kind {
+	case KindPolicy:
+		spec, err := policy.ParseSpec(r.Data)
+		if err != nil {
+			return fmt.Errorf("policy record %d: %w", r.Seq, err)
+		}
+		s.Revisions[spec.Metadata.Name] = r.Key
+		s.Past.ApplyPolicy(spec)
+	case KindTaken:
+		var t takenRecord
+		if err := decode(r, &t); err != nil {
+			return err
+		}
+		s.Taken = t.UpTo
+		s.Wakes = append(s.Wakes, t.Wakes...)
+	case KindParked:
+		var p parkedRecord
+		if err := decode(r, &p); err != nil {
+			return err
+		}
+		s.Wakes = slices.DeleteFunc(s.Wakes, func(w wake) bool { return w.Event.ID == p.Event })
+	case KindObject:
+		var o objectRecord
+		if err := decode(r, &o); err != nil {
+			return err
+		}
+		s.data(o.Policy).add(o)
+	case KindEvent:
+		var e anneal.Event
+		if err := decode(r, &e); err != nil {
+			return err
+		}
+		s.Past.ApplyEvent(e)
+	case KindDecision:
+		var d anneal.Decision
+		if err := decode(r, &d); err != nil {
+			return err
+		}
+		s.Past.ApplyDecision(d)
+		s.Wakes = slices.DeleteFunc(s.Wakes, func(w wake) bool { return w.Policy == d.Policy && w.Event.ID == d.Cause })
+	case KindRun:
+		var run anneal.Run
+		if err := decode(r, &run); err != nil {
+			return err
+		}
+		s.applyRun(run)
+	case KindModel:
+		var m anneal.Model
+		if err := decode(r, &m); err != nil {
+			return err
+		}
+		s.Models.Apply(m)
+	case KindNotice:
+		var n anneal.Notice
+		if err := decode(r, &n); err != nil {
+			return err
+		}
+		if n.Delivered == nil && n.Attempts < maxAttempts {
+			s.Unsent[n.ID] = n
+		} else {
+			delete(s.Unsent, n.ID)
+		}
+	}
+	if r.Seq > 0 {
+		s.Seq = r.Seq
+	}
+	return nil
+}
+
+func (s *State) applyRun(run anneal.Run) {
+	s.Past.ApplyRun(run)
+	data := s.data(run.Policy)
+	switch _, known := s.Runs[run.ID]; {
+	case run.Status.Ended():
+		delete(s.Runs, run.ID)
+		data.ended(run)
+	default:
+		s.Runs[run.ID] = run
+		if !known {
+			data.started(run)
+		}
+	}
+}
+
+func (s *State) data(policy string) *Data {
+	if s.Data[policy] == nil {
+		s.Data[policy] = &Data{}
+	}
+	return s.Data[policy]
+}
+
+func decode(r journal.Record, v any) error {
+	if err := json.Unmarshal(r.Data, v); err != nil {
+		return fmt.Errorf("read %s record %d: %w", r.Kind, r.Seq, err)
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

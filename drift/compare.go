@@ -1,0 +1,341 @@
+package drift
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/profile"
+)
+
+// A Verdict says what a comparison, a column or a test came to.
+type Verdict string
+
+// The verdicts. The last two are neither yes nor no.
+const (
+	Drift     Verdict = "drift"
+	None      Verdict = "none"
+	TooFew    Verdict = "too few rows"
+	NotTested Verdict = "not tested" // of this type, or ignored
+)
+
+// Options say when columns have drifted. The zero value is the default.
+type Options struct {
+	Target string   // compared, and not counted in the share
+	Ignore []string // columns not compared
+
+	// A test finds drift where its effect reaches a threshold and its
+	// probability, corrected over the columns, is at most Alpha: a large sample
+	// alone makes no drift, and a small one none by chance.
+	Alpha      float64    // 0.05
+	Correction Correction // Benjamini-Hochberg
+	KS         float64    // numbers: Kolmogorov-Smirnov D of 0.1
+	LInfinity  float64    // categories: largest change of a share, 0.1
+	PSI        float64    // both: population stability index of 0.25
+	Bins       int        // of the index: 10 quantile bins of the reference
+
+	// The share of values that are missing, infinite or of another type may
+	// rise by MissingRise, 0.01, or by chance at MissingAlpha, 0.01.
+	MissingAlpha float64
+	MissingRise  float64
+
+	MinRows int64   // of values on both sides, for a verdict: 30
+	Share   float64 // of drifted columns that makes drift of it all: 0.5
+}
+
+func (o Options) withDefaults() Options {
+	def := func(v *float64, d float64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&o.Alpha, 0.05)
+	def(&o.KS, 0.1)
+	def(&o.LInfinity, 0.1)
+	def(&o.PSI, 0.25)
+	def(&o.MissingAlpha, 0.01)
+	def(&o.MissingRise, 0.01)
+	def(&o.Share, 0.5)
+	if o.Correction == "" {
+		o.Correction = BenjaminiHochberg
+	}
+	if o.Bins == 0 {
+		o.Bins = 10
+	}
+	if o.MinRows == 0 {
+		o.MinRows = 30
+	}
+	return o
+}
+
+// A Comparison says how current data differs from a reference.
+type Comparison struct {
+	// Share is that of drifted columns among those with a verdict, without the
+	// target; nil where none has one.
+	Share         *float64 `json:"share"`
+	Verdict       Verdict  `json:"verdict"` // Drift, None or TooFew
+	Drifted       int      `json:"drifted"` // columns
+	Tested        int      `json:"tested"`  // columns with a verdict, without the target
+	ReferenceRows int64    `json:"referenceRows"`
+	CurrentRows   int64    `json:"currentRows"`
+	Columns       []Column `json:"columns"` // the reference's, in its order, then the new ones
+}
+
+// A Column says how one column differs.
+type Column struct {
+	Name    string       `json:"name"`
+	Type    dataset.Type `json:"type"` // in the reference
+	Target  bool         `json:"target,omitempty"`
+	Verdict Verdict      `json:"verdict"`
+	// Effect says in a few words what has changed, or why there is no verdict.
+	Effect    string `json:"effect"`
+	Reference Side   `json:"reference"`
+	Current   Side   `json:"current"`
+	Tests     []Test `json:"tests"`
+	// Moved are the up to three bins or categories whose shares changed most,
+	// in a column that drifted.
+	Moved []Move `json:"moved,omitempty"`
+}
+
+// A Side is a column in one of the two data sets.
+type Side struct {
+	N       int64    `json:"n"`              // values
+	Missing float64  `json:"missing"`        // share of rows without a usable value
+	Mean    *float64 `json:"mean,omitempty"` // numbers
+}
+
+// A Test is the outcome of one test on one column.
+type Test struct {
+	Test      string  `json:"test"` // ks, linf, psi, missing, or column
+	Statistic float64 `json:"statistic"`
+	// PValue is for the least statistic that the sketches allow; nil where
+	// the test has none. PAdjusted is corrected over the columns.
+	PValue    *float64 `json:"pValue"`
+	PAdjusted *float64 `json:"pAdjusted"`
+	// Low and High hold the statistic of the data itself, where sketches stand
+	// for it; of the missing rate's rise, they are its 95 % interval.
+	Low       float64 `json:"low"`
+	High      float64 `json:"high"`
+	Threshold float64 `json:"threshold"`
+	Verdict   Verdict `json:"verdict"`
+}
+
+// A Move is a bin or a category whose share changed.
+type Move struct {
+	Part      string  `json:"part"`
+	Reference float64 `json:"reference"` // share
+	Current   float64 `json:"current"`
+}
+
+// Compare measures how far current has moved from reference.
+//
+// A column has drifted where one of its tests found drift. Numbers are tested
+// by Kolmogorov-Smirnov and the stability index over quantile bins, categories
+// by the largest change of a share and the index over categories; the index's
+// probability is chi-square's over the same parts, and so is the largest
+// change's. Rare categories are taken together first. Both are tested for a
+// rise of unusable values. A column that is new, gone, or of another type has
+// drifted. Where sketches stand for data, a test counts only what is certain:
+// the lower end of its statistic.
+func Compare(reference, current *profile.Profile, opt Options) Comparison {
+	opt = opt.withDefaults()
+	c := Comparison{ReferenceRows: reference.Counts.Rows, CurrentRows: current.Counts.Rows, Columns: []Column{}}
+	for i := range reference.Columns {
+		ref := &reference.Columns[i]
+		c.Columns = append(c.Columns, compareColumn(ref, current.Column(ref.Name), current.Counts.Rows, opt))
+	}
+	for i := range current.Columns {
+		cur := &current.Columns[i]
+		if reference.Column(cur.Name) == nil {
+			c.Columns = append(c.Columns, compareColumn(nil, cur, reference.Counts.Rows, opt))
+		}
+	}
+	opt.correct(c.Columns)
+	for i := range c.Columns {
+		col := &c.Columns[i]
+		opt.judge(col)
+		if col.Target || col.Verdict != Drift && col.Verdict != None {
+			continue
+		}
+		c.Tested++
+		if col.Verdict == Drift {
+			c.Drifted++
+		}
+	}
+	c.Verdict = TooFew
+	if c.Tested > 0 {
+		share := float64(c.Drifted) / float64(c.Tested)
+		c.Share = &share
+		c.Verdict = None
+		if share >= opt.Share {
+			c.Verdict = Drift
+		}
+	}
+	return c
+}
+
+// compareColumn measures one column; ref or cur is nil where the column is on
+// one side only, of whose other otherRows are the rows.
+func compareColumn(ref, cur *profile.Column, otherRows int64, opt Options) Column {
+	either := ref
+	if ref == nil || ref.Type == dataset.Empty && cur != nil {
+		either = cur
+	}
+	c := Column{Name: either.Name, Type: either.Kind(), Target: either.Name == opt.Target, Tests: []Test{}}
+	if ref != nil {
+		c.Reference = side(ref)
+	}
+	if cur != nil {
+		c.Current = side(cur)
+	}
+	switch {
+	case slices.Contains(opt.Ignore, c.Name):
+		c.Verdict, c.Effect = NotTested, "ignored"
+	case ref == nil || cur == nil:
+		c.oneSided(ref == nil, either.Rows, otherRows, opt)
+	case c.Type == dataset.Empty:
+		c.Verdict, c.Effect = NotTested, "no values on either side"
+	case c.Type == dataset.Timestamp || c.Type == dataset.Text || c.Type == dataset.Index:
+		c.Verdict, c.Effect = NotTested, map[dataset.Type]string{
+			dataset.Timestamp: "dates always move on",
+			dataset.Text:      "nearly every value differs",
+			dataset.Index:     "it counts the rows",
+		}[c.Type]
+	case min(ref.Rows, cur.Rows) < opt.MinRows:
+		c.tooFew(ref.Rows, cur.Rows, opt)
+	case ref.Type == dataset.Empty:
+		c.oneSided(true, cur.Rows, ref.Rows, opt)
+	case cur.Type != ref.Type && cur.Type != dataset.Empty:
+		c.Tests = append(c.Tests, columnTest())
+		c.Effect = fmt.Sprintf("was %s, is %s", ref.Type, cur.Type)
+	default:
+		c.Tests = append(c.Tests, missingTest(ref, cur, opt))
+		if min(ref.N(), cur.N()) >= opt.MinRows {
+			if ref.Type == dataset.Numeric {
+				c.numeric(ref, cur, opt)
+			} else {
+				c.categorical(ref, cur, opt)
+			}
+		} else {
+			c.Verdict = TooFew // unless the missing values are drift
+		}
+		if c.Effect == "" {
+			c.Effect = fmt.Sprintf("%d values against %d", cur.N(), ref.N())
+		}
+	}
+	return c
+}
+
+func side(c *profile.Column) Side {
+	s := Side{N: c.N()}
+	if c.Rows > 0 {
+		s.Missing = float64(c.Rows-c.N()) / float64(c.Rows)
+	}
+	if mean := c.Moments.Mean; c.Type == dataset.Numeric && c.N() > 0 {
+		s.Mean = &mean
+	}
+	return s
+}
+
+func (c *Column) tooFew(ref, cur int64, opt Options) {
+	c.Verdict = TooFew
+	c.Effect = fmt.Sprintf("%d rows against %d: want %d on both sides", cur, ref, opt.MinRows)
+}
+
+// oneSided is for a column that only one side has.
+func (c *Column) oneSided(isNew bool, rows, otherRows int64, opt Options) {
+	if min(rows, otherRows) < opt.MinRows {
+		c.tooFew(otherRows, rows, opt)
+		return
+	}
+	c.Tests = append(c.Tests, columnTest())
+	c.Effect = "the column is gone"
+	if isNew {
+		c.Effect = "the column is new"
+	}
+}
+
+// columnTest is drift by the mere look of the column.
+func columnTest() Test {
+	return Test{Test: "column", Statistic: 1, Low: 1, High: 1, Threshold: 1, Verdict: Drift}
+}
+
+// missingTest compares the shares of rows without a usable value.
+func missingTest(ref, cur *profile.Column, opt Options) Test {
+	lost, lostRef := cur.Rows-cur.N(), ref.Rows-ref.N()
+	p := ProportionP(lost, cur.Rows, lostRef, ref.Rows)
+	t := Test{Test: "missing", PValue: &p, Threshold: opt.MissingRise}
+	t.Statistic = float64(lost)/float64(cur.Rows) - float64(lostRef)/float64(ref.Rows)
+	t.Low, t.High = Newcombe(lost, cur.Rows, lostRef, ref.Rows)
+	return t
+}
+
+// correct adjusts the probabilities of each kind of test over the columns.
+func (o Options) correct(columns []Column) {
+	tests := map[string][]*Test{}
+	for i := range columns {
+		for j := range columns[i].Tests {
+			if t := &columns[i].Tests[j]; t.PValue != nil {
+				tests[t.Test] = append(tests[t.Test], t)
+			}
+		}
+	}
+	for _, of := range tests {
+		p := make([]float64, len(of))
+		for i, t := range of {
+			p[i] = *t.PValue
+		}
+		for i, a := range o.Correction.Adjust(p) {
+			of[i].PAdjusted = &a
+		}
+	}
+}
+
+// judge gives the tests of a column their verdicts, and the column its own.
+func (o Options) judge(c *Column) {
+	drift := false
+	for i := range c.Tests {
+		t := &c.Tests[i]
+		switch {
+		case t.PAdjusted == nil:
+		case t.Test == "missing" && t.Statistic > t.Threshold && *t.PAdjusted <= o.MissingAlpha,
+			t.Test != "missing" && t.Low >= t.Threshold && *t.PAdjusted <= o.Alpha:
+			t.Verdict = Drift
+			if t.Test == "missing" {
+				c.Effect = strings.TrimPrefix(fmt.Sprintf("%s, unusable %s → %s", c.Effect,
+					percent(c.Reference.Missing), percent(c.Current.Missing)), ", ")
+			}
+		default:
+			t.Verdict = None
+		}
+		drift = drift || t.Verdict == Drift
+	}
+	switch {
+	case drift:
+		c.Verdict = Drift
+	case c.Verdict == "":
+		c.Verdict = None
+	}
+	if !drift {
+		c.Moved = nil
+	}
+}
+
+// percent writes a share for people.
+func percent(share float64) string {
+	p := 100 * share
+	if p > 0 && p < 0.1 {
+		return "<0.1 %"
+	}
+	return fmt.Sprintf("%.1f %%", p)
+}
+
+// number writes a number for people.
+func number(v float64) string {
+	if math.Abs(v) >= 1e6 {
+		return fmt.Sprintf("%.5g", v)
+	}
+	return fmt.Sprintf("%.4g", v)
+}

@@ -1,0 +1,33 @@
+// Package dataset reads rows as a stream: CSV of RFC 4180, gzip by extension.
+//
+// It promises bounded memory whatever comes in (a batch of rows and one record
+// of at most [Options.MaxRecord] bytes), and a rule and a count for every
+// irregularity:
+//
+//   - A UTF-8 byte order mark is dropped; lines end in LF or CRLF; the last
+//     one may lack its end.
+//   - A field that begins with a quote ends at the next single quote and may
+//     hold commas, line ends and doubled quotes. Quotes elsewhere, and text
+//     after the closing one, are taken as they stand and counted
+//     ([Counts.Quotes]).
+//   - Spaces around a field are dropped.
+//   - A blank line is skipped and counted ([Counts.Blank]), also where there
+//     is only one column: a missing value is written `""` or NA there.
+//   - A row with more or fewer fields than the header is skipped and counted
+//     ([Counts.Ragged]).
+//   - These spell a missing value, in any case, quoted or not: the empty
+//     field, NA, N/A, #N/A, <NA>, NaN, -NaN, null, NULL, nil, None, NULL in
+//     MySQL's spelling \N, a lone -, and a lone ?.
+//   - inf, infinity and numbers beyond float64 are infinite.
+//   - Bytes that are not UTF-8 are replaced by U+FFFD and their fields counted
+//     ([Counts.NotUTF8]).
+//   - A column without a name is called column_N, N from 1.
+//
+// What cannot be read at all is an [*Error]: an empty file, a file that is not
+// text, two columns of one name, an unfinished or unreasonable gzip stream, a
+// record beyond the limit. Any other error comes from the source itself and
+// may pass.
+//
+// A column's [Type] is given, or inferred from the first batch where it has
+// values: see [Reader.Read].
+package dataset

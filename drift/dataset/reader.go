@@ -1,0 +1,326 @@
+package dataset
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// Options say how to read an object. The zero value is the default.
+type Options struct {
+	// Format is csv, or empty: then the name's extension says it, and csv is
+	// the rule.
+	Format string
+	// Columns are the types of columns by name; the rest is inferred. Names
+	// that the object does not have are no error.
+	Columns map[string]Type
+
+	MaxRecord  int   // bytes of one record; 1 MiB
+	MaxColumns int   // 10,000
+	MaxBytes   int64 // of the whole object, unpacked; 1 TiB
+	MaxRatio   int64 // of unpacked to packed bytes, beyond the first 64 MiB; 500
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxRecord == 0 {
+		o.MaxRecord = 1 << 20
+	}
+	if o.MaxColumns == 0 {
+		o.MaxColumns = 10_000
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 1 << 40
+	}
+	if o.MaxRatio == 0 {
+		o.MaxRatio = 500
+	}
+	return o
+}
+
+// Counts are what a reader has met so far.
+type Counts struct {
+	Rows    int64 `json:"rows"`    // given
+	Ragged  int64 `json:"ragged"`  // rows skipped: not as many fields as the header
+	Blank   int64 `json:"blank"`   // lines skipped
+	Quotes  int64 `json:"quotes"`  // records with a quote out of place, kept
+	NotUTF8 int64 `json:"notUtf8"` // fields with bytes replaced
+	Bytes   int64 `json:"bytes"`   // unpacked
+}
+
+// Add adds what another reader met.
+func (c *Counts) Add(o Counts) {
+	c.Rows += o.Rows
+	c.Ragged += o.Ragged
+	c.Blank += o.Blank
+	c.Quotes += o.Quotes
+	c.NotUTF8 += o.NotUTF8
+	c.Bytes += o.Bytes
+}
+
+// A Batch is some rows of an object, column by column.
+type Batch struct {
+	Rows    int
+	Columns []Values // in the order of the header
+}
+
+// Values are the values of one column in a batch, row by row.
+type Values struct {
+	Type    Type
+	Numbers []float64 // of a Numeric column; NaN where a value is missing or mixed
+	Text    [][]byte  // of any other; nil where a value is missing
+
+	Missing  int
+	Infinite int // Numeric: among Numbers
+	Mixed    int // Numeric: neither missing nor a number
+}
+
+// A Reader gives the rows of one object in batches. It is not for concurrent
+// use.
+type Reader struct {
+	opt    Options
+	name   string
+	unpack *unpacker
+	split  *splitter
+	names  []string
+	types  []Type // Empty: to be inferred
+	counts Counts
+	rows   int // of a full batch
+
+	// The batch being filled and the one given before it, in turn.
+	batches [2]Batch
+	arenas  [2][]byte // under their Text
+	turn    int
+}
+
+// arenaLimit is how much text ends a batch before it is full.
+const arenaLimit = 1 << 20
+
+// Open reads the header of an object called name.
+func Open(r io.Reader, name string, opt Options) (*Reader, error) {
+	d := &Reader{opt: opt.withDefaults(), name: name}
+	if err := d.checkFormat(); err != nil {
+		return nil, err
+	}
+	var err error
+	if d.unpack, err = unpack(r, name, d.opt); err != nil {
+		return nil, err
+	}
+	d.split = newSplitter(d.unpack, name, d.opt.MaxRecord)
+	if err := d.header(); err != nil {
+		return nil, err
+	}
+	d.types = make([]Type, len(d.names))
+	for i, n := range d.names {
+		d.types[i] = Empty
+		if t, ok := d.opt.Columns[n]; ok {
+			d.types[i] = t.Read()
+		}
+	}
+	d.rows = min(1024, max(64, 1<<17/len(d.names)))
+	for i := range d.batches {
+		d.batches[i].Columns = make([]Values, len(d.names))
+	}
+	return d, nil
+}
+
+func (d *Reader) checkFormat() error {
+	format := d.opt.Format
+	if format == "" {
+		base := strings.TrimSuffix(strings.ToLower(d.name), ".gz")
+		switch ext := path.Ext(base); ext {
+		case ".parquet", ".jsonl", ".ndjson", ".json", ".zst", ".zip", ".xlsx", ".avro", ".orc":
+			format = ext[1:]
+		default:
+			format = "csv"
+		}
+	}
+	if format != "csv" {
+		return &Error{Name: d.name, Reason: fmt.Sprintf("is of format %q: want csv, plain or gzip", format)}
+	}
+	return nil
+}
+
+func (d *Reader) header() error {
+	s := d.split
+	for s.end < len("\ufeff") && !s.eof {
+		if err := s.fill(); err != nil {
+			return err
+		}
+	}
+	if bytes.HasPrefix(s.buf[:s.end], []byte("\ufeff")) {
+		s.start = len("\ufeff")
+	}
+	var fields [][]byte
+	for len(fields) == 0 {
+		var err error
+		if fields, err = s.next(); err == io.EOF {
+			return &Error{Name: d.name, Reason: "is empty: want a header line"}
+		} else if err != nil {
+			return err
+		}
+		if len(fields) == 0 {
+			d.counts.Blank++
+		}
+	}
+	if len(fields) > d.opt.MaxColumns {
+		return &Error{Name: d.name, Line: s.line, Reason: fmt.Sprintf("%d columns are more than the limit of %d", len(fields), d.opt.MaxColumns)}
+	}
+	seen := make(map[string]bool, len(fields))
+	for i, f := range fields {
+		name := strings.ToValidUTF8(string(f), "\ufffd")
+		if name == "" {
+			name = fmt.Sprintf("column_%d", i+1)
+		}
+		if strings.Contains(name, "\r") {
+			return &Error{Name: d.name, Line: s.line, Reason: "lines end in a bare carriage return: want LF or CRLF"}
+		}
+		if seen[name] {
+			return &Error{Name: d.name, Line: s.line, Reason: fmt.Sprintf("two columns are called %q", name)}
+		}
+		seen[name] = true
+		d.names = append(d.names, name)
+	}
+	if i := strings.IndexAny(d.names[0], ";\t|"); len(d.names) == 1 && i >= 0 {
+		return &Error{Name: d.name, Line: s.line, Reason: fmt.Sprintf("fields are separated by %q: want commas", d.names[0][i])}
+	}
+	return nil
+}
+
+// Names are the columns' names, in the order of the header.
+func (d *Reader) Names() []string { return d.names }
+
+// Counts are what has been read so far.
+func (d *Reader) Counts() Counts {
+	c := d.counts
+	c.Quotes = d.split.quotes
+	c.Bytes = d.unpack.n
+	return c
+}
+
+// Read gives the next batch, or io.EOF. A batch has up to 1024 rows, and is valid
+// until the call after the next, so that it can be worked on meanwhile.
+//
+// A column whose type was not given takes it from the first batch where it has
+// values: Numeric if 95 of 100 of them are numbers, Timestamp if as many are
+// dates or times, Categorical otherwise. Until then it is Empty, and missing
+// throughout.
+func (d *Reader) Read() (*Batch, error) {
+	d.turn = 1 - d.turn
+	b := &d.batches[d.turn]
+	arena := d.arenas[d.turn][:0]
+	b.Rows = 0
+	for i := range b.Columns {
+		c := &b.Columns[i]
+		*c = Values{Type: d.types[i], Numbers: c.Numbers[:0], Text: c.Text[:0]}
+	}
+	for b.Rows < d.rows && len(arena) < arenaLimit {
+		fields, err := d.split.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch len(fields) {
+		case len(d.names):
+			arena = d.add(b, fields, arena)
+		case 0:
+			d.counts.Blank++
+		default:
+			d.counts.Ragged++
+		}
+	}
+	d.arenas[d.turn] = arena
+	if b.Rows == 0 {
+		return nil, io.EOF
+	}
+	for i := range b.Columns {
+		if d.types[i] == Empty {
+			b.Columns[i].infer()
+			d.types[i] = b.Columns[i].Type
+		}
+	}
+	return b, nil
+}
+
+// add adds a row to b, its text to arena.
+func (d *Reader) add(b *Batch, fields [][]byte, arena []byte) []byte {
+	for i, f := range fields {
+		c := &b.Columns[i]
+		if c.Type == Numeric {
+			c.number(f)
+			continue
+		}
+		if missing(f) {
+			c.Missing++
+			c.Text = append(c.Text, nil)
+			continue
+		}
+		if !utf8.Valid(f) {
+			f = bytes.ToValidUTF8(f, []byte("\ufffd"))
+			d.counts.NotUTF8++
+		}
+		if c.Type == Categorical {
+			f = category(f)
+		}
+		from := len(arena)
+		arena = append(arena, f...)
+		c.Text = append(c.Text, arena[from:len(arena):len(arena)])
+	}
+	b.Rows++
+	d.counts.Rows++
+	return arena
+}
+
+func (c *Values) number(f []byte) {
+	if missing(f) {
+		c.Missing++
+		c.Numbers = append(c.Numbers, math.NaN())
+		return
+	}
+	v, ok := number(f)
+	if !ok {
+		c.Mixed++
+		v = math.NaN()
+	} else if math.IsInf(v, 0) {
+		c.Infinite++
+	}
+	c.Numbers = append(c.Numbers, v)
+}
+
+// infer settles the type of an Empty column, if it has values.
+func (c *Values) infer() {
+	c.Type = infer(c.Text)
+	switch c.Type {
+	case Numeric:
+		c.Missing = 0
+		for _, f := range c.Text {
+			c.number(f)
+		}
+		c.Text = c.Text[:0]
+	case Categorical:
+		for i, f := range c.Text {
+			c.Text[i] = category(f)
+		}
+	}
+}
+
+// category is the name of the category that f spells: f itself, but 3.0 is 3.
+// A column of integers is written with points as soon as a value is missing,
+// by tools that have no missing integers.
+func category(f []byte) []byte {
+	digits, ok := bytes.CutSuffix(f, []byte(".0"))
+	if !ok || len(digits) == 0 {
+		return f
+	}
+	for i, b := range digits {
+		if (b < '0' || b > '9') && (i > 0 || b != '-' || len(digits) == 1) {
+			return f
+		}
+	}
+	return digits
+}

@@ -1,0 +1,12 @@
+// Package drift measures how far data has moved: it compares the profile of
+// current data with that of a reference ([Compare]), and says whether data can
+// be trained on at all ([Validate]).
+//
+// Everything here is a function from data to data, without clock, I/O or
+// chance. Results hold no NaN and no infinity, so they can always be written as
+// JSON. The statistics follow SciPy and statsmodels to the digit (see [Eval]),
+// and [Comparison] says which rule made drift of them.
+//
+// Reading data is dataset's, summarising it sketch's and profile's; what to do
+// about drift is policy's.
+package drift

@@ -1,0 +1,159 @@
+package profile
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/anneal-ml/anneal/drift/dataset"
+)
+
+// An encoded profile is the magic, the CRC-32C of the rest, and the rest
+// deflated: the length of a JSON head, the head, then for each column its
+// sketches, each behind its length.
+const magic = "anp1"
+
+// decodedLimit bounds what a damaged or hostile profile unpacks to.
+const decodedLimit = 1 << 30
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// head is what a profile holds beside its sketches.
+type head struct {
+	Objects int            `json:"objects"`
+	Counts  dataset.Counts `json:"counts"`
+	Columns []headColumn   `json:"columns"`
+}
+
+type headColumn struct {
+	Name     string       `json:"name"`
+	Type     dataset.Type `json:"type"`
+	Objects  int          `json:"objects"`
+	Rows     int64        `json:"rows"`
+	Missing  int64        `json:"missing,omitempty"`
+	Infinite int64        `json:"infinite,omitempty"`
+	Mixed    int64        `json:"mixed,omitempty"`
+	Counting bool         `json:"counting,omitempty"`
+}
+
+// Encode gives the profile as bytes, the same for the same profile.
+func (p *Profile) Encode() []byte {
+	h := head{Objects: p.Objects, Counts: p.Counts, Columns: make([]headColumn, len(p.Columns))}
+	for i, c := range p.Columns {
+		h.Columns[i] = headColumn{c.Name, c.Type, c.Objects, c.Rows, c.Missing, c.Infinite, c.Mixed, c.counting}
+	}
+	js, err := json.Marshal(h)
+	if err != nil {
+		panic(err) // unreachable: strings and integers only
+	}
+	b := binary.AppendUvarint(nil, uint64(len(js)))
+	b = append(b, js...)
+	for i := range p.Columns {
+		for _, s := range p.Columns[i].sketches() {
+			part, err := s.AppendBinary(nil)
+			if err != nil {
+				panic(err) // unreachable: appending to memory
+			}
+			b = binary.AppendUvarint(b, uint64(len(part)))
+			b = append(b, part...)
+		}
+	}
+	var packed bytes.Buffer
+	z, err := flate.NewWriter(&packed, flate.DefaultCompression)
+	if err != nil {
+		panic(err) // unreachable: a level that exists
+	}
+	z.Write(b) // into memory: cannot fail
+	z.Close()
+	out := append([]byte(magic), 0, 0, 0, 0)
+	out = append(out, packed.Bytes()...)
+	binary.LittleEndian.PutUint32(out[len(magic):], crc32.Checksum(packed.Bytes(), castagnoli))
+	return out
+}
+
+// A coded sketch can be kept.
+type coded interface {
+	encoding.BinaryAppender
+	encoding.BinaryUnmarshaler
+}
+
+// sketches are those that the column's type uses, in the order of encoding.
+func (c *Column) sketches() []coded {
+	switch c.Type {
+	case dataset.Numeric:
+		return []coded{&c.Moments, &c.Quantiles}
+	case dataset.Categorical:
+		return []coded{&c.Categories}
+	}
+	return nil
+}
+
+// Decode is the inverse of [Profile.Encode]. It refuses bytes that are damaged
+// or of another version.
+func Decode(b []byte) (*Profile, error) {
+	p, err := decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("decode profile: %w", err)
+	}
+	return p, nil
+}
+
+func decode(b []byte) (*Profile, error) {
+	if len(b) < len(magic)+4 || string(b[:len(magic)-1]) != magic[:len(magic)-1] {
+		return nil, errors.New("not a profile")
+	}
+	if string(b[:len(magic)]) != magic {
+		return nil, fmt.Errorf("version %q: want %q", b[len(magic)-1], magic[len(magic)-1])
+	}
+	sum := binary.LittleEndian.Uint32(b[len(magic):])
+	b = b[len(magic)+4:]
+	if crc32.Checksum(b, castagnoli) != sum {
+		return nil, errors.New("checksum does not match")
+	}
+	b, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), decodedLimit))
+	if err != nil {
+		return nil, err
+	}
+	js, b, err := part(b)
+	if err != nil {
+		return nil, err
+	}
+	var h head
+	if err := json.Unmarshal(js, &h); err != nil {
+		return nil, err
+	}
+	p := &Profile{Objects: h.Objects, Counts: h.Counts, Columns: make([]Column, len(h.Columns))}
+	for i, c := range h.Columns {
+		p.Columns[i] = Column{Name: c.Name, Type: c.Type, Objects: c.Objects, Rows: c.Rows,
+			Missing: c.Missing, Infinite: c.Infinite, Mixed: c.Mixed, counting: c.Counting}
+		for _, s := range p.Columns[i].sketches() {
+			var body []byte
+			if body, b, err = part(b); err != nil {
+				return nil, err
+			}
+			if err := s.UnmarshalBinary(body); err != nil {
+				return nil, fmt.Errorf("column %q: %w", c.Name, err)
+			}
+		}
+	}
+	if len(b) > 0 {
+		return nil, errors.New("bytes left over")
+	}
+	return p, nil
+}
+
+// part cuts what stands behind its length.
+func part(b []byte) (body, rest []byte, err error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return nil, nil, errors.New("cut off")
+	}
+	b = b[size:]
+	return b[:n], b[n:], nil
+}

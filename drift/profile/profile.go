@@ -1,0 +1,189 @@
+package profile
+
+import (
+	"context"
+	"io"
+	"math"
+
+	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/sketch"
+)
+
+// A Profile is the summary of an object, or of several.
+type Profile struct {
+	Objects int
+	Counts  dataset.Counts
+	Columns []Column // in the order of the header, the first object's first
+}
+
+// A Column is the summary of one column.
+type Column struct {
+	Name    string
+	Type    dataset.Type // it was read as
+	Objects int          // that have the column
+	Rows    int64        // of those objects
+
+	Missing  int64
+	Infinite int64 // Numeric
+	Mixed    int64 // not of the type
+
+	Moments    sketch.Moments    // Numeric: of the finite values
+	Quantiles  sketch.Quantiles  // Numeric: of the finite values
+	Categories sketch.Categories // Categorical
+	counting   bool              // Numeric: each value so far is one more than that before
+	last       float64           // Numeric: the value before
+}
+
+// Build reads an object to its end. An object that cannot be read is a
+// [*dataset.Error]; other errors are r's, or ctx's.
+func Build(ctx context.Context, r io.Reader, name string, opt dataset.Options) (*Profile, error) {
+	d, err := dataset.Open(withContext{ctx, r}, name, opt)
+	if err != nil {
+		return nil, err
+	}
+	p := &Profile{Objects: 1}
+	for _, n := range d.Names() {
+		p.Columns = append(p.Columns, Column{Name: n, Type: dataset.Empty, Objects: 1, counting: true})
+	}
+	// One goroutine reads while this one summarises. The reader may be one
+	// batch ahead, and gives its error behind the last one.
+	batches := make(chan *dataset.Batch)
+	ended := make(chan error, 1)
+	go func() {
+		defer close(batches)
+		for {
+			batch, err := d.Read()
+			if err != nil {
+				ended <- err
+				return
+			}
+			batches <- batch
+		}
+	}()
+	var scratch []float64
+	for batch := range batches {
+		for i := range p.Columns {
+			scratch = p.Columns[i].add(&batch.Columns[i], batch.Rows, scratch)
+		}
+	}
+	if err := <-ended; err != io.EOF {
+		return nil, err
+	}
+	p.Counts = d.Counts()
+	for i := range p.Columns {
+		p.Columns[i].Categories.Trim()
+	}
+	return p, nil
+}
+
+// add adds the values of a batch; scratch is memory to use again.
+func (c *Column) add(v *dataset.Values, rows int, scratch []float64) []float64 {
+	c.Type = v.Type
+	c.Rows += int64(rows)
+	c.Missing += int64(v.Missing)
+	c.Infinite += int64(v.Infinite)
+	c.Mixed += int64(v.Mixed)
+	switch v.Type {
+	case dataset.Categorical:
+		for _, t := range v.Text {
+			if t != nil {
+				c.Categories.Add(t)
+			}
+		}
+	case dataset.Numeric:
+		finite := scratch[:0]
+		for _, x := range v.Numbers {
+			if x-x == 0 { // neither NaN nor infinite
+				finite = append(finite, x)
+			}
+		}
+		if len(finite) == 0 {
+			return finite
+		}
+		if c.counting {
+			c.count(finite)
+		}
+		c.Moments.Add(finite...)
+		c.Quantiles.Add(finite...)
+		return finite
+	}
+	return scratch
+}
+
+// count follows whether the column counts the rows.
+func (c *Column) count(values []float64) {
+	if c.Moments.N > 0 && values[0] != c.last+1 {
+		c.counting = false
+	}
+	for i := 1; i < len(values); i++ {
+		if values[i] != values[i-1]+1 {
+			c.counting = false
+			return
+		}
+	}
+	c.last = values[len(values)-1]
+	c.counting = c.counting && c.last == math.Trunc(c.last)
+}
+
+// N is how many values the column has: neither missing, nor infinite, nor of
+// another type.
+func (c *Column) N() int64 { return c.Rows - c.Missing - c.Infinite - c.Mixed }
+
+// Distinct is how many different values there are, estimated to 2.3 % where
+// there are too many to count.
+func (c *Column) Distinct() int64 {
+	if c.Type == dataset.Categorical {
+		return c.Categories.Distinct()
+	}
+	return c.Quantiles.Distinct()
+}
+
+// Kind is the type that the values show: [dataset.Index] for numbers that count
+// the rows of each object, [dataset.Text] for categories of which at least half
+// differ (and 50 do), or else Type. With less than 32 values it is Type.
+func (c *Column) Kind() dataset.Type {
+	n := c.N()
+	switch {
+	case n < 32:
+	case c.Type == dataset.Numeric && c.counting && c.Missing+c.Infinite+c.Mixed == 0:
+		return dataset.Index
+	case c.Type == dataset.Categorical && c.Distinct() >= max(50, n/2):
+		return dataset.Text
+	}
+	return c.Type
+}
+
+// Column gives the column of that name, or nil.
+func (p *Profile) Column(name string) *Column {
+	for i := range p.Columns {
+		if p.Columns[i].Name == name {
+			return &p.Columns[i]
+		}
+	}
+	return nil
+}
+
+// Schema are the types that the columns were read as, to read another object
+// the same way. Columns without values are left out.
+func (p *Profile) Schema() map[string]dataset.Type {
+	schema := make(map[string]dataset.Type, len(p.Columns))
+	for _, c := range p.Columns {
+		if c.Type != dataset.Empty {
+			schema[c.Name] = c.Type
+		}
+	}
+	return schema
+}
+
+// withContext ends the reading when ctx ends.
+type withContext struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (w withContext) Read(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.r.Read(p)
+}

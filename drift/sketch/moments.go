@@ -1,0 +1,71 @@
+package sketch
+
+import "math"
+
+// Moments are count, mean, spread and range of a column of numbers. The zero
+// value is empty; Min and Max are 0 then. Products are rounded before they are
+// added (the conversions say so), for equal results on every machine.
+type Moments struct {
+	N    int64
+	Mean float64
+	M2   float64 // sum of squared deviations from the mean
+	Min  float64
+	Max  float64
+}
+
+// Add adds values.
+func (m *Moments) Add(values ...float64) {
+	if len(values) == 0 {
+		return
+	}
+	o := Moments{N: int64(len(values)), Min: values[0], Max: values[0]}
+	sum := 0.0
+	for _, v := range values {
+		o.Min = min(o.Min, v)
+		o.Max = max(o.Max, v)
+		sum += v
+	}
+	if o.Mean = sum / float64(o.N); o.Mean-o.Mean != 0 { // beyond float64
+		o.Mean = 0
+		for _, v := range values {
+			o.Mean += v / float64(o.N)
+		}
+	}
+	o.Mean = min(max(o.Mean, o.Min), o.Max) // whatever the rounding
+	for _, v := range values {
+		o.M2 += float64((v - o.Mean) * (v - o.Mean))
+	}
+	m.Merge(o)
+}
+
+// Merge adds what o has counted, by the update of Chan, Golub and LeVeque
+// (1979).
+func (m *Moments) Merge(o Moments) {
+	switch {
+	case o.N == 0:
+		return
+	case m.N == 0:
+		*m = o
+		return
+	}
+	n := float64(m.N + o.N)
+	share := float64(o.N) / n
+	delta := o.Mean - m.Mean
+	m.Mean = float64(m.Mean*(1-share)) + float64(o.Mean*share)
+	m.M2 += o.M2 + float64(delta*delta*float64(m.N)*share)
+	m.N += o.N
+	m.Min = min(m.Min, o.Min)
+	m.Max = max(m.Max, o.Max)
+}
+
+// StdDev is the standard deviation of the population (of N, not N-1). It is
+// +Inf where the squares are beyond float64.
+func (m *Moments) StdDev() float64 {
+	if m.N == 0 {
+		return 0
+	}
+	return math.Sqrt(m.M2 / float64(m.N))
+}
+
+// Constant reports whether there are values and all are the same.
+func (m *Moments) Constant() bool { return m.N > 0 && m.Min == m.Max }

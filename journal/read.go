@@ -1,0 +1,226 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+)
+
+// Read yields the records from number from on, or from the oldest there is, in
+// order: up to the last one now, or with follow for ever, until ctx or the
+// journal ends. It stops after an error.
+func (j *Journal) Read(ctx context.Context, from uint64, follow bool) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		j.mu.Lock()
+		from, last, tip := max(from, j.first), j.last, j.tip
+		j.mu.Unlock()
+		start := tip + 1
+		if from <= last {
+			start = j.index.blockOf(from).frame
+		} else if !follow {
+			return
+		}
+		if follow {
+			var cancel context.CancelCauseFunc
+			ctx, cancel = context.WithCancelCause(ctx)
+			defer cancel(nil)
+			if !j.readOnly {
+				go func() {
+					select {
+					case <-j.done:
+						cancel(j.Err())
+					case <-ctx.Done():
+					}
+				}()
+			}
+			tip = 0
+		}
+		for b, err := range j.batches(ctx, start, tip) {
+			if err != nil {
+				yield(Record{}, fmt.Errorf("read the journal: %w", err))
+				return
+			}
+			if b.count == 0 || b.last() < from {
+				continue
+			}
+			for r, err := range b.records(from) {
+				if err != nil || !follow && r.Seq > last {
+					if err != nil {
+						yield(Record{}, fmt.Errorf("read the journal: %w", err))
+					}
+					return
+				}
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// batches reads the log from a frame that begins a batch to frame tip, or
+// follows it if tip is 0.
+func (j *Journal) batches(ctx context.Context, from, tip uint64) iter.Seq2[batch, error] {
+	return func(yield func(batch, error) bool) {
+		var c chain
+		for to := tip; ; from = to + 1 {
+			if tip == 0 && j.readOnly {
+				var err error
+				if to, err = j.acknowledged(ctx, from); err != nil {
+					yield(batch{}, err)
+					return
+				}
+			} else if to != 0 && from > to {
+				return
+			}
+			for f, err := range j.store.Read(ctx, from, to == 0) {
+				if err != nil {
+					yield(batch{}, err)
+					return
+				}
+				b, complete, damage := c.add(open(f))
+				if damage != nil {
+					yield(batch{}, damage)
+					return
+				}
+				if complete && !yield(b, nil) {
+					return
+				}
+				if f.Seq == to {
+					break
+				}
+			}
+		}
+	}
+}
+
+// acknowledged waits until another process has acknowledged frame seq, and
+// returns the last that it has.
+func (j *Journal) acknowledged(ctx context.Context, seq uint64) (uint64, error) {
+	for {
+		if m, err := j.store.Mark(ctx); err != nil || m.Tip >= seq {
+			return m.Tip, err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// At returns the record with number seq, or [ErrNotFound].
+func (j *Journal) At(ctx context.Context, seq uint64) (Record, error) {
+	b, err := j.batchOf(ctx, seq)
+	if err == nil {
+		for r, rerr := range b.records(seq) {
+			if rerr == nil && r.Seq != seq { // in a gap
+				break
+			}
+			return r, rerr
+		}
+		err = ErrNotFound
+	}
+	return Record{}, fmt.Errorf("record %d: %w", seq, err)
+}
+
+// batchOf reads the batch with record seq, or with the first one after a gap
+// that seq is in.
+func (j *Journal) batchOf(ctx context.Context, seq uint64) (batch, error) {
+	j.mu.Lock()
+	first, last, tip := j.first, j.last, j.tip
+	j.mu.Unlock()
+	if seq < first || seq > last {
+		return batch{}, ErrNotFound
+	}
+	for b, err := range j.batches(ctx, j.index.blockOf(seq).frame, tip) {
+		if err != nil || b.count > 0 && b.last() >= seq {
+			return b, err
+		}
+	}
+	return batch{}, ErrNotFound
+}
+
+// Find returns the newest record of kind with key, or [ErrNotFound].
+func (j *Journal) Find(ctx context.Context, kind, key string) (Record, error) {
+	for r, err := range j.candidates(ctx, kind, key) {
+		if err != nil {
+			return Record{}, fmt.Errorf("find %s %s: %w", kind, key, err)
+		}
+		if r.Kind == kind && r.Key == key {
+			return r, nil
+		}
+	}
+	return Record{}, fmt.Errorf("%s %s: %w", kind, key, ErrNotFound)
+}
+
+// candidates yields records that may be of kind with key, newest first.
+func (j *Journal) candidates(ctx context.Context, kind, key string) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for c := range j.index.lookup(kind, key) {
+			if c.unread != nil {
+				// The cache cannot be read there: look at the records.
+				j.log.Warn("cache cannot be read, reading the log instead", "err", c.unread)
+				for r, err := range j.Newest(ctx, kind, c.last+1) {
+					if err == nil && r.Seq < c.first {
+						break
+					}
+					if !yield(r, err) {
+						return
+					}
+				}
+				continue
+			}
+			r, err := j.At(ctx, c.last)
+			if errors.Is(err, ErrNotFound) {
+				continue // trimmed
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// Newest yields the records of kind (empty: of every kind) with a number below
+// before (0: all), newest first. It stops after an error.
+func (j *Journal) Newest(ctx context.Context, kind string, before uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		j.mu.Lock()
+		first, last, tip := j.first, j.last, j.tip
+		j.mu.Unlock()
+		if before == 0 || before > last {
+			before = last + 1
+		}
+		var found []Record
+		for blk := range j.index.blocksBefore(kind, before) {
+			found = found[:0]
+			for b, err := range j.batches(ctx, blk.frame, min(tip, blk.end)) {
+				if err != nil {
+					yield(Record{}, fmt.Errorf("read the journal: %w", err))
+					return
+				}
+				for r, err := range b.records(first) {
+					if err != nil {
+						yield(Record{}, fmt.Errorf("read the journal: %w", err))
+						return
+					}
+					if r.Seq >= before {
+						break
+					}
+					if kind == "" || r.Kind == kind {
+						found = append(found, r)
+					}
+				}
+			}
+			for _, r := range slices.Backward(found) {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+)
+
+// A breaking store fails an append for good: the process is gone as far as
+// its journal can tell.
+type breaking struct {
+	journal.Store
+	mu     sync.Mutex
+	left   int  // appends until it breaks; below 0: never
+	stored bool // the frame of the last one is stored all the same
+	full   int  // appends that find the disk full first
+	count  int
+}
+
+var errCrash = errors.New("crash")
+
+func (b *breaking) Append(ctx context.Context, prev uint64, frame []byte) (uint64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.full > 0 {
+		b.full--
+		return 0, journal.ErrFull
+	}
+	b.count++
+	if b.left == 0 {
+		if b.stored {
+			b.Store.Append(ctx, prev, frame)
+		}
+		return 0, errCrash
+	}
+	b.left--
+	return b.Store.Append(ctx, prev, frame)
+}
+
+// The machine of the crash tests: a job that fails twice, a function, a wait,
+// one that takes too long, and a notice.
+const story = `{"StartAt": "Train", "States": {
+	"Train": {"Type": "Task", "Resource": "` + trainSync + `", "ResultPath": "$.model",
+		"Retry": [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 60}], "Next": "Rest"},
+	"Rest": {"Type": "Wait", "Seconds": 30, "Next": "Evaluate"},
+	"Evaluate": {"Type": "Task", "Resource": "` + invoke + `", "TimeoutSeconds": 100, "ResultPath": "$.evaluation",
+		"Catch": [{"ErrorEquals": ["States.Timeout"], "ResultPath": "$.error", "Next": "Tell"}], "End": true},
+	"Tell": {"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "ResultPath": "$.told", "End": true}}}`
+
+func storyWorld() *world {
+	return &world{plan: func(e asl.Effect) (time.Duration, asl.Outcome) {
+		switch {
+		case e.State == "Train" && e.Attempt < 2:
+			return time.Minute, asl.Outcome{Error: "States.TaskFailed", Cause: "diverged"}
+		case e.State == "Evaluate":
+			return time.Hour, asl.Outcome{Output: json.RawMessage(`{}`)}
+		}
+		return time.Minute, asl.Outcome{Output: json.RawMessage(`{"by":"` + e.State + `"}`)}
+	}}
+}
+
+// facts are what must not depend on crashes.
+type facts struct {
+	Execution orchestrator.Execution
+	History   []string
+	Begun     []string
+	Effects   []string
+	Stopped   int
+}
+
+// tell runs the story to its end over a store, with a new engine after each
+// crash; crash says how the nth process ends, or that it does not.
+func tell(t *testing.T, crash func(process int, s *breaking)) (facts, int) {
+	t.Helper()
+	memory, w := new(journal.Memory), storyWorld()
+	in := orchestrator.StartInput{Name: "story", Machine: orchestrator.Machine{Name: "story", Definition: []byte(story)}, Input: json.RawMessage(`{"a": 1}`)}
+	count := 0
+	for process := 0; ; process++ {
+		if process > 100 {
+			t.Fatal("it does not end")
+		}
+		store := &breaking{Store: memory, left: -1}
+		crash(process, store)
+		j, e := open(t, store, w)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(ctx); cancel() }()
+		// As the controller does: start what is open again, and wait.
+		_, err := e.Start(ctx, in)
+		if err == nil {
+			_, err = e.Wait(ctx, "story")
+		}
+		f := facts{}
+		if err == nil {
+			var events []asl.HistoryEvent
+			f.Execution, err = e.Describe(t.Context(), "story")
+			if err == nil {
+				events, err = e.History(t.Context(), "story")
+			}
+			for _, ev := range events {
+				f.History = append(f.History, fmt.Sprintf("%d<-%d %s", ev.ID, ev.PreviousID, ev.Type))
+			}
+		}
+		synctest.Wait() // Run acts on the last turn
+		cancel()
+		runErr := <-ended
+		j.Close()
+		count += store.count
+		if err != nil {
+			if store.left != 0 {
+				t.Fatalf("process %d: %v, run: %v", process, err, runErr)
+			}
+			continue
+		}
+		f.Execution.Started, f.Execution.Ended = nil, nil
+		f.Begun, f.Stopped = w.log, len(w.stopped)
+		for id := range w.works {
+			f.Effects = append(f.Effects, id)
+		}
+		slices.Sort(f.Effects)
+		return f, count
+	}
+}
+
+// Crash at every append, before and after it became durable, and go on: what
+// comes out is what would have come out.
+func TestCrashAtEveryAppend(t *testing.T) {
+	var want facts
+	var appends int
+	synctest.Test(t, func(t *testing.T) {
+		want, appends = tell(t, func(int, *breaking) {})
+	})
+	if want.Execution.Status != "SUCCEEDED" || len(want.Begun) != 5 || want.Stopped != 1 || appends < 10 {
+		t.Fatalf("undisturbed, after %d appends: %+v", appends, want)
+	}
+	for _, stored := range []bool{false, true} {
+		for at := range appends {
+			t.Run(fmt.Sprintf("append %d stored %v", at, stored), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					got, _ := tell(t, func(process int, s *breaking) {
+						if process == 0 {
+							s.left, s.stored = at, stored
+						}
+					})
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Errorf("(-undisturbed +crashed)\n%s", diff)
+					}
+				})
+			})
+		}
+	}
+	t.Run("again and again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			got, _ := tell(t, func(process int, s *breaking) {
+				s.left, s.stored = process%2, true
+				if process > 40 {
+					s.left = -1
+				}
+			})
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-undisturbed +crashed)\n%s", diff)
+			}
+		})
+	})
+}
+
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &breaking{Store: new(journal.Memory), left: -1}
+		e, _ := run(t, store, storyWorld())
+		start(t, e, "one", story, `{}`)
+		store.mu.Lock()
+		store.full = 5
+		store.mu.Unlock()
+		if x := wait(t, e, "one"); x.Status != "SUCCEEDED" {
+			t.Errorf("ended %s: %s", x.Status, x.Cause)
+		}
+		if store.full != 0 {
+			t.Errorf("the disk was not full: %d left", store.full)
+		}
+	})
+}
+
+// A restart finds what runs, in a record before the newest one too, and stops
+// nothing.
+func TestRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory, w := new(journal.Memory), storyWorld()
+		j, e := open(t, memory, w)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- e.Run(ctx) }()
+		start(t, e, "one", story, `{}`)
+		time.Sleep(10 * time.Second)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		j.Close()
+		if len(w.stopped) != 0 {
+			t.Errorf("%d effects were stopped by a restart", len(w.stopped))
+		}
+		e, _ = run(t, memory, w)
+		if x := wait(t, e, "one"); x.Status != "SUCCEEDED" {
+			t.Errorf("ended %s: %s", x.Status, x.Cause)
+		}
+		want := []string{"Train 0 begun", "Train 1 begun", "Train 2 begun", "Evaluate 0 begun", "Tell 0 begun"}
+		if diff := cmp.Diff(want, w.log); diff != "" {
+			t.Errorf("effects (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// What a fold remembers is the same whether it is made in one go or goes
+// through a checkpoint.
+func TestFold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, j := run(t, new(journal.Memory), storyWorld())
+		start(t, e, "ended", story, `{}`)
+		wait(t, e, "ended")
+		start(t, e, "open", story, `{}`)
+		var whole, parts Fold
+		for r, err := range j.Read(t.Context(), 0, false) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(whole.Apply(r), parts.Apply(r)); err != nil {
+				t.Fatal(err)
+			}
+			data, err := json.Marshal(parts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts = Fold{}
+			if err := json.Unmarshal(data, &parts); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(whole, parts); diff != "" {
+			t.Errorf("(-whole +parts)\n%s", diff)
+		}
+		if len(whole.Open) != 1 || whole.Open["open"] == 0 || len(whole.Dropped) != 1 {
+			t.Errorf("fold %+v, want one open and one dropped", whole)
+		}
+	})
+}

@@ -1,0 +1,431 @@
+// Package engine executes state machines inside this process, over the journal.
+//
+// It works in turns. What happened to an execution - it began, a task ended, a
+// time came, somebody stopped it - goes into the pure core (package asl), which
+// answers how it stands then. That is one record in the journal. Only when it
+// is durable are its effects done, its timers set, and those who asked answered.
+//
+// It promises: an execution goes on after a crash from its last turn; an effect
+// is asked for under one ID, however often the process is restarted, and after
+// a restart as recovered; an outcome that comes late or twice changes nothing.
+// An execution has one owner at a time and costs no goroutine while it waits;
+// the appends of many share commits. One that panics or does not go on fails
+// alone. An ended execution takes no memory; it is read from the journal.
+//
+// When Run ends, what runs outside goes on: nothing is stopped by a restart.
+// What a task is and where it runs is left to [Tasks].
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+)
+
+// Tasks does the effects of executions.
+type Tasks interface {
+	// Do does an effect and blocks until it has ended; it calls submitted once
+	// work was handed over that it goes on to wait for. After a restart it is
+	// called with recovered for what had not ended: it must look whether the
+	// work is there before it begins it. An error only says that ctx ended; the
+	// work may go on.
+	Do(ctx context.Context, e asl.Effect, recovered bool, submitted func(output json.RawMessage)) (asl.Outcome, error)
+	// Stop ends an effect that is no longer waited for, begun or not. It does
+	// not wait, and may be called again.
+	Stop(ctx context.Context, effect string)
+	// Check says before an execution starts whether there is something to call.
+	Check(r asl.Resource) error
+}
+
+// Config is what an engine works with.
+type Config struct {
+	Journal *journal.Journal
+	Tasks   Tasks
+	Log     *slog.Logger // default: nowhere
+}
+
+// An Engine is the embedded [orchestrator.Executor].
+type Engine struct {
+	journal *journal.Journal
+	tasks   Tasks
+	log     *slog.Logger
+	stops   []string      // effects to be stopped again when Run begins
+	wake    chan struct{} // there is something in ready, or an earlier time
+
+	mu       sync.Mutex
+	open     map[string]*execution   // guarded by mu; those that have not ended
+	machines map[string]*asl.Machine // guarded by mu; by digest of the definition
+	ready    []*execution            // guarded by mu; to be worked on
+	times    times                   // guarded by mu; when open executions must be looked at
+	failed   error                   // guarded by mu; why Run must end
+}
+
+// New reads the open executions from the journal. fold, if not nil, is what its
+// caller has folded from the whole journal already; otherwise New reads it.
+// Nothing is done before Run.
+func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{
+		journal:  cfg.Journal,
+		tasks:    cfg.Tasks,
+		log:      cfg.Log,
+		wake:     make(chan struct{}, 1),
+		open:     map[string]*execution{},
+		machines: map[string]*asl.Machine{},
+	}
+	if err := e.recover(ctx, fold); err != nil {
+		return nil, fmt.Errorf("recover executions: %w", err)
+	}
+	return e, nil
+}
+
+// Run executes, until ctx ends or the journal fails. It may be called once.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for _, effect := range e.stops {
+		e.tasks.Stop(ctx, effect)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		e.mu.Lock()
+		now := time.Now()
+		for len(e.times) > 0 && !e.times[0].wake.After(now) {
+			e.tick(e.times.take())
+		}
+		ready := e.ready
+		e.ready = nil
+		if len(e.times) > 0 {
+			timer.Reset(time.Until(e.times[0].wake))
+		}
+		err := e.failed
+		e.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		for _, x := range ready {
+			wg.Go(func() { e.work(ctx, &wg, x) })
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// signal has Run look again.
+func (e *Engine) signal() {
+	select {
+	case e.wake <- struct{}{}:
+	default: // it will
+	}
+}
+
+// fail ends Run.
+func (e *Engine) fail(err error) {
+	e.mu.Lock()
+	if e.failed == nil {
+		e.failed = err
+	}
+	e.mu.Unlock()
+	e.signal()
+}
+
+// The engine is one partition of one account, as Step Functions Local is.
+const (
+	machineARN   = "arn:aws:states:us-east-1:000000000000:stateMachine:"
+	executionARN = "arn:aws:states:us-east-1:000000000000:execution:"
+)
+
+// Start implements [orchestrator.Executor]. The definition is parsed, and its
+// resources are checked, before anything is recorded.
+func (e *Engine) Start(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error) {
+	x, err := e.start(ctx, in)
+	if err != nil {
+		return orchestrator.Execution{}, fmt.Errorf("start execution %s: %w", in.Name, err)
+	}
+	return x, nil
+}
+
+func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error) {
+	if err := checkName(in.Name); err != nil {
+		return orchestrator.Execution{}, err
+	}
+	if len(in.Input) == 0 {
+		in.Input = json.RawMessage("{}")
+	}
+	if !json.Valid(in.Input) {
+		return orchestrator.Execution{}, errors.New("the input is not JSON")
+	}
+
+	// The name is taken first, so that one of many wins.
+	x := &execution{name: in.Name, started: make(chan struct{}), ended: make(chan struct{}), at: -1}
+	e.mu.Lock()
+	other := e.open[in.Name]
+	if other == nil {
+		e.open[in.Name] = x
+	}
+	e.mu.Unlock()
+	if other != nil {
+		select {
+		case <-other.started:
+		case <-ctx.Done():
+			return orchestrator.Execution{}, ctx.Err()
+		}
+		if other.failed {
+			return e.start(ctx, in) // it was not begun after all
+		}
+		return e.existing(ctx, in)
+	}
+	begun := false
+	defer func() {
+		if !begun {
+			e.mu.Lock()
+			delete(e.open, in.Name)
+			x.failed = true
+			e.mu.Unlock()
+			close(x.started)
+		}
+	}()
+	if _, err := e.journal.Find(ctx, kindTurn, in.Name); err == nil {
+		return e.existing(ctx, in)
+	} else if !errors.Is(err, journal.ErrNotFound) {
+		return orchestrator.Execution{}, err
+	}
+
+	if len(in.Machine.Definition) == 0 {
+		return orchestrator.Execution{}, errors.New("the embedded engine needs the definition, not an ARN")
+	}
+	digest := digestOf(in.Machine.Definition)
+	e.mu.Lock()
+	m := e.machines[digest]
+	e.mu.Unlock()
+	if m == nil {
+		var err error
+		if m, err = asl.Parse(in.Machine.Definition, in.Machine.Name); err != nil {
+			return orchestrator.Execution{}, err
+		}
+	}
+	var unmapped []error
+	for _, r := range m.Resources() {
+		unmapped = append(unmapped, e.tasks.Check(r))
+	}
+	if err := errors.Join(unmapped...); err != nil {
+		return orchestrator.Execution{}, err
+	}
+	var records []journal.Record
+	if _, err := e.journal.Find(ctx, kindMachine, digest); errors.Is(err, journal.ErrNotFound) {
+		records = append(records, journal.Record{Kind: kindMachine, Key: digest, Data: in.Machine.Definition})
+	} else if err != nil {
+		return orchestrator.Execution{}, err
+	}
+
+	now := time.Now().UTC()
+	info := asl.ExecutionInfo{
+		ARN:              executionARN + in.Machine.Name + ":" + in.Name,
+		Name:             in.Name,
+		StateMachineARN:  machineARN + in.Machine.Name,
+		StateMachineName: in.Machine.Name,
+		Started:          now,
+	}
+	if in.Timeout > 0 {
+		info.Deadline = now.Add(in.Timeout)
+	}
+	x.machine, x.digest = m, digest
+	turn, err := guard(func() asl.Turn { return asl.Start(m, info, in.Input, x.env(now)) })
+	if err != nil {
+		return orchestrator.Execution{}, err
+	}
+	record, err := x.record(turn)
+	if err != nil {
+		return orchestrator.Execution{}, err
+	}
+	seq, err := e.journal.Append(ctx, append(records, record)...)
+	if err != nil {
+		return orchestrator.Execution{}, err
+	}
+	begun = true
+	x.advance(turn, seq)
+	view := describe(turn)
+	e.mu.Lock()
+	e.machines[digest] = m
+	x.busy = true
+	x.todo = turn
+	e.ready = append(e.ready, x)
+	e.mu.Unlock()
+	close(x.started)
+	e.signal()
+	return view, nil
+}
+
+// existing answers the execution that has the name, if it has the input.
+func (e *Engine) existing(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error) {
+	x, err := e.Describe(ctx, in.Name)
+	if err != nil {
+		return orchestrator.Execution{}, err
+	}
+	if !sameJSON(x.Input, in.Input) {
+		return orchestrator.Execution{}, orchestrator.ErrExecutionExists
+	}
+	return x, nil
+}
+
+// Describe implements [orchestrator.Executor].
+func (e *Engine) Describe(ctx context.Context, name string) (orchestrator.Execution, error) {
+	turn, err := e.newest(ctx, name)
+	if err != nil {
+		return orchestrator.Execution{}, fmt.Errorf("describe execution %s: %w", name, err)
+	}
+	return describe(turn.Turn), nil
+}
+
+// History implements [orchestrator.Executor].
+func (e *Engine) History(ctx context.Context, name string) ([]asl.HistoryEvent, error) {
+	turn, err := e.newest(ctx, name)
+	turns := []turnRecord{turn}
+	for err == nil && turn.Previous != 0 {
+		turn, err = e.turnAt(ctx, turn.Previous)
+		turns = append(turns, turn)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("history of execution %s: %w", name, err)
+	}
+	var events []asl.HistoryEvent
+	for i := len(turns) - 1; i >= 0; i-- {
+		events = append(events, turns[i].Events...)
+	}
+	return events, nil
+}
+
+// Wait implements [orchestrator.Executor].
+func (e *Engine) Wait(ctx context.Context, name string) (orchestrator.Execution, error) {
+	x, err := e.find(ctx, name)
+	if err != nil {
+		return orchestrator.Execution{}, fmt.Errorf("wait for execution %s: %w", name, err)
+	}
+	if x != nil {
+		select {
+		case <-x.ended:
+		case <-ctx.Done():
+			return orchestrator.Execution{}, fmt.Errorf("wait for execution %s: %w", name, ctx.Err())
+		}
+	}
+	return e.Describe(ctx, name)
+}
+
+// Stop implements [orchestrator.Executor]. It returns when the end is durable,
+// which needs Run.
+func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) error {
+	x, err := e.find(ctx, name)
+	if err != nil {
+		return fmt.Errorf("stop execution %s: %w", name, err)
+	}
+	if x == nil {
+		_, err := e.Describe(ctx, name)
+		return err
+	}
+	done := make(chan struct{})
+	e.mu.Lock()
+	if e.open[name] != x { // it has ended meanwhile
+		e.mu.Unlock()
+		return nil
+	}
+	e.post(x, input{done: done, step: func(env asl.Env) asl.Turn {
+		return x.machine.Stop(x.state, errorName, cause, env)
+	}})
+	e.mu.Unlock()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop execution %s: %w", name, ctx.Err())
+	}
+}
+
+// find is the open execution of that name, once it has begun; nil if there is
+// none.
+func (e *Engine) find(ctx context.Context, name string) (*execution, error) {
+	e.mu.Lock()
+	x := e.open[name]
+	e.mu.Unlock()
+	if x == nil {
+		return nil, nil
+	}
+	select {
+	case <-x.started:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if x.failed {
+		return nil, nil
+	}
+	return x, nil
+}
+
+// describe is what a turn says of its execution.
+func describe(turn asl.Turn) orchestrator.Execution {
+	s := turn.State
+	x := orchestrator.Execution{
+		Name:    s.Execution.Name,
+		ARN:     s.Execution.ARN,
+		Status:  anneal.Status(turn.Status),
+		Started: &s.Execution.Started,
+		Input:   s.Input,
+		Output:  turn.Output,
+		Error:   turn.Error,
+		Cause:   turn.Cause,
+	}
+	if s.Ended() && len(turn.Events) > 0 {
+		x.Ended = &turn.Events[len(turn.Events)-1].Timestamp
+	}
+	return x
+}
+
+// checkName keeps Step Functions' rules for names, so that a run may move
+// there.
+func checkName(name string) error {
+	if n := len([]rune(name)); n < 1 || n > 80 {
+		return fmt.Errorf("the name has %d letters, want 1 to 80", n)
+	}
+	for _, r := range name {
+		if r <= ' ' || r >= 0x7f && r <= 0x9f || strings.ContainsRune("<>{}[]?*\"#%\\^|~`$&,;:/", r) {
+			return fmt.Errorf("the name has the letter %q, which Step Functions does not allow", r)
+		}
+	}
+	return nil
+}
+
+// sameJSON compares values, not how they are written.
+func sameJSON(a, b json.RawMessage) bool {
+	x, errX := canonical(a)
+	y, errY := canonical(b)
+	return errX == nil && errY == nil && x == y
+}
+
+func canonical(data json.RawMessage) (string, error) {
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return "", err
+	}
+	out, err := json.Marshal(v) // members in order
+	return string(out), err
+}

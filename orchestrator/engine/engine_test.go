@@ -1,0 +1,314 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/orchestratortest"
+)
+
+func TestContract(t *testing.T) {
+	orchestratortest.Test(t, func(t *testing.T) orchestrator.Executor {
+		e, _ := run(t, new(journal.Memory), &world{})
+		return e
+	})
+}
+
+// A world is where effects happen. It outlives engines, as real work does.
+type world struct {
+	// plan says how long an effect takes and how it ends; nil: at once, with
+	// its input.
+	plan func(asl.Effect) (time.Duration, asl.Outcome)
+
+	mu      sync.Mutex
+	works   map[string]*work // by effect ID
+	log     []string         // what was asked for
+	stopped map[string]bool
+}
+
+type work struct {
+	end     time.Time
+	outcome asl.Outcome
+}
+
+func (w *world) begin(e asl.Effect, recovered bool) *work {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.works == nil {
+		w.works = map[string]*work{}
+	}
+	x := w.works[e.ID]
+	switch {
+	case x == nil:
+		x = &work{end: time.Now(), outcome: asl.Outcome{Output: e.Input}}
+		if w.plan != nil {
+			var d time.Duration
+			d, x.outcome = w.plan(e)
+			x.end = x.end.Add(d)
+		}
+		w.works[e.ID] = x
+		w.log = append(w.log, fmt.Sprintf("%s %d begun", e.State, e.Attempt))
+	case !recovered:
+		w.log = append(w.log, fmt.Sprintf("%s %d begun again", e.State, e.Attempt))
+	}
+	return x
+}
+
+func (w *world) Do(ctx context.Context, e asl.Effect, recovered bool, submitted func(json.RawMessage)) (asl.Outcome, error) {
+	x := w.begin(e, recovered)
+	if strings.HasSuffix(e.Resource, ".sync") {
+		submitted(json.RawMessage(`{"job":"` + e.State + `"}`))
+	}
+	select {
+	case <-time.After(time.Until(x.end)):
+		return x.outcome, nil
+	case <-ctx.Done():
+		return asl.Outcome{}, ctx.Err()
+	}
+}
+
+func (w *world) Stop(_ context.Context, effect string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped == nil {
+		w.stopped = map[string]bool{}
+	}
+	w.stopped[effect] = true
+}
+
+func (w *world) Check(r asl.Resource) error {
+	if strings.Contains(r.ARN, "nowhere") {
+		return errors.New("nothing to call")
+	}
+	return nil
+}
+
+// run starts an engine that ends with the test.
+func run(t *testing.T, store journal.Store, tasks Tasks) (*Engine, *journal.Journal) {
+	t.Helper()
+	j, err := journal.Open(t.Context(), store, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(t.Context(), Config{Journal: j, Tasks: tasks}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		j.Close()
+	})
+	return e, j
+}
+
+func start(t *testing.T, e *Engine, name, definition, input string) {
+	t.Helper()
+	_, err := e.Start(t.Context(), orchestrator.StartInput{
+		Name: name, Machine: orchestrator.Machine{Name: "test", Definition: []byte(definition)}, Input: json.RawMessage(input),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wait(t *testing.T, e *Engine, name string) orchestrator.Execution {
+	t.Helper()
+	x, err := e.Wait(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// task is a machine of one Task; more is further fields of its state.
+func task(resource, more string) string {
+	return fmt.Sprintf(`{"StartAt": "Train", "States": {"Train": {"Type": "Task", "Resource": %q, %s "End": true}}}`, resource, more)
+}
+
+const (
+	trainSync = "arn:aws:states:::sagemaker:createTrainingJob.sync"
+	invoke    = "arn:aws:states:::lambda:invoke"
+)
+
+func types(events []asl.HistoryEvent) []string {
+	var s []string
+	for _, e := range events {
+		s = append(s, string(e.Type))
+	}
+	return s
+}
+
+func TestTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{plan: func(asl.Effect) (time.Duration, asl.Outcome) {
+			return time.Hour, asl.Outcome{Output: json.RawMessage(`{"model": 1}`)}
+		}}
+		e, _ := run(t, new(journal.Memory), w)
+		begun := time.Now()
+		start(t, e, "one", task(trainSync, ""), `{}`)
+		x := wait(t, e, "one")
+		if x.Status != anneal.StatusSucceeded || string(x.Output) != `{"model":1}` || time.Since(begun) != time.Hour {
+			t.Errorf("%+v after %v", x, time.Since(begun))
+		}
+		events, err := e.History(t.Context(), "one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"ExecutionStarted", "TaskStateEntered", "TaskScheduled", "TaskStarted", "TaskSubmitted", "TaskSucceeded", "TaskStateExited", "ExecutionSucceeded"}
+		if diff := cmp.Diff(want, types(events)); diff != "" {
+			t.Errorf("history (-want +got):\n%s", diff)
+		}
+		if len(e.open) != 0 || len(e.times) != 0 {
+			t.Errorf("an ended execution is kept: %d open, %d timed", len(e.open), len(e.times))
+		}
+	})
+}
+
+// Attempts are made when they are due, each as an effect of its own.
+func TestRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		var at []time.Duration
+		ids := map[string]bool{}
+		w := &world{plan: func(e asl.Effect) (time.Duration, asl.Outcome) {
+			at = append(at, time.Since(begun))
+			ids[e.ID] = true
+			if e.Attempt < 2 {
+				return 0, asl.Outcome{Error: "AlgorithmError"}
+			}
+			return 0, asl.Outcome{Output: json.RawMessage(`{}`)}
+		}}
+		e, _ := run(t, new(journal.Memory), w)
+		start(t, e, "one", task(trainSync, `"Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 10}],`), `{}`)
+		if x := wait(t, e, "one"); x.Status != anneal.StatusSucceeded {
+			t.Errorf("ended %s: %s", x.Status, x.Error)
+		}
+		if diff := cmp.Diff([]time.Duration{0, 10 * time.Second, 30 * time.Second}, at); diff != "" || len(ids) != 3 {
+			t.Errorf("%d effects, at (-want +got):\n%s", len(ids), diff)
+		}
+	})
+}
+
+// What comes too late or again changes nothing.
+func TestStaleOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &late{}
+		e, j := run(t, new(journal.Memory), w)
+		start(t, e, "one", `{"StartAt": "Train", "States": {
+			"Train": {"Type": "Task", "Resource": "`+invoke+`", "TimeoutSeconds": 5, "Catch": [{"ErrorEquals": ["States.Timeout"], "Next": "Hold"}], "End": true},
+			"Hold": {"Type": "Wait", "Seconds": 1000, "End": true}}}`, `{}`)
+		time.Sleep(100 * time.Second) // the outcome has come after 60
+		synctest.Wait()
+		events, err := e.History(t.Context(), "one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last := events[len(events)-1].Type; last != "WaitStateEntered" || !w.stopped {
+			t.Errorf("last event %s, effect stopped: %v", last, w.stopped)
+		}
+		before := j.Last()
+		if x := wait(t, e, "one"); x.Status != anneal.StatusSucceeded || j.Last() != before+1 {
+			t.Errorf("ended %s with %d more records, want 1", x.Status, j.Last()-before)
+		}
+	})
+}
+
+// late does not listen to Stop.
+type late struct{ stopped bool }
+
+func (l *late) Do(ctx context.Context, e asl.Effect, _ bool, submitted func(json.RawMessage)) (asl.Outcome, error) {
+	time.Sleep(time.Minute)
+	submitted(json.RawMessage(`{}`))
+	return asl.Outcome{Output: json.RawMessage(`{}`)}, nil
+}
+func (l *late) Stop(context.Context, string) { l.stopped = true }
+func (l *late) Check(asl.Resource) error     { return nil }
+
+// A failure of one execution is not one of its neighbors.
+func TestFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(journal.Memory)
+		w := &world{plan: func(e asl.Effect) (time.Duration, asl.Outcome) {
+			if strings.Contains(string(e.Input), "panic") {
+				panic("a bug")
+			}
+			return time.Hour, asl.Outcome{Output: json.RawMessage(`{}`)}
+		}}
+		func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			j, e := open(t, store, w)
+			ended := make(chan error)
+			go func() { ended <- e.Run(ctx) }()
+			start(t, e, "panics", task(invoke, ""), `{"panic": true}`)
+			if x := wait(t, e, "panics"); x.Status != anneal.StatusFailed || x.Error != "States.TaskFailed" || !strings.Contains(x.Cause, "a bug") {
+				t.Errorf("panics: %+v", x)
+			}
+			start(t, e, "lost", task(invoke, ""), `{}`)
+			start(t, e, "sound", task(trainSync, ""), `{}`)
+			// A definition that a later version can no longer read.
+			bad := journal.Record{Kind: kindMachine, Key: digestOf([]byte(task(invoke, ""))), Data: []byte("{")}
+			if _, err := j.Append(t.Context(), bad); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			<-ended
+			j.Close()
+		}()
+		e, _ := run(t, store, w)
+		if x := wait(t, e, "lost"); x.Status != anneal.StatusFailed || x.Error != "States.Runtime" || x.Ended == nil {
+			t.Errorf("lost: %+v", x)
+		}
+		if x := wait(t, e, "sound"); x.Status != anneal.StatusSucceeded {
+			t.Errorf("sound: %+v", x)
+		}
+		events, err := e.History(t.Context(), "lost")
+		if err != nil || types(events)[len(events)-1] != "ExecutionFailed" || int(events[len(events)-1].ID) != len(events) {
+			t.Errorf("history of lost: %v, %v", types(events), err)
+		}
+	})
+}
+
+func TestCheckedBeforeStart(t *testing.T) {
+	e, j := run(t, new(journal.Memory), &world{})
+	_, err := e.Start(t.Context(), orchestrator.StartInput{Name: "one", Machine: orchestrator.Machine{Name: "m", Definition: []byte(task("arn:aws:states:::nowhere:go", ""))}})
+	if err == nil || !strings.Contains(err.Error(), "start execution one: nothing to call") || j.Last() != 0 {
+		t.Errorf("start: %v, %d records", err, j.Last())
+	}
+	_, err = e.Start(t.Context(), orchestrator.StartInput{Name: "one", Machine: orchestrator.Machine{ARN: "arn:aws:states:::stateMachine:m"}})
+	if err == nil || !strings.Contains(err.Error(), "needs the definition") {
+		t.Errorf("start by ARN: %v", err)
+	}
+}
+
+// open is an engine that is not run.
+func open(t *testing.T, store journal.Store, tasks Tasks) (*journal.Journal, *Engine) {
+	t.Helper()
+	j, err := journal.Open(t.Context(), store, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(t.Context(), Config{Journal: j, Tasks: tasks}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j, e
+}

@@ -1,0 +1,285 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+)
+
+// An execution is one that has not ended. Whoever set busy owns it: the fields
+// below are the owner's, without a lock.
+type execution struct {
+	name    string
+	started chan struct{} // closed when the first turn is durable, or failed
+	ended   chan struct{} // closed when the last turn is durable
+	failed  bool          // not begun after all; set before started is closed
+
+	busy  bool      // guarded by Engine.mu; it is in ready, or being worked on
+	inbox []input   // guarded by Engine.mu; what has happened to it
+	wake  time.Time // guarded by Engine.mu; when it must be looked at, while at >= 0
+	at    int       // guarded by Engine.mu; place in Engine.times; -1: none
+
+	broken  error // why it cannot go on; the next input ends it
+	machine *asl.Machine
+	digest  string
+	state   *asl.State
+	seq     uint64            // record of the newest turn
+	pending map[string]uint64 // effects waited for, each with the record that asked for it
+	todo    asl.Turn          // durable, and not acted on yet
+	again   []asl.Effect      // asked for before a restart, and not ended then
+}
+
+// An input is something that happened to an execution.
+type input struct {
+	step func(asl.Env) asl.Turn // reads the execution's state; changes nothing
+	tick bool                   // it is that a time has come
+	done chan<- struct{}        // if not nil, closed when the turn is durable
+}
+
+// post hands an input to an execution. The caller holds mu.
+func (e *Engine) post(x *execution, in input) {
+	x.inbox = append(x.inbox, in)
+	if !x.busy {
+		x.busy = true
+		e.ready = append(e.ready, x)
+		e.signal()
+	}
+}
+
+// tick is the input that a time has come. The caller holds mu.
+func (e *Engine) tick(x *execution) {
+	e.post(x, input{tick: true, step: func(env asl.Env) asl.Turn { return x.machine.Tick(x.state, env) }})
+}
+
+// work acts on what an execution's newest turn asks for, and takes its inputs
+// one by one until there are none.
+func (e *Engine) work(ctx context.Context, wg *sync.WaitGroup, x *execution) {
+	for {
+		e.act(ctx, wg, x)
+		e.mu.Lock()
+		if x.state.Ended() {
+			// Who asked for something meanwhile is answered: it is over.
+			for _, in := range x.inbox {
+				if in.done != nil {
+					close(in.done)
+				}
+			}
+			delete(e.open, x.name)
+			e.mu.Unlock()
+			close(x.ended)
+			return
+		}
+		if len(x.inbox) == 0 || ctx.Err() != nil {
+			x.busy = false
+			e.mu.Unlock()
+			return
+		}
+		in := x.inbox[0]
+		x.inbox = x.inbox[1:]
+		e.mu.Unlock()
+		if err := e.turn(ctx, x, in); err != nil {
+			if ctx.Err() == nil {
+				e.fail(fmt.Errorf("execution %s: %w", x.name, err))
+			}
+			return
+		}
+	}
+}
+
+// turn takes one input: it makes the turn, and makes it durable.
+func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
+	now := time.Now().UTC()
+	turn, err := asl.Turn{}, x.broken
+	if err == nil {
+		turn, err = guard(func() asl.Turn { return in.step(x.env(now)) })
+	}
+	if err == nil && turn.State == x.state && in.tick && !turn.Wake.IsZero() && !turn.Wake.After(now) {
+		err = errors.New("the execution does not go on")
+	}
+	if err != nil {
+		e.log.ErrorContext(ctx, "execution failed by the engine", "run", x.name, "err", err)
+		turn = x.park(err, now)
+	}
+	if turn.State != x.state {
+		record, err := x.record(turn)
+		if err != nil {
+			return err
+		}
+		seq, err := e.append(ctx, record)
+		if err != nil {
+			return err
+		}
+		x.advance(turn, seq)
+	}
+	x.todo = turn
+	if in.done != nil {
+		close(in.done)
+	}
+	return nil
+}
+
+// append makes a turn durable. A full disk is waited for: what has happened
+// must not be forgotten.
+func (e *Engine) append(ctx context.Context, r journal.Record) (uint64, error) {
+	for {
+		seq, err := e.journal.Append(ctx, r)
+		if !errors.Is(err, journal.ErrFull) {
+			return seq, err
+		}
+		e.log.ErrorContext(ctx, "turn not recorded, trying again", "run", r.Key, "err", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// act does what the newest turn asks for, now that it is durable.
+func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) {
+	turn := x.todo
+	x.todo = asl.Turn{}
+	for _, c := range turn.Cancels {
+		e.tasks.Stop(ctx, c.Effect)
+	}
+	for _, effect := range x.again {
+		wg.Go(func() { e.do(ctx, x, effect, true) })
+	}
+	x.again = nil
+	for _, effect := range turn.Effects {
+		wg.Go(func() { e.do(ctx, x, effect, false) })
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	wake := x.state.Wake()
+	if wake.Equal(x.wake) && x.at >= 0 {
+		return
+	}
+	if x.at >= 0 {
+		e.times.remove(x)
+	}
+	if !wake.IsZero() {
+		x.wake = wake
+		e.times.add(x)
+		if x.at == 0 {
+			e.signal()
+		}
+	}
+}
+
+// do has one effect done, and hands its outcome to the execution.
+func (e *Engine) do(ctx context.Context, x *execution, effect asl.Effect, recovered bool) {
+	outcome, err := e.try(ctx, effect, recovered, func(output json.RawMessage) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.post(x, input{step: func(env asl.Env) asl.Turn {
+			return x.machine.Submitted(x.state, effect.ID, output, env)
+		}})
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		outcome = asl.Outcome{Error: asl.ErrTaskFailed, Cause: err.Error()}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.post(x, input{step: func(env asl.Env) asl.Turn {
+		return x.machine.Resolve(x.state, effect.ID, outcome, env)
+	}})
+}
+
+// try keeps a panic in one task from the others.
+func (e *Engine) try(ctx context.Context, effect asl.Effect, recovered bool, submitted func(json.RawMessage)) (o asl.Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.ErrorContext(ctx, "task panicked", "run", effect.Execution, "effect", effect.ID, "err", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("the task panicked: %v", p)
+		}
+	}()
+	return e.tasks.Do(ctx, effect, recovered, submitted)
+}
+
+// guard keeps a panic in one execution from the others.
+func guard(step func() asl.Turn) (turn asl.Turn, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return step(), nil
+}
+
+// env is what a turn at this time depends on besides the state. The seed is
+// the execution's own, so that a turn which is made again is the same.
+func (x *execution) env(now time.Time) asl.Env {
+	h := fnv.New64a()
+	h.Write([]byte(x.name))
+	return asl.Env{Now: now, Seed: h.Sum64()}
+}
+
+// park is the turn that ends an execution which the core cannot go on with.
+func (x *execution) park(why error, now time.Time) asl.Turn {
+	s := *x.state
+	cause := fmt.Sprintf("The engine could not go on: %.1000s", why)
+	event := asl.HistoryEvent{
+		ID: s.NextEvent, Timestamp: now, Type: asl.ExecutionFailed,
+		ExecutionFailed: &asl.ErrorDetails{Error: asl.ErrRuntime, Cause: cause},
+	}
+	if s.Root != nil {
+		event.PreviousID = s.Root.LastEvent
+	}
+	s.NextEvent++
+	s.Status, s.Root = asl.StatusFailed, nil
+	turn := asl.Turn{State: &s, Events: []asl.HistoryEvent{event}, Status: s.Status, Error: asl.ErrRuntime, Cause: cause}
+	for effect := range x.pending {
+		turn.Cancels = append(turn.Cancels, asl.Cancel{Effect: effect})
+	}
+	return turn
+}
+
+// waitedFor are the effects that are pending after a turn.
+func (x *execution) waitedFor(turn asl.Turn) map[string]uint64 {
+	after := map[string]uint64{}
+	for _, id := range pending(turn.State) {
+		after[id] = x.pending[id] // 0 where this turn asks for it
+	}
+	return after
+}
+
+// pending are the effects that an execution waits for: its one line of control
+// waits for one at most.
+func pending(s *asl.State) []string {
+	if s.Root == nil || s.Root.Effect == nil {
+		return nil
+	}
+	return []string{s.Root.Effect.ID}
+}
+
+// record is the turn as it is journaled.
+func (x *execution) record(turn asl.Turn) (journal.Record, error) {
+	data, err := json.Marshal(turnRecord{Machine: x.digest, Previous: x.seq, Pending: x.waitedFor(turn), Turn: turn})
+	if err != nil {
+		return journal.Record{}, fmt.Errorf("write turn: %w", err)
+	}
+	return journal.Record{Kind: kindTurn, Key: x.name, Data: data}, nil
+}
+
+// advance takes a turn that is durable as record seq.
+func (x *execution) advance(turn asl.Turn, seq uint64) {
+	x.pending = x.waitedFor(turn)
+	for id, at := range x.pending {
+		if at == 0 {
+			x.pending[id] = seq
+		}
+	}
+	x.state, x.seq = turn.State, seq
+}

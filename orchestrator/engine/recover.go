@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+)
+
+// A Fold is what the engine must know of the journal to begin: which
+// executions are open, and which effects were let go of last. It is small,
+// and its JSON is all of it, so that it may be part of a checkpoint.
+type Fold struct {
+	Open    map[string]uint64 `json:"open"`              // newest turn of each, by name
+	Dropped []Dropped         `json:"dropped,omitempty"` // oldest first
+}
+
+// A Dropped is an effect that a turn stopped waiting for. The engine may have
+// ended before it could tell.
+type Dropped struct {
+	Effect string    `json:"effect"`
+	At     time.Time `json:"at"`
+}
+
+// told is how long after a turn its effects have certainly been told that they
+// are no longer waited for, unless the engine ended first: much longer than it
+// takes.
+const told = time.Hour
+
+// Apply takes the next record of the journal; it reads turns only.
+func (f *Fold) Apply(r journal.Record) error {
+	if r.Kind != kindTurn {
+		return nil
+	}
+	var t struct {
+		Status  string       `json:"status"`
+		Cancels []asl.Cancel `json:"cancels"`
+		Events  []struct {
+			Timestamp time.Time `json:"timestamp"`
+		} `json:"events"`
+	}
+	if err := json.Unmarshal(r.Data, &t); err != nil {
+		return fmt.Errorf("read turn in record %d: %w", r.Seq, err)
+	}
+	if t.Status == asl.StatusRunning {
+		if f.Open == nil {
+			f.Open = map[string]uint64{}
+		}
+		f.Open[r.Key] = r.Seq
+	} else {
+		delete(f.Open, r.Key)
+	}
+	if len(t.Events) == 0 {
+		return nil
+	}
+	now := t.Events[len(t.Events)-1].Timestamp
+	f.Dropped = slices.DeleteFunc(f.Dropped, func(d Dropped) bool { return d.At.Before(now.Add(-told)) })
+	for _, c := range t.Cancels {
+		f.Dropped = append(f.Dropped, Dropped{Effect: c.Effect, At: now})
+	}
+	return nil
+}
+
+// recover makes the open executions again.
+func (e *Engine) recover(ctx context.Context, fold *Fold) error {
+	if fold == nil {
+		fold = &Fold{}
+		for r, err := range e.journal.Read(ctx, 0, false) {
+			if err == nil {
+				err = fold.Apply(r)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	for _, d := range fold.Dropped {
+		e.stops = append(e.stops, d.Effect)
+	}
+	// In the order of their turns, so that what was asked for first is.
+	names := slices.SortedFunc(maps.Keys(fold.Open), func(a, b string) int {
+		return int(int64(fold.Open[a]) - int64(fold.Open[b]))
+	})
+	for _, name := range names {
+		if err := e.reopen(ctx, name, fold.Open[name]); err != nil {
+			return fmt.Errorf("execution %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// reopen makes one open execution from its newest turn. One that cannot go on
+// is kept to be ended, and does not keep the others from going on.
+func (e *Engine) reopen(ctx context.Context, name string, seq uint64) error {
+	t, err := e.turnAt(ctx, seq)
+	if err != nil {
+		return err
+	}
+	x := &execution{
+		name: name, started: make(chan struct{}), ended: make(chan struct{}), at: -1, busy: true,
+		digest: t.Machine, state: t.State, seq: seq, pending: map[string]uint64{},
+	}
+	close(x.started)
+	for id, at := range t.Pending {
+		if at == 0 {
+			at = seq
+		}
+		x.pending[id] = at
+	}
+	if x.machine, err = e.machine(ctx, t.Machine); err == nil {
+		x.again, err = e.asked(ctx, x.pending)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		x.broken, x.again = err, nil
+		x.inbox = []input{{}}
+	}
+	e.open[name] = x
+	e.ready = append(e.ready, x)
+	return nil
+}
+
+// asked reads effects from the turns that asked for them.
+func (e *Engine) asked(ctx context.Context, pending map[string]uint64) ([]asl.Effect, error) {
+	var effects []asl.Effect
+	for id, at := range pending {
+		t, err := e.turnAt(ctx, at)
+		if err != nil {
+			return nil, fmt.Errorf("effect %s: %w", id, err)
+		}
+		i := slices.IndexFunc(t.Effects, func(e asl.Effect) bool { return e.ID == id })
+		if i < 0 {
+			return nil, fmt.Errorf("effect %s is not in record %d", id, at)
+		}
+		effects = append(effects, t.Effects[i])
+	}
+	return effects, nil
+}
+
+// machine reads a definition from the journal.
+func (e *Engine) machine(ctx context.Context, digest string) (*asl.Machine, error) {
+	if m := e.machines[digest]; m != nil {
+		return m, nil
+	}
+	r, err := e.journal.Find(ctx, kindMachine, digest)
+	if err != nil {
+		return nil, err
+	}
+	m, err := asl.Parse(r.Data, digest)
+	if err != nil {
+		return nil, fmt.Errorf("machine %s: %w", digest, err)
+	}
+	e.machines[digest] = m
+	return m, nil
+}

@@ -1,0 +1,85 @@
+// Package orchestrator starts runs and follows them to their end.
+//
+// An [Executor] runs executions of state machines written in Amazon States
+// Language: the embedded engine (package engine), or Step Functions. The
+// policy that wants a run cannot tell which. orchestratortest is the contract
+// of both.
+//
+// It promises what a controller needs that may be killed at any moment: an
+// execution has the name that its caller derived from its decision, and
+// starting it again gives the same execution.
+//
+// What a run means, which machine it uses and what becomes of its result are
+// left to others.
+package orchestrator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+)
+
+// An Executor runs state machines. Its methods may be called concurrently.
+// Those that take a name answer [ErrNotFound] for one that was never started.
+type Executor interface {
+	// Start begins an execution, and returns when that is durable. It is
+	// idempotent: with the name and the input of an execution that was started
+	// before, running or ended, it answers that one, even if the definition
+	// has changed since; with another input it answers ErrExecutionExists.
+	Start(ctx context.Context, in StartInput) (Execution, error)
+
+	// Wait blocks until the execution has ended, or ctx has.
+	Wait(ctx context.Context, name string) (Execution, error)
+
+	// Describe says where an execution stands.
+	Describe(ctx context.Context, name string) (Execution, error)
+
+	// History is what has happened so far, oldest first.
+	History(ctx context.Context, name string) ([]asl.HistoryEvent, error)
+
+	// Stop ends an execution as ABORTED, and its jobs as far as they can be
+	// reached. It does nothing to one that has ended.
+	Stop(ctx context.Context, name, errorName, cause string) error
+}
+
+// Errors of executors.
+var (
+	ErrExecutionExists = errors.New("an execution of this name has another input")
+	ErrNotFound        = errors.New("no execution of this name")
+)
+
+// A StartInput is what to run.
+type StartInput struct {
+	// Name is 1 to 80 letters, digits, `-`, `_`, `.` or others that Step
+	// Functions allows.
+	Name    string
+	Machine Machine
+	Input   json.RawMessage // a JSON value; empty: {}
+	// Timeout ends the execution as TIMED_OUT; zero: only the definition's own
+	// does.
+	Timeout time.Duration
+}
+
+// A Machine is a definition, or where Step Functions has it.
+type Machine struct {
+	Name       string // by which people know it
+	Definition []byte // in Amazon States Language
+	ARN        string
+}
+
+// An Execution is where one run of a machine stands.
+type Execution struct {
+	Name    string
+	ARN     string
+	Status  anneal.Status // RUNNING or an end
+	Started *time.Time
+	Ended   *time.Time // nil while it runs
+	Input   json.RawMessage
+	Output  json.RawMessage // where it SUCCEEDED
+	Error   string          // where it did not
+	Cause   string          // of the Error
+}

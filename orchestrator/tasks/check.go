@@ -1,0 +1,110 @@
+package tasks
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+)
+
+// Check says, before anything runs, whether there is something to call for a
+// Task state: an integration that is built, the parameters that it requires,
+// and a mapping for what they name. A name that comes from the input is only
+// known when the state runs.
+func (t *Tasks) Check(r asl.Resource) error {
+	if err := t.checkResource(r); err != nil {
+		return fmt.Errorf("state %q: %w", r.State, err)
+	}
+	return nil
+}
+
+func (t *Tasks) checkResource(r asl.Resource) error {
+	service, action := integration(r.ARN)
+	switch service + ":" + strings.TrimSuffix(action, ".sync") {
+	case "lambda:function":
+		if _, ok := t.lookup(r.ARN); !ok {
+			return unmapped("function", r.ARN, "functions", functionNames(r.ARN)[0])
+		}
+		return nil
+	case "lambda:invoke":
+		if action != "invoke" {
+			return notBuilt(r.ARN)
+		}
+		if err := invokeFields.require(r); err != nil {
+			return err
+		}
+		if p, ok := r.Parameter("FunctionName"); ok && p.Text != "" {
+			if _, ok := t.lookup(p.Text); !ok {
+				return unmapped("function", p.Text, "functions", functionNames(p.Text)[0])
+			}
+		}
+		return nil
+	case "sagemaker:createTrainingJob":
+		if err := training.fields.require(r); err != nil {
+			return err
+		}
+		return t.checkImage(r, "AlgorithmSpecification", "TrainingImage")
+	case "sagemaker:createProcessingJob":
+		if err := processing.fields.require(r); err != nil {
+			return err
+		}
+		return t.checkImage(r, "AppSpecification", "ImageUri")
+	case "sns:publish":
+		if action != "publish" {
+			return notBuilt(r.ARN)
+		}
+		if err := publishFields.require(r); err != nil {
+			return err
+		}
+		for _, key := range []string{"TopicArn", "TargetArn"} {
+			if p, ok := r.Parameter(key); ok && p.Text != "" {
+				if _, ok := match(t.cfg.Topics, topicNames(p.Text)...); !ok {
+					return unmapped("topic", p.Text, "topics", topicNames(p.Text)[0])
+				}
+			}
+		}
+		return nil
+	}
+	return notBuilt(r.ARN)
+}
+
+func (t *Tasks) checkImage(r asl.Resource, keys ...string) error {
+	p, ok := r.Parameter(keys...)
+	if !ok || p.Text == "" {
+		return nil
+	}
+	if _, ok := match(t.cfg.Images, imageNames(p.Text)...); !ok {
+		return unmapped("image", p.Text, "images", imageNames(p.Text)[0])
+	}
+	return nil
+}
+
+// require says which parameter a state does not send although the service
+// requires it. Elements of lists are looked at when the state runs.
+func (fs fields) require(r asl.Resource) error {
+	for _, f := range fs {
+		if !f.required || strings.Contains(f.name, "[]") {
+			continue
+		}
+		keys := strings.Split(f.name, ".")
+		if len(keys) > 1 {
+			if _, ok := r.Parameter(keys[:len(keys)-1]...); !ok {
+				continue // the problem of what holds it
+			}
+		}
+		if _, ok := r.Parameter(keys...); !ok {
+			return fmt.Errorf("parameter %s is required by %s", f.name, r.ARN)
+		}
+	}
+	return nil
+}
+
+// unmapped says what to add to the settings for something they do not name.
+func unmapped(noun, name, section, key string) error {
+	return fmt.Errorf("%s %q is not mapped here: add %q under embedded.%s", noun, name, key, section)
+}
+
+// notBuilt says which resource nothing here can do.
+func notBuilt(arn string) error {
+	return fmt.Errorf("resource %q is not built yet (have lambda:invoke, a Lambda function's ARN, sagemaker:createTrainingJob[.sync], sagemaker:createProcessingJob[.sync], sns:publish)", arn)
+}

@@ -1,0 +1,371 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+)
+
+// A Cause is why a policy is asked, with what is known at that time.
+type Cause struct {
+	// Event woke the policy. Its ID is the decision's cause and its Seen the
+	// decision's time.
+	Event anneal.Event
+	// Origin is what a [Wake] was about in the first place, where Event is of
+	// one: expressions see it as `event`. See [State.Woken].
+	Origin  *anneal.Event
+	Trigger string // as Matches said
+
+	Signals  map[string]anneal.Signal // by name; one that is not there is missing
+	Champion *anneal.Model            // nil where the group has none
+
+	Training    anneal.Training // what a run would train on
+	TrainingURI string          // training.prefix; unknown if empty
+	ManifestURI string          // training.manifest; unknown if empty
+
+	// Parameters and Force are those of a wake by hand. Those of a decision
+	// that is looked at again need not be given: the State has them.
+	Parameters map[string]any
+	Force      bool // skips rules, never guards
+}
+
+// Decide is the verdict of the policy about the cause, with its proof: all
+// rules and all guards, whichever of them settled it. Neither p nor past is
+// changed; the caller applies the decision to past before the next one is made.
+func Decide(p *Policy, past *State, c Cause) anneal.Decision {
+	if wake, ok := past.Woken(c.Event); ok {
+		c.Force = c.Force || wake.Force
+		if c.Parameters == nil {
+			c.Parameters = wake.Parameters
+		}
+	}
+	now, b := c.Event.Seen, p.Spec.Spec
+	d := anneal.Decision{
+		ID:      anneal.DecisionID(p.Name(), c.Event.ID),
+		Policy:  p.Name(),
+		Cause:   c.Event.ID,
+		Trigger: c.Trigger,
+		At:      now,
+		Rules:   []anneal.RuleResult{},
+		Guards:  []anneal.GuardResult{},
+		Signals: map[string]anneal.SignalValue{},
+
+		Model:    p.Group(),
+		Training: c.Training,
+		Revision: p.Revision,
+		Force:    c.Force,
+	}
+	if d.Training.Objects == nil {
+		d.Training.Objects = []anneal.Object{}
+	}
+	if c.Champion != nil {
+		d.Champion = c.Champion.ID()
+	}
+	for name := range b.Signals {
+		s, ok := c.Signals[name]
+		if !ok {
+			s.Status = anneal.SignalMissing
+		}
+		d.Signals[name] = anneal.SignalValue{Value: s.Value, Share: s.Share, N: s.N, At: s.At, Age: s.Age, Status: s.Status, Window: s.Window}
+	}
+	verdict := func(v anneal.Verdict, format string, args ...any) anneal.Decision {
+		d.Verdict, d.Reason = v, fmt.Sprintf(format, args...)
+		return d
+	}
+
+	var err error
+	if d.Parameters, err = p.parameters(c.Parameters); err != nil {
+		return verdict(anneal.VerdictError, "%v", err)
+	}
+	v := p.vars(d, c)
+	unknown, whyUnknown := "", "" // the first unknown rule
+	for i, rule := range b.Rules {
+		result, why := p.rule(i, past.ruleMemory(p.Name(), rule.ID), d, v, c.Signals)
+		d.Rules = append(d.Rules, result)
+		if result.Result == anneal.True && d.Rule == "" {
+			d.Rule = rule.ID
+		}
+		if result.Result == anneal.Unknown && unknown == "" {
+			unknown, whyUnknown = rule.ID, why
+		}
+	}
+
+	key := ""
+	if b.Guards.Cooldown != nil {
+		d.Guards = append(d.Guards, b.Guards.Cooldown.ask(past, d.Model, now))
+	}
+	if b.Guards.Concurrency != nil {
+		if key, err = p.concurrencyKey(d.Parameters); err != nil {
+			d.Guards = append(d.Guards, anneal.GuardResult{ID: guardConcurrency, Veto: true, Detail: err.Error()})
+		} else {
+			d.Guards = append(d.Guards, b.Guards.Concurrency.ask(past, key))
+		}
+	}
+
+	reason := ""
+	switch {
+	case b.Mode == Paused:
+		return verdict(anneal.VerdictHold, "paused")
+	case c.Force:
+		reason = "forced"
+	case d.Rule != "":
+		reason = because(d.Rule, d.Rules)
+	case unknown != "" && b.OnMissingSignal == MissingHold:
+		return verdict(anneal.VerdictHold, "%s", whyUnknown)
+	case unknown != "" && b.OnMissingSignal == MissingRun:
+		d.Rule = unknown
+		reason = fmt.Sprintf("%s: %s, and onMissingSignal is run", unknown, whyUnknown)
+	default:
+		return verdict(anneal.VerdictHold, "no rule is true")
+	}
+
+	if err != nil {
+		return verdict(anneal.VerdictError, "%v", err)
+	}
+	for _, g := range d.Guards {
+		if !g.Veto {
+			continue
+		}
+		if g.Until != nil {
+			d.Until = g.Until
+			return verdict(anneal.VerdictDefer, "%s: %s", g.ID, g.Detail)
+		}
+		return verdict(anneal.VerdictHold, "%s: %s", g.ID, g.Detail)
+	}
+
+	if p.input != nil {
+		input, err := p.input.value(v)
+		if err == nil {
+			d.Input, err = json.Marshal(input)
+		}
+		if err != nil {
+			return verdict(anneal.VerdictError, "%v", err)
+		}
+	}
+	if b.Mode == Observe {
+		return verdict(anneal.VerdictWouldRun, "%s", reason)
+	}
+	return verdict(anneal.VerdictRun, "%s", reason)
+}
+
+// NewRun is the run that d decided, pending.
+func NewRun(p *Policy, d anneal.Decision) (anneal.Run, error) {
+	key, err := p.concurrencyKey(d.Parameters)
+	if err != nil {
+		return anneal.Run{}, fmt.Errorf("run %s: %w", d.ID, err)
+	}
+	return anneal.Run{
+		ID:             d.ID,
+		Policy:         d.Policy,
+		Model:          d.Model,
+		Decision:       d.ID,
+		Executor:       p.Spec.Spec.Run.Executor,
+		Status:         anneal.StatusPending,
+		Started:        d.At,
+		ConcurrencyKey: key,
+		Revision:       d.Revision,
+		Training:       d.Training,
+		Input:          d.Input,
+	}, nil
+}
+
+// vars are what rules and inputs see of the decision's cause.
+func (p *Policy) vars(d anneal.Decision, c Cause) vars {
+	now := d.At
+	v := vars{
+		"now": now, "model.group": d.Model, "run.id": d.ID, "parameters": map[string]any{},
+		"training.rows": float64(d.Training.Rows), "training.bytes": float64(d.Training.Bytes),
+	}
+	if d.Parameters != nil {
+		v["parameters"] = d.Parameters
+	}
+	event := c.Event
+	if c.Origin != nil {
+		event = *c.Origin
+	}
+	v.event(event)
+	for name, s := range d.Signals {
+		at := "signals." + name
+		v[at+".status"] = string(s.Status)
+		if s.Status != anneal.SignalOK && s.Status != anneal.SignalStale {
+			continue
+		}
+		v[at+".n"], v[at+".at"], v[at+".age"] = float64(s.N), s.At, seconds(s.Age)
+		if s.Status == anneal.SignalOK && s.Value != nil {
+			v[at+".value"] = *s.Value
+		}
+		if s.Status == anneal.SignalOK && s.Share != nil {
+			v[at+".share"] = *s.Share
+		}
+	}
+	v.champion(c.Champion, now)
+	objects := make([]map[string]any, len(d.Training.Objects))
+	for i, o := range d.Training.Objects {
+		objects[i] = map[string]any{"uri": o.URI, "version": o.Version, "bytes": float64(o.Bytes), "rows": float64(o.Rows)}
+	}
+	v["training.objects"] = objects
+	if c.TrainingURI != "" {
+		v["training.prefix"] = c.TrainingURI
+	}
+	if c.ManifestURI != "" {
+		v["training.manifest"] = c.ManifestURI
+	}
+	return v
+}
+
+func (v vars) champion(m *anneal.Model, now time.Time) {
+	v["champion.exists"], v["champion.artifact"] = m != nil, ""
+	if m == nil {
+		return
+	}
+	v["champion.version"], v["champion.trainedAt"] = float64(m.Version), m.TrainedAt
+	v["champion.artifact"] = m.Artifact.URI
+	v["champion.age"] = now.Sub(m.TrainedAt)
+	v["champion.metrics"] = orEmpty(m.Metrics)
+}
+
+func orEmpty(m map[string]float64) map[string]float64 {
+	if m == nil {
+		return map[string]float64{}
+	}
+	return m
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// parameters are those given with the defaults, as JSON reads them.
+func (p *Policy) parameters(given map[string]any) (map[string]any, error) {
+	if err := p.CheckParameters(given); err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(p.effective(given))
+	if err != nil {
+		return nil, fmt.Errorf("parameters of policy %s: %w", p.Name(), err)
+	}
+	var plain map[string]any
+	if err := json.Unmarshal(raw, &plain); err != nil {
+		return nil, fmt.Errorf("parameters of policy %s: %w", p.Name(), err)
+	}
+	return plain, nil
+}
+
+// rule is how rule i came out, and why where that is unknown.
+func (p *Policy) rule(i int, past RuleMemory, d anneal.Decision, v vars, signals map[string]anneal.Signal) (anneal.RuleResult, string) {
+	rule, x := p.Spec.Spec.Rules[i], p.rules[i]
+	was := map[int64]bool{}
+	for id, text := range x.was {
+		was[id] = past.Truths[text]
+	}
+	v[wasVar] = was
+	value, details, err := x.eval(v)
+	r := anneal.RuleResult{ID: rule.ID, Result: anneal.Unknown, Clauses: x.clauses(v, details)}
+	if err == nil {
+		switch value.Value() {
+		case true:
+			r.Result = anneal.True
+		case false:
+			r.Result = anneal.False
+		default:
+			err = fmt.Errorf("%v is neither true nor false", value.Value())
+		}
+	}
+	if rule.For != nil {
+		whole := anneal.Clause{Expr: x.root.text, Value: truth(r.Result)}
+		r.Clauses = append([]anneal.Clause{whole}, slices.DeleteFunc(r.Clauses, func(c anneal.Clause) bool { return c.Expr == whole.Expr })...)
+		r.Result, r.For = rule.For.over(past, r, d)
+	}
+	if r.Result != anneal.Unknown {
+		return r, ""
+	}
+	for _, name := range x.signals() {
+		if s := d.Signals[name]; s.Status != anneal.SignalOK {
+			why := fmt.Sprintf("signal %s is %s", name, s.Status)
+			if detail := signals[name].Error; detail != "" {
+				why += ": " + detail
+			}
+			return r, why
+		}
+	}
+	if d.Champion == "" && slices.ContainsFunc(x.leaves, func(l leaf) bool {
+		return strings.HasPrefix(l.text, "champion.") && l.text != "champion.exists"
+	}) {
+		return r, fmt.Sprintf("rule %s is unknown: there is no champion", rule.ID)
+	}
+	return r, fmt.Sprintf("rule %s is unknown: %v", rule.ID, err)
+}
+
+// over is the result of a rule that was r.Result on the present window: true
+// if it is that now and was on enough of the last distinct windows, measured
+// against the same champion.
+func (f For) over(past RuleMemory, r anneal.RuleResult, d anneal.Decision) (anneal.Result, string) {
+	var windows []WindowResult
+	if past.If == r.Clauses[0].Expr {
+		windows = past.Windows
+	}
+	if r.Result != anneal.Unknown {
+		windows = addWindow(windows, WindowResult{Window: windowOf(r.Clauses, d.Signals), Champion: d.Champion, True: r.Result == anneal.True})
+	}
+	count, seen := 0, 0
+	for _, w := range slices.Backward(windows) {
+		if w.Champion != d.Champion {
+			continue
+		}
+		if seen++; w.True {
+			count++
+		}
+		if seen == f.Of {
+			break
+		}
+	}
+	progress := fmt.Sprintf("%d of %d windows", count, f.Windows)
+	if r.Result == anneal.True && count < f.Windows {
+		return anneal.False, progress
+	}
+	return r.Result, progress
+}
+
+func truth(r anneal.Result) any {
+	switch r {
+	case anneal.True:
+		return true
+	case anneal.False:
+		return false
+	}
+	return nil
+}
+
+// signals are the names of those that x reads, in order.
+func (x *expr) signals() []string {
+	var names []string
+	for _, l := range x.leaves {
+		if rest, ok := strings.CutPrefix(l.text, "signals."); ok {
+			name, _, _ := strings.Cut(rest, ".")
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// because says in one line why the rule is true: its numbers.
+func because(rule string, results []anneal.RuleResult) string {
+	for _, r := range results {
+		if r.ID != rule {
+			continue
+		}
+		var read []string
+		for _, c := range r.Clauses {
+			if _, truth := c.Value.(bool); !truth && c.Value != nil {
+				read = append(read, strings.TrimPrefix(c.Expr, "signals.")+" "+shown(c.Value))
+			}
+		}
+		if len(read) > 0 {
+			return rule + ": " + strings.Join(read, ", ")
+		}
+	}
+	return rule
+}

@@ -1,0 +1,353 @@
+package policy
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+	_ "time/tzdata" // zones are known where the system has no list of them
+
+	"cel.dev/cel-go/cel"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/anneal-ml/anneal"
+)
+
+// A Policy is a Spec that was checked and is ready to decide.
+type Policy struct {
+	// Spec is as it was compiled, with the defaults filled in.
+	Spec Spec
+	// Revision is the digest of Spec in its canonical JSON: equal revisions
+	// decide alike, and Spec compiled again has this one.
+	Revision string
+
+	triggers  []*expr // of Spec.Spec.Triggers; nil without a match
+	rules     []*expr
+	key       *expr // what concurrency counts by
+	input     *template
+	artifact  *template
+	metrics   *template
+	promote   *expr
+	schema    *jsonschema.Schema
+	defaulted map[string]any // parameters that have a default
+}
+
+// Name is the policy's name.
+func (p *Policy) Name() string { return p.Spec.Metadata.Name }
+
+// Group is the model group that the policy keeps in tune.
+func (p *Policy) Group() string { return p.Spec.Spec.Model.Group }
+
+// Values of enumerated keys that are spelled more than once.
+const (
+	SourceData        = "data"        // a signal over the model's data
+	ReferenceChampion = "champion"    // the champion's training data
+	ReduceRows        = "rows"        // counts rows
+	SinceLastTrained  = "lastTrained" // the objects no successful run has trained on
+	FormatCSV         = "csv"
+	ExecutorEmbedded  = "embedded"
+	Skip              = "skip"
+	BufferOne         = "buffer-one"
+	MissingHold       = "hold"
+	MissingIgnore     = "ignore"
+	MissingRun        = "run"
+	AfterSuccess      = "success"
+	AfterFailure      = "failure"
+	AfterAny          = "any"
+)
+
+// The triggers of wakes that no policy declares.
+const (
+	TriggerManual = "manual" // anneal trigger and the API
+	TriggerTimer  = "timer"  // a deferred decision
+	TriggerRun    = "run"    // a buffered decision
+)
+
+// withDefaults fills in what the spec leaves open: all defaults are here.
+func withDefaults(s Spec) Spec {
+	or := func(v *string, value string) {
+		if *v == "" {
+			*v = value
+		}
+	}
+	b := &s.Spec
+	if b.Mode == "" {
+		b.Mode = Observe
+	}
+	or(&b.Data.Format, FormatCSV)
+	or(&b.OnMissingSignal, MissingHold)
+	signals := make(map[string]Signal, len(b.Signals))
+	for name, signal := range b.Signals {
+		if signal.IsDrift() {
+			or(&signal.Reference, ReferenceChampion)
+		} else {
+			or(&signal.Since, SinceLastTrained)
+		}
+		signals[name] = signal
+	}
+	b.Signals = signals
+	b.Rules = slices.Clone(b.Rules)
+	for i, r := range b.Rules {
+		if r.For != nil && r.For.Of == 0 {
+			b.Rules[i].For = &For{Windows: r.For.Windows, Of: r.For.Windows}
+		}
+	}
+	if b.Guards.Cooldown != nil {
+		cooldown := *b.Guards.Cooldown
+		or(&cooldown.After, AfterSuccess)
+		b.Guards.Cooldown = &cooldown
+	}
+	if b.Guards.Concurrency != nil {
+		concurrency := *b.Guards.Concurrency
+		or(&concurrency.Key, "model.group")
+		or(&concurrency.Overlap, Skip)
+		if concurrency.Limit == 0 {
+			concurrency.Limit = 1
+		}
+		b.Guards.Concurrency = &concurrency
+	}
+	if b.Run != nil {
+		run := *b.Run
+		or(&run.Executor, ExecutorEmbedded)
+		b.Run = &run
+	}
+	return s
+}
+
+var (
+	policyName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	groupName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+	signalName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+	ident      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
+)
+
+// Compile checks the policy and makes it ready to decide. Where there are
+// problems it gives all of them and no policy.
+func Compile(spec Spec) (*Policy, Problems) {
+	spec = withDefaults(spec)
+	spec = withDefaults(spec)
+	raw, err := spec.JSON()
+	if err != nil {
+		return nil, Problems{{Path: "spec", Offset: -1, Message: err.Error()}}
+	}
+	base, err := baseEnv()
+	if err != nil {
+		return nil, Problems{{Path: "spec", Offset: -1, Message: err.Error()}}
+	}
+	c := &compiler{base: base, envs: map[string]*cel.Env{}}
+	p := &Policy{Spec: spec, Revision: digest(raw)}
+	b, at := p.Spec.Spec, newPlaces(p.Spec.Spec.Signals)
+
+	c.head(p.Spec)
+	c.data(b.Data)
+	c.signals(b.Signals)
+
+	ids := map[string]string{}
+	unique := func(path, kind, value string) {
+		switch first, taken := ids[kind+value]; {
+		case value == "":
+			c.problems.add(path, "%s needs an id", kind)
+		case !ident.MatchString(value):
+			c.problems.add(path, "%q is not an id: letters, digits, - and _, at most 63", value)
+		case taken:
+			c.problems.add(path, "the id %q is taken by %s: give each %s its own", value, first, kind)
+		default:
+			ids[kind+value] = path[:len(path)-len(".id")]
+		}
+	}
+	for i, t := range b.Triggers {
+		path := index("spec.triggers", i)
+		unique(path+".id", "trigger", t.ID)
+		if slices.Contains([]string{TriggerManual, TriggerTimer, TriggerRun}, t.ID) {
+			c.problems.add(path+".id", "the id %q stands for a wake that needs no trigger: choose another", t.ID)
+		}
+		var match *expr
+		switch {
+		case t.Event == nil:
+			c.problems.add(path+".event", "a trigger needs an event, such as {type: Object Created}")
+		case *t.Event == Match{}:
+			c.problems.add(path+".event", "this matches every event: give source, type or match")
+		case t.Event.Match != "":
+			match = c.expr(path+".event.match", t.Event.Match, at.match)
+		}
+		p.triggers = append(p.triggers, match)
+	}
+
+	if len(b.Rules) == 0 {
+		c.problems.add("spec.rules", "a policy without rules never runs: add one, such as {id: always, if: \"true\"}")
+	}
+	for i, r := range b.Rules {
+		path := index("spec.rules", i)
+		unique(path+".id", "rule", r.ID)
+		rule := c.expr(path+".if", r.If, at.rule)
+		p.rules = append(p.rules, rule)
+		if r.For == nil {
+			continue
+		}
+		switch {
+		case r.For.Windows < 1:
+			c.problems.add(path+".for.windows", "%d windows: at least 1", r.For.Windows)
+		case r.For.Of < r.For.Windows:
+			c.problems.add(path+".for.of", "%d windows of %d can never be: of is at least windows", r.For.Windows, r.For.Of)
+		case r.For.Of > maxWindows:
+			c.problems.add(path+".for.of", "%d windows are not remembered: at most %d", r.For.Of, maxWindows)
+		case rule != nil && len(rule.signals()) == 0:
+			c.problems.add(path+".for", "for counts the windows of the signals that a rule reads, and this rule reads none")
+		}
+	}
+	c.problems.oneOf("spec.onMissingSignal", b.OnMissingSignal, []string{MissingHold, MissingIgnore, MissingRun}, nil)
+
+	if cd := b.Guards.Cooldown; cd != nil {
+		c.problems.oneOf("spec.guards.cooldown.after", cd.After, []string{AfterSuccess, AfterFailure, AfterAny}, nil)
+		if cd.For <= 0 {
+			c.problems.add("spec.guards.cooldown.for", "a cooldown needs a length: for: 24h")
+		}
+	}
+	key := "model.group"
+	if cc := b.Guards.Concurrency; cc != nil {
+		key = cc.Key
+		if cc.Limit < 1 {
+			c.problems.add("spec.guards.concurrency.limit", "a limit of %d never runs: at least 1", cc.Limit)
+		}
+		c.problems.oneOf("spec.guards.concurrency.overlap", cc.Overlap, []string{Skip, BufferOne},
+			[]string{"buffer-all", "cancel-other", "terminate-other", "allow-all"})
+	}
+	p.key = c.expr("spec.guards.concurrency.key", key, at.key)
+
+	c.parameters(p, b.Parameters)
+	c.run(p, b, at)
+	for i, n := range b.Notify {
+		path := index("spec.notify", i)
+		if n.To == "" {
+			c.problems.add(path+".to", "a notice needs a channel: to: NAME, as under notify in the settings")
+		}
+		if len(n.Events) == 0 {
+			c.problems.add(path+".events", "a notice needs events: [started, failed, promoted, held]")
+		}
+		for j, e := range n.Events {
+			c.problems.oneOf(index(path+".events", j), string(e), []string{
+				string(anneal.NoticeStarted), string(anneal.NoticeFailed), string(anneal.NoticePromoted), string(anneal.NoticeHeld),
+			}, []string{"rolled-back", "approval"})
+		}
+	}
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	return p, nil
+}
+
+func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+func (c *compiler) head(s Spec) {
+	if s.APIVersion != APIVersion {
+		c.problems.add("apiVersion", "apiVersion is %s, not %q", APIVersion, s.APIVersion)
+	}
+	if s.Kind != Kind {
+		c.problems.add("kind", "kind is %s, not %q", Kind, s.Kind)
+	}
+	if name := s.Metadata.Name; name == "" {
+		c.problems.add("metadata.name", "a policy needs a name")
+	} else if !policyName.MatchString(name) {
+		c.problems.add("metadata.name", "%q is not a policy's name: lower-case letters, digits and hyphens, at most 63", name)
+	}
+	c.problems.oneOf("spec.mode", string(s.Spec.Mode), []string{string(Observe), string(Enforce), string(Paused)}, nil)
+	if zone := s.Spec.TimeZone; zone != "" {
+		if _, err := time.LoadLocation(zone); err != nil || zone == "Local" {
+			c.problems.add("spec.timeZone", "unknown time zone %q: write an IANA name such as Europe/Berlin or UTC", zone)
+		}
+	}
+	if group := s.Spec.Model.Group; group == "" {
+		c.problems.add("spec.model.group", "a policy needs a model group: model: {group: NAME}")
+	} else if !groupName.MatchString(group) {
+		c.problems.add("spec.model.group", "%q is not a model group: letters, digits, . - and _, at most 63", group)
+	}
+}
+
+func (c *compiler) data(d Data) {
+	c.problems.oneOf("spec.data.format", d.Format, []string{FormatCSV}, []string{"parquet", "jsonl"})
+	for _, name := range sortedKeys(d.Columns) {
+		c.problems.oneOf(At("spec.data.columns", name), d.Columns[name], []string{"numeric", "categorical", "timestamp", "text", "index"}, nil)
+	}
+	switch t := d.Train; {
+	case t.Last != 0 && t.Since != 0:
+		c.problems.add("spec.data.train", "choose one: {last: N} or {since: 90d}")
+	case t.Last < 0:
+		c.problems.add("spec.data.train.last", "%d objects: at least 1", t.Last)
+	}
+}
+
+func (c *compiler) signals(signals map[string]Signal) {
+	for _, name := range sortedKeys(signals) {
+		path, s := At("spec.signals", name), signals[name]
+		if !signalName.MatchString(name) {
+			c.problems.add(path, "%q is not a signal's name: letters, digits and _, as in signals.NAME.value", name)
+		}
+		if s.Source == "" {
+			c.problems.add(path+".source", "a signal needs a source: data")
+			continue
+		}
+		before := len(c.problems)
+		c.problems.oneOf(path+".source", s.Source, []string{SourceData}, []string{"predictions", "cloudwatch"})
+		if len(c.problems) > before {
+			continue
+		}
+		if s.IsDrift() {
+			c.problems.oneOf(path+".reference", s.Reference, []string{ReferenceChampion}, []string{"fixed", "rolling"})
+			if s.Window.Objects < 1 {
+				c.problems.add(path+".window", "a drift signal needs a window: {objects: 3}; or count with reduce: rows")
+			}
+			if s.Since != "" {
+				c.problems.add(path+".since", "since is for a signal that counts (reduce: rows)")
+			}
+			continue
+		}
+		c.problems.oneOf(path+".reduce", s.Reduce, []string{ReduceRows}, []string{"sum", "objects", "bytes"})
+		c.problems.oneOf(path+".since", s.Since, []string{SinceLastTrained}, nil)
+		if s.Window != (Window{}) {
+			c.problems.add(path+".window", "a signal that counts has since, not a window")
+		}
+		if s.Reference != "" {
+			c.problems.add(path+".reference", "a signal that counts has no reference")
+		}
+	}
+}
+
+func (c *compiler) run(p *Policy, b Body, at places) {
+	if b.Run == nil {
+		if b.Mode == Enforce {
+			c.problems.add("spec.run", "mode enforce needs a run: {stateMachine: {file: pipeline.asl.json}}")
+		}
+	} else {
+		r := *b.Run
+		c.problems.oneOf("spec.run.executor", r.Executor, []string{ExecutorEmbedded}, []string{"step-functions"})
+		if r.StateMachine.File == "" {
+			c.problems.add("spec.run.stateMachine", "a run needs a state machine: stateMachine: {file: pipeline.asl.json}")
+		}
+		input := r.Input
+		if input == nil {
+			input = map[string]any{}
+		}
+		p.input = c.template("spec.run.input", input, at.input)
+		if p.input.expr != nil {
+			c.problems.add("spec.run.input", "the input is an object: give each of its keys a value or {expr: …}")
+		}
+		if m := r.Model; m != nil {
+			if m.State == "" {
+				c.problems.add("spec.run.model.state", "a model needs the state whose success makes it: state: RegisterModel")
+			}
+			if m.Artifact == nil {
+				c.problems.add("spec.run.model.artifact", "a model needs an artifact: {expr: state.output.ModelArtifact}")
+			}
+			p.artifact = c.template("spec.run.model.artifact", m.Artifact, at.result)
+			if m.Metrics != nil {
+				p.metrics = c.template("spec.run.model.metrics", m.Metrics, at.result)
+			}
+		}
+	}
+	if b.Promote != nil {
+		p.promote = c.expr("spec.promote.if", b.Promote.If, at.promote)
+		if b.Run != nil && b.Run.Model == nil {
+			c.problems.add("spec.promote", "there is nothing to promote: run.model says how a run becomes a model")
+		}
+	}
+}

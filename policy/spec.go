@@ -1,0 +1,274 @@
+package policy
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/anneal-ml/anneal"
+)
+
+// APIVersion and Kind begin every policy file.
+const (
+	APIVersion = "anneal/v1alpha1"
+	Kind       = "RetrainPolicy"
+)
+
+// A Spec is a policy as data, in the shape of its YAML. It says the same after
+// it went through JSON: see [ParseSpec].
+type Spec struct {
+	APIVersion string   `json:"apiVersion"` // anneal/v1alpha1
+	Kind       string   `json:"kind"`       // RetrainPolicy
+	Metadata   Metadata `json:"metadata"`
+	Spec       Body     `json:"spec"`
+}
+
+// Metadata names a policy.
+type Metadata struct {
+	// Name is unique among all policies: lower-case letters, digits and
+	// hyphens, at most 63. Runs and executions are named after it.
+	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// Body is everything under `spec`.
+type Body struct {
+	Mode     Mode   `json:"mode,omitempty"`     // observe if empty
+	TimeZone string `json:"timeZone,omitempty"` // IANA name
+	Model    Model  `json:"model"`
+	// Parameters is the JSON Schema of what `anneal trigger` and the API may
+	// pass. The defaults of its properties are used where nothing is passed.
+	Parameters map[string]any    `json:"parameters,omitempty"`
+	Data       Data              `json:"data,omitzero"`
+	Signals    map[string]Signal `json:"signals,omitempty"`
+	Triggers   []Trigger         `json:"triggers,omitempty"`
+	Rules      []Rule            `json:"rules,omitempty"` // ordered; the first true one is the reason
+	// OnMissingSignal is what happens where no rule is true and one is
+	// unknown: hold (if empty), ignore or run.
+	OnMissingSignal string     `json:"onMissingSignal,omitempty"`
+	Guards          Guards     `json:"guards,omitzero"`
+	Run             *Run       `json:"run,omitempty"`
+	Promote         *Promotion `json:"promote,omitempty"`
+	Notify          []Notify   `json:"notify,omitempty"`
+
+	Approval NotBuilt `json:"approval,omitzero"`
+	Cost     NotBuilt `json:"cost,omitzero"`
+}
+
+// NotBuilt is the type of a key that the design has and this version does not
+// do. A file that sets it is refused by the key's name, so that nothing which
+// was asked for is left out in silence.
+type NotBuilt struct{}
+
+// Mode says what comes of a decision to run.
+type Mode string
+
+// The modes.
+const (
+	Observe Mode = "observe" // decide and record would-run, never start
+	Enforce Mode = "enforce" // start the run
+	Paused  Mode = "paused"  // decide and record, hold always
+)
+
+// Model names the model group that the policy keeps in tune.
+type Model struct {
+	Group string `json:"group"`
+}
+
+// Data says what the model's data looks like.
+type Data struct {
+	Format string `json:"format,omitempty"` // csv if empty; compression by extension
+	Target string `json:"target,omitempty"` // the column to predict; not counted in drift.share
+	// Columns gives a column's type where the inferred one is wrong.
+	Columns map[string]string `json:"columns,omitempty"`
+	Train   Train             `json:"train,omitzero"`
+}
+
+// Train chooses the objects that a run trains on, and that become the
+// reference when its model is promoted: the last N, those of the last Since,
+// or, with neither, all. In YAML also the word `all`.
+type Train struct {
+	Last  int      `json:"last,omitempty"`
+	Since Duration `json:"since,omitempty"`
+}
+
+// All reports whether every object is chosen.
+func (t Train) All() bool { return t == Train{} }
+
+// UnmarshalText reads the word `all`.
+func (t *Train) UnmarshalText(text []byte) error {
+	if string(text) != "all" {
+		return fmt.Errorf("%q is not a choice of training data: write all, {last: 6} or {since: 90d}", text)
+	}
+	*t = Train{}
+	return nil
+}
+
+// UnmarshalJSON reads the object, or the word `all`.
+func (t *Train) UnmarshalJSON(data []byte) error {
+	var word string
+	if json.Unmarshal(data, &word) == nil {
+		return t.UnmarshalText([]byte(word))
+	}
+	type plain Train
+	return json.Unmarshal(data, (*plain)(t))
+}
+
+// A Signal says how one fact about the model is measured: either the drift of
+// a window against a reference, or a count over the objects since a moment.
+type Signal struct {
+	Source    string `json:"source"` // data
+	Window    Window `json:"window,omitzero"`
+	Reference string `json:"reference,omitempty"` // champion: its training data
+	Reduce    string `json:"reduce,omitempty"`    // rows
+	Since     string `json:"since,omitempty"`     // lastTrained: the objects no successful run has trained on
+
+	StaleAfter   NotBuilt `json:"staleAfter,omitzero"`
+	Path         NotBuilt `json:"path,omitzero"`
+	Labels       NotBuilt `json:"labels,omitzero"`
+	Key          NotBuilt `json:"key,omitzero"`
+	Prediction   NotBuilt `json:"prediction,omitzero"`
+	Label        NotBuilt `json:"label,omitzero"`
+	LabelsWithin NotBuilt `json:"labelsWithin,omitzero"`
+	Namespace    NotBuilt `json:"namespace,omitzero"`
+	Metric       NotBuilt `json:"metric,omitzero"`
+	Stat         NotBuilt `json:"stat,omitzero"`
+	Period       NotBuilt `json:"period,omitzero"`
+}
+
+// IsDrift reports whether the signal is the drift of a window.
+func (s Signal) IsDrift() bool { return s.Reduce == "" }
+
+// Window is the data a drift signal looks at: the newest Objects objects.
+type Window struct {
+	Objects int `json:"objects,omitempty"`
+}
+
+// A Trigger wakes the policy; it never decides.
+type Trigger struct {
+	ID    string `json:"id"`
+	Event *Match `json:"event,omitempty"`
+
+	Debounce NotBuilt `json:"debounce,omitzero"`
+	Schedule NotBuilt `json:"schedule,omitzero"`
+}
+
+// Match chooses events; what is empty matches everything.
+type Match struct {
+	Source string `json:"source,omitempty"` // equal to the event's
+	Type   string `json:"type,omitempty"`   // equal to the event's
+	Match  string `json:"match,omitempty"`  // CEL over `event`
+}
+
+// A Rule wants a run when If is true.
+type Rule struct {
+	ID  string `json:"id"`
+	If  string `json:"if"` // CEL, boolean
+	For *For   `json:"for,omitempty"`
+}
+
+// For asks that a rule be true in Windows of the last Of distinct windows of
+// the signals it reads.
+type For struct {
+	Windows int `json:"windows"`
+	Of      int `json:"of,omitempty"` // Windows if zero
+}
+
+// Guards can veto a run, never start one. They are asked in a fixed order and
+// the first veto is the reason.
+type Guards struct {
+	Cooldown    *Cooldown    `json:"cooldown,omitempty"`
+	Concurrency *Concurrency `json:"concurrency,omitempty"`
+
+	Breaker  NotBuilt `json:"breaker,omitzero"`
+	Blackout NotBuilt `json:"blackout,omitzero"`
+	Backoff  NotBuilt `json:"backoff,omitzero"`
+	Budget   NotBuilt `json:"budget,omitzero"`
+}
+
+// Cooldown defers a run until For after the end of the model group's last run.
+type Cooldown struct {
+	After string   `json:"after,omitempty"` // success (if empty), failure or any: which ends count
+	For   Duration `json:"for"`
+
+	Bypass NotBuilt `json:"bypass,omitzero"`
+}
+
+// Concurrency limits the runs that are open at a time under one key.
+type Concurrency struct {
+	Key   string `json:"key,omitempty"`   // CEL over model and parameters, a string; model.group if empty
+	Limit int    `json:"limit,omitempty"` // 1 if zero
+	// Overlap is what happens past the limit: skip (if empty) holds,
+	// buffer-one holds and decides again when a run under the key has ended.
+	Overlap string `json:"overlap,omitempty"`
+}
+
+// Run says what is started. Input and the parts of Model are constants, or
+// {expr: CEL}, at any depth.
+type Run struct {
+	Executor     string         `json:"executor,omitempty"` // embedded if empty
+	StateMachine StateMachine   `json:"stateMachine"`
+	Input        map[string]any `json:"input,omitempty"`
+	Timeout      Duration       `json:"timeout,omitempty"` // of the whole run; none if zero
+	Model        *RunModel      `json:"model,omitempty"`
+}
+
+// StateMachine names a definition in the Amazon States Language.
+type StateMachine struct {
+	File string `json:"file,omitempty"` // relative to the policy's file
+
+	ARN NotBuilt `json:"arn,omitzero"`
+}
+
+// RunModel says how a run becomes a model: a candidate exists if State
+// succeeded, and may be promoted only if the run did.
+type RunModel struct {
+	State    string `json:"state"`
+	Artifact any    `json:"artifact"`          // gives a string, the artifact's URI
+	Metrics  any    `json:"metrics,omitempty"` // gives a map; what is not a number in it is no metric
+}
+
+// Promotion says when a candidate replaces the champion. The first candidate of
+// a group is promoted unasked; without it, it is the only one.
+type Promotion struct {
+	If string `json:"if"` // CEL over candidate and champion
+
+	Through NotBuilt `json:"through,omitzero"`
+}
+
+// Notify sends notices to a channel of the settings.
+type Notify struct {
+	Events []anneal.NoticeKind `json:"events"` // started, failed, promoted, held
+	To     string              `json:"to"`
+}
+
+// JSON is the spec in its canonical encoding: equal specs give equal bytes.
+func (s Spec) JSON() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		return nil, fmt.Errorf("encode policy %s: %w", s.Metadata.Name, err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// ParseSpec reads what JSON wrote, numbers digit for digit, so that the spec
+// has the same revision.
+func ParseSpec(data []byte) (Spec, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var s Spec
+	if err := dec.Decode(&s); err != nil {
+		return Spec{}, fmt.Errorf("read policy: %w", err)
+	}
+	return s, nil
+}
+
+// digest is the hex SHA-256 of data.
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

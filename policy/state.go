@@ -1,0 +1,230 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+)
+
+// A State is the past as decisions need it, of all policies: a fold of the
+// journal's policies, events, decisions and runs, applied in the journal's order. Its
+// JSON is a snapshot to go on from, equal for equal records. Its size grows
+// with the policies, model groups and open runs, not with the journal. The
+// zero State is the beginning.
+type State struct {
+	Policies map[string]*Memory `json:"policies,omitempty"` // by policy
+	Open     map[string]OpenRun `json:"open,omitempty"`     // by run ID
+	Ended    map[string]Ends    `json:"ended,omitempty"`    // by model group
+	Last     *End               `json:"last,omitempty"`     // the last run that ended
+}
+
+// Memory is what is remembered of one policy.
+type Memory struct {
+	Overlap string                 `json:"overlap,omitempty"` // what its concurrency guard says
+	Rules   map[string]*RuleMemory `json:"rules,omitempty"`   // by rule id
+	Wake    *Wake                  `json:"wake,omitempty"`
+}
+
+// RuleMemory is what is remembered of one rule.
+type RuleMemory struct {
+	// Truths are the last known values of its clauses. What made the rule true
+	// when a guard vetoed is not remembered: it is still new the next time.
+	Truths map[string]bool `json:"truths,omitempty"`
+
+	// Windows are the known results of If on the last distinct windows, the
+	// newest last, for a rule with a `for`.
+	If      string         `json:"if,omitempty"`
+	Windows []WindowResult `json:"windows,omitempty"`
+}
+
+// A WindowResult is how a rule came out on one window, against one champion.
+type WindowResult struct {
+	Window   string `json:"window"`
+	Champion string `json:"champion,omitempty"`
+	True     bool   `json:"true"`
+}
+
+// An OpenRun is a run that has not ended.
+type OpenRun struct {
+	Policy string `json:"policy"`
+	Model  string `json:"model"`
+	Key    string `json:"key"` // what concurrency guards count by
+}
+
+// Ends are the last ends of a model group's runs.
+type Ends struct {
+	Success *End `json:"success,omitempty"`
+	Failure *End `json:"failure,omitempty"`
+}
+
+// An End is when a run ended.
+type End struct {
+	Run    string        `json:"run"`
+	Status anneal.Status `json:"status"`
+	At     time.Time     `json:"at"`
+}
+
+// maxWindows bounds `for.of`, and so what is remembered of a rule.
+const maxWindows = 64
+
+// ApplyPolicy takes in a policy of the journal: it decides from here on.
+func (s *State) ApplyPolicy(spec Spec) {
+	m, overlap := s.memory(spec.Metadata.Name), ""
+	if c := spec.Spec.Guards.Concurrency; c != nil {
+		overlap = c.Overlap
+	}
+	if m.Overlap = overlap; overlap != BufferOne && m.Wake != nil && m.Wake.Until == nil {
+		m.Wake = nil
+	}
+}
+
+// ApplyEvent takes in an event of the journal. Only the wakes that [State.Due]
+// gave matter: one whose event is in the journal is not due again.
+func (s *State) ApplyEvent(e anneal.Event) {
+	if w := s.wake(e); w != nil {
+		w.Woken = &e.Seen
+	}
+}
+
+// ApplyDecision takes in a decision of the journal. A run that it decided is
+// open from here on.
+func (s *State) ApplyDecision(d anneal.Decision) {
+	if d.Verdict == anneal.VerdictSuppressed {
+		return
+	}
+	m := s.memory(d.Policy)
+	vetoed := slices.ContainsFunc(d.Guards, func(g anneal.GuardResult) bool { return g.Veto })
+	for _, r := range d.Rules {
+		m.rule(r.ID).apply(d, r, vetoed)
+	}
+	m.applyWake(d)
+	if _, known := s.Open[d.ID]; !known && d.Verdict == anneal.VerdictRun {
+		s.open(d.ID, OpenRun{Policy: d.Policy, Model: d.Model, Key: d.Model})
+	}
+}
+
+// ApplyRun takes in a run of the journal, each time it is told anew.
+func (s *State) ApplyRun(r anneal.Run) {
+	key := r.ConcurrencyKey
+	if key == "" {
+		key = r.Model
+	}
+	if !r.Status.Ended() {
+		s.open(r.ID, OpenRun{Policy: r.Policy, Model: r.Model, Key: key})
+		return
+	}
+	delete(s.Open, r.ID)
+	if r.Ended == nil {
+		return
+	}
+	if s.Ended == nil {
+		s.Ended = map[string]Ends{}
+	}
+	ends, end := s.Ended[r.Model], &End{Run: r.ID, Status: r.Status, At: *r.Ended}
+	if r.Status == anneal.StatusSucceeded {
+		ends.Success = end
+	} else {
+		ends.Failure = end
+	}
+	s.Ended[r.Model], s.Last = ends, end
+}
+
+func (s *State) memory(policy string) *Memory {
+	if s.Policies == nil {
+		s.Policies = map[string]*Memory{}
+	}
+	if s.Policies[policy] == nil {
+		s.Policies[policy] = &Memory{}
+	}
+	return s.Policies[policy]
+}
+
+func (s *State) open(run string, o OpenRun) {
+	if s.Open == nil {
+		s.Open = map[string]OpenRun{}
+	}
+	s.Open[run] = o
+}
+
+// openUnder lists the open runs under key.
+func (s *State) openUnder(key string) (ids []string) {
+	for id, o := range s.Open {
+		if o.Key == key {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// ruleMemory is what is remembered of a rule, empty where nothing is.
+func (s *State) ruleMemory(policy, rule string) RuleMemory {
+	if m := s.Policies[policy]; m != nil && m.Rules[rule] != nil {
+		return *m.Rules[rule]
+	}
+	return RuleMemory{}
+}
+
+func (m *Memory) rule(id string) *RuleMemory {
+	if m.Rules == nil {
+		m.Rules = map[string]*RuleMemory{}
+	}
+	if m.Rules[id] == nil {
+		m.Rules[id] = &RuleMemory{}
+	}
+	return m.Rules[id]
+}
+
+// apply remembers how the rule came out in d.
+func (m *RuleMemory) apply(d anneal.Decision, r anneal.RuleResult, vetoed bool) {
+	truths := map[string]bool{}
+	for _, c := range r.Clauses {
+		was, known := m.Truths[c.Expr]
+		if now, ok := c.Value.(bool); ok && !(now && vetoed && r.Result == anneal.True) {
+			was, known = now, true
+		}
+		if known {
+			truths[c.Expr] = was
+		}
+	}
+	m.Truths = truths
+
+	if r.For == "" || len(r.Clauses) == 0 {
+		m.If, m.Windows = "", nil
+		return
+	}
+	whole := r.Clauses[0] // see Decide: the whole expression where there is a `for`
+	if m.If != whole.Expr {
+		m.If, m.Windows = whole.Expr, nil
+	}
+	if truth, ok := whole.Value.(bool); ok {
+		m.Windows = addWindow(m.Windows, WindowResult{Window: windowOf(r.Clauses, d.Signals), Champion: d.Champion, True: truth})
+	}
+}
+
+// addWindow adds the result on a window, or replaces the one it had.
+func addWindow(list []WindowResult, w WindowResult) []WindowResult {
+	list = slices.DeleteFunc(slices.Clone(list), func(o WindowResult) bool {
+		return o.Window == w.Window && o.Champion == w.Champion
+	})
+	list = append(list, w)
+	return list[max(0, len(list)-maxWindows):]
+}
+
+// windowOf is the identity of the data that a rule with these clauses looked
+// at: the windows of the signals it read.
+func windowOf(clauses []anneal.Clause, signals map[string]anneal.SignalValue) string {
+	read := map[string]string{}
+	for _, c := range clauses {
+		if rest, ok := strings.CutPrefix(c.Expr, "signals."); ok {
+			name, _, _ := strings.Cut(rest, ".")
+			if s, ok := signals[name]; ok {
+				read[name] = name + "=" + s.Window
+			}
+		}
+	}
+	return strings.Join(slices.Sorted(maps.Values(read)), " ")
+}

@@ -1,0 +1,148 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+)
+
+// The kinds of record that hold the nouns.
+const (
+	kindEvent    = "event"
+	kindDecision = "decision"
+	kindRun      = "run"
+	kindParked   = "parked"
+)
+
+// nouns maps the plural in a path to the kind of its records.
+var nouns = map[string]string{
+	"events":    kindEvent,
+	"signals":   "signal",
+	"decisions": kindDecision,
+	"runs":      kindRun,
+	"models":    "model",
+	"notices":   "notice",
+}
+
+// view reads nouns from a journal.
+type view struct {
+	journal *journal.Journal
+}
+
+// A query chooses what a list holds.
+type query struct {
+	limit  uint64 // 0: all
+	cursor uint64 // record number to go on before; 0: from the newest
+	policy string // only of this policy
+}
+
+// list returns the items newest first and the cursor of the next page, 0 where
+// there is none. A noun that changes (a run, a model, a notice) is listed once,
+// as it is now.
+func (v view) list(ctx context.Context, noun string, q query) ([]json.RawMessage, uint64, error) {
+	kind, ok := nouns[noun]
+	if !ok {
+		return nil, 0, unknownNoun(noun)
+	}
+	items := []json.RawMessage{}
+	for record, err := range v.journal.Newest(ctx, kind, q.cursor) {
+		if err != nil {
+			return nil, 0, fmt.Errorf("list %s: %w", noun, err)
+		}
+		if q.limit > 0 && uint64(len(items)) == q.limit {
+			return items, record.Seq + 1, nil
+		}
+		newest, err := v.journal.Find(ctx, kind, record.Key)
+		if err != nil {
+			return nil, 0, fmt.Errorf("list %s: find %s: %w", noun, record.Key, err)
+		}
+		if newest.Seq != record.Seq {
+			continue
+		}
+		if q.policy != "" && !ofPolicy(record.Data, q.policy) {
+			continue
+		}
+		item, err := v.item(ctx, kind, record)
+		if err != nil {
+			return nil, 0, err
+		}
+		items = append(items, item)
+	}
+	return items, 0, nil
+}
+
+func ofPolicy(data []byte, policy string) bool {
+	var of struct {
+		Policy string `json:"policy"`
+	}
+	return json.Unmarshal(data, &of) == nil && of.Policy == policy
+}
+
+// show returns one noun as it is now.
+func (v view) show(ctx context.Context, noun, id string) (json.RawMessage, error) {
+	kind, ok := nouns[noun]
+	if !ok {
+		return nil, unknownNoun(noun)
+	}
+	record, err := v.journal.Find(ctx, kind, id)
+	if err != nil {
+		return nil, notFound(err, strings.TrimSuffix(noun, "s"), id)
+	}
+	return v.item(ctx, kind, record)
+}
+
+// item is a record's noun. An event that was parked later than it was taken
+// in says so.
+func (v view) item(ctx context.Context, kind string, record journal.Record) (json.RawMessage, error) {
+	if kind != kindEvent {
+		return record.Data, nil
+	}
+	parked, err := v.journal.Find(ctx, kindParked, record.Key)
+	if errors.Is(err, journal.ErrNotFound) {
+		return record.Data, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find why event %s is parked: %w", record.Key, err)
+	}
+	var event anneal.Event
+	if err := json.Unmarshal(record.Data, &event); err != nil {
+		return nil, fmt.Errorf("read event %s: %w", record.Key, err)
+	}
+	var why struct {
+		Reason string `json:"reason"`
+	}
+	if err := json.Unmarshal(parked.Data, &why); err != nil {
+		return nil, fmt.Errorf("read why event %s is parked: %w", record.Key, err)
+	}
+	event.Parked = why.Reason
+	return json.Marshal(event)
+}
+
+func (v view) run(ctx context.Context, id string) (anneal.Run, error) {
+	var run anneal.Run
+	record, err := v.journal.Find(ctx, kindRun, id)
+	if err != nil {
+		return run, notFound(err, "run", id)
+	}
+	if err := json.Unmarshal(record.Data, &run); err != nil {
+		return run, fmt.Errorf("read run %s: %w", id, err)
+	}
+	return run, nil
+}
+
+func notFound(err error, noun, id string) error {
+	if errors.Is(err, journal.ErrNotFound) {
+		return Refuse(http.StatusNotFound, "no %s %q in the journal", noun, id)
+	}
+	return fmt.Errorf("find %s %s: %w", noun, id, err)
+}
+
+func unknownNoun(noun string) error {
+	return Refuse(http.StatusNotFound, "unknown list %q (have events, signals, decisions, runs, models, notices, policies)", noun)
+}
