@@ -143,7 +143,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		cancel(errStopped)
 		c.tasks.Wait()
 	}()
-	events := make(chan taken)
+	events := make(chan taken, maxBatch) // what came while the loop was busy
 	c.tasks.Go(func() { cancel(c.follow(ctx, c.state.Taken+1, events)) })
 	for range c.cfg.Workers {
 		c.tasks.Go(func() { c.profileWorker(ctx) })

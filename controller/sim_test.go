@@ -23,11 +23,13 @@ import (
 	"github.com/anneal-ml/anneal/notify"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
 	"github.com/anneal-ml/anneal/policy"
 )
 
-// The simulator runs the real controller, the real policies and the real
-// journal in virtual time, against a world that answers late, twice or never.
+// The simulator runs the real controller, the real policies, the real journal
+// and, in every other story, the real engine in virtual time, against a world
+// that answers late, twice or never.
 // A script says what happens in the world; faults say what goes wrong inside.
 // Both are made from a seed, and a failure is shrunk to the shortest script
 // that still fails and printed with what the journal then holds.
@@ -58,6 +60,7 @@ func (s step) String() string {
 type script struct {
 	seed     uint64
 	policies int
+	engine   bool // executions are the engine's, and only their tasks the world's
 	steps    []step
 	// What the world does to an execution is taken from conduct by its name.
 	conduct []conduct
@@ -119,7 +122,7 @@ type world struct {
 
 	mu         sync.Mutex
 	executions map[string]*execution // guarded by mu
-	starts     map[string]int        // guarded by mu; processes begun, by name
+	starts     map[string]int        // guarded by mu; executions or tasks begun, by name
 	delivered  map[string]int        // guarded by mu; by notice ID
 	open, most map[string]int        // guarded by mu; executions open at a time, by model group
 }
@@ -185,6 +188,11 @@ func groupOf(in orchestrator.StartInput) string {
 func (w *world) end(e *execution, group string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	select {
+	case <-e.ended:
+		return
+	default:
+	}
 	now := time.Now()
 	e.result = orchestrator.Execution{
 		Name: e.input.Name, ARN: "arn:" + e.input.Name, Status: anneal.StatusSucceeded,
@@ -250,6 +258,66 @@ func (w *world) Notify(ctx context.Context, n anneal.Notice) error {
 	}
 	return nil
 }
+
+// simMachine trains, tries again, waits a little and is done.
+const simMachine = `{
+	"StartAt": "Train",
+	"States": {
+		"Train": {
+			"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "TimeoutSeconds": 10800,
+			"Parameters": {"FunctionName": "train", "Payload": {"Group.$": "$.Group"}},
+			"ResultSelector": {"artifact.$": "$.artifact", "metrics.$": "$.metrics"},
+			"Retry": [{"ErrorEquals": ["Flaky"], "IntervalSeconds": 60, "MaxAttempts": 2}],
+			"Next": "Cool"
+		},
+		"Cool": {"Type": "Wait", "Seconds": 600, "Next": "Done"},
+		"Done": {"Type": "Succeed"}
+	}
+}`
+
+// simTasks is the world as the engine's tasks: one execution of the world for
+// each effect.
+type simTasks struct{ w *world }
+
+func (s simTasks) Do(ctx context.Context, e asl.Effect, recovered bool, _ func(json.RawMessage)) (asl.Outcome, error) {
+	var input struct{ Payload json.RawMessage }
+	json.Unmarshal(e.Input, &input)
+	s.w.mu.Lock()
+	_, begun := s.w.executions[e.ID]
+	if begun && !recovered {
+		s.w.starts[e.ID]++ // asked for as new, and it is not
+	}
+	s.w.mu.Unlock()
+	if _, err := s.w.Start(ctx, orchestrator.StartInput{Name: e.ID, Input: input.Payload, Timeout: 100 * time.Hour}); err != nil && ctx.Err() != nil {
+		return asl.Outcome{}, err
+	}
+	s.w.mu.Lock()
+	ended := s.w.executions[e.ID].ended
+	s.w.mu.Unlock()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return asl.Outcome{}, ctx.Err()
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.w.executions[e.ID].result.Status != anneal.StatusSucceeded {
+		return asl.Outcome{Error: "Flaky", Cause: "the world is so"}, nil
+	}
+	return asl.Outcome{Output: json.RawMessage(fmt.Sprintf(`{"artifact":"s3://models/%s","metrics":{"accuracy":%g}}`, e.ID, 0.5+float64(sum(e.ID)%7)/20))}, nil
+}
+
+// Stop ends an effect that nobody waits for, as killing its process does.
+func (s simTasks) Stop(_ context.Context, effect string) {
+	s.w.mu.Lock()
+	e := s.w.executions[effect]
+	s.w.mu.Unlock()
+	if e != nil {
+		s.w.end(e, groupOf(e.input))
+	}
+}
+
+func (s simTasks) Check(asl.Resource) error { return nil }
 
 // simPolicy is policy pN of the simulation. The odd ones share a model group.
 func simPolicy(t testing.TB, n int) *policy.Policy {
@@ -334,7 +402,7 @@ func readFile(ctx context.Context, o anneal.Object, columns map[string]dataset.T
 
 func newScript(seed uint64) script {
 	r := rand.New(rand.NewPCG(seed, 7))
-	s := script{seed: seed, policies: 1 + r.IntN(4)}
+	s := script{seed: seed, policies: 1 + r.IntN(4), engine: seed%2 == 1}
 	at := time.Duration(0)
 	for n := range 5 + r.IntN(20) {
 		if r.IntN(4) > 0 {
@@ -369,7 +437,7 @@ func simulate(t *testing.T, s script, f faults) (out outcome) {
 	machines := map[string]orchestrator.Machine{}
 	for i := range policies {
 		policies[i] = simPolicy(t, i+1)
-		machines[policies[i].Name()] = orchestrator.Machine{Name: "m"}
+		machines[policies[i].Name()] = orchestrator.Machine{Name: "m", Definition: []byte(simMachine)}
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(s)
@@ -426,9 +494,20 @@ func live(ctx context.Context, cancel context.CancelFunc, w *world, store *dying
 	if err != nil {
 		return next, err
 	}
+	executor := orchestrator.Executor(w)
+	if w.script.engine {
+		e, err := engine.New(ctx, engine.Config{Journal: j, Tasks: simTasks{w}, Log: silent}, recovery.Engine)
+		if err != nil {
+			return next, err
+		}
+		executor = e
+		engineEnded := make(chan error, 1)
+		go func() { engineEnded <- e.Run(ctx) }()
+		defer func() { cancel(); <-engineEnded }()
+	}
 	c := controller.New(controller.Config{
 		Journal: j, Log: silent, Policies: policies, Machines: machines,
-		Executors: map[string]orchestrator.Executor{"embedded": w},
+		Executors: map[string]orchestrator.Executor{"embedded": executor},
 		Profile:   readFile,
 		Stage:     func(context.Context, anneal.Training) error { return nil },
 		Staging:   "s3://staging",
@@ -546,13 +625,18 @@ func examine(j *journal.Journal, w *world) (facts, transcript []string, problem 
 		if !r.Status.Ended() {
 			wrong("run %s never ended", id)
 		}
-		if n := w.starts[id]; n != 1 {
+		if n := w.starts[id]; n != 1 && !w.script.engine {
 			wrong("run %s was started %d times", id, n)
 		}
 		facts = append(facts, fmt.Sprintf("run %s %s", id, r.Status))
 	}
-	if len(w.starts) != len(runs) {
+	if len(w.starts) != len(runs) && !w.script.engine {
 		wrong("%d executions were started for %d runs", len(w.starts), len(runs))
+	}
+	for id, n := range w.starts {
+		if n != 1 {
+			wrong("%s was begun %d times", id, n)
+		}
 	}
 	for group, n := range w.most {
 		if n > 1 {
@@ -640,40 +724,49 @@ func difference(want, got []string) string {
 // TestStorms plays many stories without faults inside: late, lost and failed
 // executions, events told twice, bursts at one instant.
 func TestStorms(t *testing.T) {
-	seeds := 60
+	seeds := 40
 	if testing.Short() {
 		seeds = 10
 	}
-	runs := 0
+	ends := map[string]int{} // runs by how they ended, with and without the engine
 	for seed := range uint64(seeds) {
-		out := check(t, newScript(seed), faults{}, nil)
-		for _, fact := range out.facts {
-			if strings.HasPrefix(fact, "run ") {
-				runs++
+		s := newScript(seed)
+		for _, fact := range check(t, s, faults{}, nil).facts {
+			var id, status string
+			if n, _ := fmt.Sscanf(fact, "run %s %s", &id, &status); n == 2 {
+				ends[fmt.Sprintf("%s engine=%t", status, s.engine)]++
 			}
 		}
 	}
-	if runs < seeds {
-		t.Errorf("%d stories had only %d runs: they tell too little", seeds, runs)
+	for _, end := range []string{
+		"SUCCEEDED engine=true", "SUCCEEDED engine=false", "FAILED engine=true", "FAILED engine=false", "TIMED_OUT engine=false",
+	} {
+		if ends[end] == 0 {
+			t.Errorf("no run of %d stories ended %s: they tell too little (%v)", seeds, end, ends)
+		}
 	}
+	t.Logf("%d stories: %v", seeds, ends)
 }
 
 // TestDeathAtEveryAppend lets the process die at each append, once with the
 // append stored and once without, and compares what is left with an
 // undisturbed run.
 func TestDeathAtEveryAppend(t *testing.T) {
-	for seed := range uint64(3) {
-		s := newScript(seed + 1000)
-		undisturbed := check(t, s, faults{}, nil)
-		step := 1
-		if testing.Short() {
-			step = 7
-		}
-		for n := 1; n <= undisturbed.appends; n += step {
-			for _, before := range []bool{true, false} {
-				check(t, s, faults{dieAt: n, before: before}, undisturbed.facts)
+	for seed, name := range []string{"without the engine", "with the engine"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(1000 + uint64(seed))
+			undisturbed := check(t, s, faults{}, nil)
+			step := 1
+			if testing.Short() {
+				step = 7
 			}
-		}
+			for n := 1; n <= undisturbed.appends; n += step {
+				for _, before := range []bool{true, false} {
+					check(t, s, faults{dieAt: n, before: before}, undisturbed.facts)
+				}
+			}
+		})
 	}
 }
 

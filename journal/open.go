@@ -20,6 +20,9 @@ func Open(ctx context.Context, store Store, opts Options) (*Journal, error) {
 	if j.log == nil {
 		j.log = slog.Default()
 	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("open the journal: %w", context.Cause(ctx))
+	}
 	mark, err := startMark(ctx, store)
 	if err != nil {
 		return nil, unsound("open the journal", err)

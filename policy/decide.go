@@ -120,7 +120,7 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 		d.Rule = unknown
 		reason = fmt.Sprintf("%s: %s, and onMissingSignal is run", unknown, whyUnknown)
 	default:
-		return verdict(anneal.VerdictHold, "no rule is true")
+		return verdict(anneal.VerdictHold, "%s", noRule(d.Rules))
 	}
 
 	if err != nil {
@@ -357,15 +357,40 @@ func because(rule string, results []anneal.RuleResult) string {
 		if r.ID != rule {
 			continue
 		}
-		var read []string
-		for _, c := range r.Clauses {
-			if _, truth := c.Value.(bool); !truth && c.Value != nil {
-				read = append(read, strings.TrimPrefix(c.Expr, "signals.")+" "+shown(c.Value))
-			}
-		}
-		if len(read) > 0 {
+		if read := numbers(r); len(read) > 0 {
 			return rule + ": " + strings.Join(read, ", ")
 		}
 	}
 	return rule
+}
+
+// noRule says in one line why nothing wants a run: each rule's numbers, and how
+// far its `for` has come.
+func noRule(results []anneal.RuleResult) string {
+	var rules []string
+	for _, r := range results {
+		read := numbers(r)
+		if r.For != "" {
+			read = append(read, r.For)
+		}
+		rule := r.ID
+		if len(read) > 0 {
+			rule += " (" + strings.Join(read, ", ") + ")"
+		}
+		rules = append(rules, rule)
+	}
+	if len(rules) == 0 {
+		return "there are no rules"
+	}
+	return "no rule is true: " + strings.Join(rules, ", ")
+}
+
+// numbers are what the rule read and what that was.
+func numbers(r anneal.RuleResult) (read []string) {
+	for _, c := range r.Clauses {
+		if _, truth := c.Value.(bool); !truth && c.Value != nil {
+			read = append(read, strings.TrimPrefix(c.Expr, "signals.")+" "+shown(c.Value))
+		}
+	}
+	return read
 }

@@ -125,7 +125,6 @@ var (
 // problems it gives all of them and no policy.
 func Compile(spec Spec) (*Policy, Problems) {
 	spec = withDefaults(spec)
-	spec = withDefaults(spec)
 	raw, err := spec.JSON()
 	if err != nil {
 		return nil, Problems{{Path: "spec", Offset: -1, Message: err.Error()}}

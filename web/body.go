@@ -28,5 +28,8 @@ func decode(r *http.Request, v any) error {
 	if err := d.Decode(v); err != nil {
 		return Refuse(http.StatusBadRequest, "the body is not as expected: %v", err)
 	}
+	if d.More() {
+		return Refuse(http.StatusBadRequest, "the body is more than one JSON value")
+	}
 	return nil
 }

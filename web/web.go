@@ -259,6 +259,9 @@ func (h *handler) stop(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if run.Status.Ended() {
+		return nil, Refuse(http.StatusConflict, "run %s has ended: it is %s", run.ID, run.Status)
+	}
 	if err := h.Stop(r.Context(), run.ID, body.Cause); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -59,6 +60,15 @@ right. Exit status 1 if there are any.`,
 func loadForCheck(file string, named bool, paths []string) (*configs.Config, error) {
 	if len(paths) > 0 && named {
 		return nil, errors.New("check takes --config FILE or POLICY files, not both")
+	}
+	read := paths
+	if len(paths) == 0 {
+		read = []string{file}
+	}
+	for _, path := range read {
+		if _, err := os.Stat(path); err != nil {
+			return nil, err // nothing to check: not a problem of the configuration
+		}
 	}
 	if len(paths) > 0 {
 		return configs.LoadPolicies(paths, loadOptions())

@@ -386,9 +386,22 @@ func (s *story) decided(d anneal.Decision) {
 		}
 	}
 	if s.row.Verdict != anneal.VerdictRun {
-		s.row.Verdict, s.row.Reason = d.Verdict, d.Reason
+		s.row.Verdict, s.row.Reason = d.Verdict, shortReason(d)
 	}
 	s.say(string(d.Verdict), "%s", d.Reason)
+}
+
+// shortReason fits into a table: where no rule is true, how far each has come.
+func shortReason(d anneal.Decision) string {
+	if d.Rule != "" || !strings.HasPrefix(d.Reason, "no rule") {
+		return d.Reason
+	}
+	for _, r := range d.Rules {
+		if r.For != "" && !strings.HasPrefix(r.For, "0 ") {
+			return r.ID + ": " + r.For
+		}
+	}
+	return "no rule is true"
 }
 
 // driftedColumns names the columns that a drift signal found drifted.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -104,6 +105,9 @@ Exit status: 0 done; 1 the answer is no; 2 bad use or unreadable input; 3 it bro
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
 			c.GroupID = group
+			if c.HasSubCommands() {
+				c.RunE = parent
+			}
 			root.AddCommand(c)
 		}
 	}
@@ -114,4 +118,16 @@ Exit status: 0 done; 1 the answer is no; 2 bad use or unreadable input; 3 it bro
 	add("care", newJournal())
 	root.AddCommand(newShim(), newDemoTrain())
 	return root
+}
+
+// parent runs a command that is only the name of others.
+func parent(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	var have []string
+	for _, sub := range c.Commands() {
+		have = append(have, sub.Name())
+	}
+	return usage(fmt.Errorf("unknown command %q for %q (have %s)", args[0], c.CommandPath(), strings.Join(have, ", ")))
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,7 +54,25 @@ type process struct {
 	dir    string
 	server string
 	cmd    *exec.Cmd
-	log    *bytes.Buffer
+	log    *logged
+}
+
+// logged is what a daemon has logged so far. Safe for concurrent use.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // begin starts a daemon on the settings in dir and waits until it is ready.
@@ -68,7 +87,13 @@ func begin(t *testing.T, dir string) *process {
 
 func (p *process) start() {
 	p.t.Helper()
-	p.log = &bytes.Buffer{}
+	addresses, _ := filepath.Glob(filepath.Join(p.dir, "*", "address"))
+	for _, stale := range addresses { // another daemon may have the port by now
+		if err := os.Remove(stale); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.log = &logged{}
 	p.cmd = exec.Command(annealBinary, "serve", "--config", filepath.Join(p.dir, "anneal.yaml"))
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
@@ -79,9 +104,13 @@ func (p *process) start() {
 func (p *process) awaitReady() {
 	p.t.Helper()
 	eventually(p.t, 30*time.Second, func() error {
-		address, err := os.ReadFile(filepath.Join(p.dir, "anneal-data", "address"))
+		files, err := filepath.Glob(filepath.Join(p.dir, "*", "address"))
+		if err != nil || len(files) == 0 {
+			return fmt.Errorf("no address yet (%v)\n%s", err, p.log)
+		}
+		address, err := os.ReadFile(files[0])
 		if err != nil {
-			return fmt.Errorf("%w\n%s", err, p.log)
+			return err
 		}
 		p.server = strings.TrimSpace(string(address))
 		resp, err := http.Get(p.server + "/readyz")

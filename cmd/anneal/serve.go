@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -297,7 +298,11 @@ func (d *daemon) controllerConfig() controller.Config {
 // stagingOf is the URI under which runs find their data: an s3:// URI where the
 // folder is below a bucket.
 func stagingOf(cfg *configs.Config, o *objects.Store) controller.Staging {
-	return controller.Staging(o.URI(cfg.Settings.Staging))
+	staging := cfg.Settings.Staging
+	if !strings.Contains(staging, "://") {
+		staging = o.URI(staging)
+	}
+	return controller.Staging(strings.TrimRight(staging, "/"))
 }
 
 // stage puts exactly these objects under one URI, with a SageMaker manifest
@@ -533,7 +538,7 @@ func (d *daemon) close() {
 func openJournal(ctx context.Context, data string, opts journal.Options) (*journal.Journal, error) {
 	j, err := file.OpenJournal(ctx, filepath.Join(data, journalFolder), opts)
 	if err != nil {
-		return nil, broken(err)
+		return nil, journalError(err)
 	}
 	return j, nil
 }

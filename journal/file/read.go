@@ -203,6 +203,8 @@ func (r *reader) begin() (more bool, err error) {
 }
 
 // refresh lists the segments again, if another process may have changed them.
+// A reader does so once, at its beginning, so that it cannot run after that
+// process for ever.
 func (s *Store) refresh() error {
 	if !s.readOnly {
 		return nil
@@ -237,10 +239,6 @@ func (r *reader) open(seg *segment, p place) error {
 // turn goes to the segment after this one; moved is false if there is none.
 // With check, it must begin with the next frame. ok says whether to go on.
 func (r *reader) turn(check bool) (moved, ok bool) {
-	if err := r.store.refresh(); err != nil {
-		r.yield(journal.Frame{}, err)
-		return false, false
-	}
 	r.store.mu.Lock()
 	var after *segment
 	for _, seg := range r.store.segments {

@@ -3,6 +3,7 @@ package tasks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -194,7 +195,7 @@ func TestArticlePipeline(t *testing.T) {
 
 // The daemon of TestKillDaemon runs so many executions of this machine.
 const (
-	killed  = 12
+	killed  = 15
 	machine = `{"StartAt": "Check", "States": {
 		"Check": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:123456789012:function:Mark", "ResultPath": null, "Next": "Train"},
 		"Train": {"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync", "ResultPath": "$.trained", "Parameters": {
@@ -212,6 +213,12 @@ const (
 func daemon(dir string) error {
 	ctx := context.Background()
 	j, err := file.OpenJournal(ctx, filepath.Join(dir, "journal"), journal.Options{})
+	// A child that was being forked when its parent was killed holds the lock
+	// until it has become a shim.
+	for end := time.Now().Add(10 * time.Second); errors.Is(err, journal.ErrInUse) && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+		j, err = file.OpenJournal(ctx, filepath.Join(dir, "journal"), journal.Options{})
+	}
 	if err != nil {
 		return err
 	}
@@ -282,8 +289,8 @@ func TestKillDaemon(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
-		life := time.Duration(random.Int64N(int64(250 * time.Millisecond)))
-		if kills >= 60 {
+		life := time.Duration(random.Int64N(int64(120 * time.Millisecond)))
+		if kills == 30 {
 			life = time.Minute
 		}
 		select {
@@ -291,14 +298,14 @@ func TestKillDaemon(t *testing.T) {
 			if err != nil {
 				t.Fatalf("after %d kills: %v\n%s", kills, err, out.String())
 			}
-			if kills < 20 {
-				t.Errorf("it was killed %d times only, want 20", kills)
+			if kills < 3 { // the jobs alone take several lives
+				t.Errorf("it was killed %d times only", kills)
 			}
 		case <-time.After(life):
 			cmd.Process.Kill()
 			<-ended
-			if kills++; kills > 60 {
-				t.Fatal("it does not end")
+			if kills++; kills > 30 {
+				t.Fatalf("it does not end:\n%s", out.String())
 			}
 			continue
 		}

@@ -147,9 +147,9 @@ func prepareProcessing(ctx context.Context, t *Tasks, j *mlJob, image Image) (jo
 }
 
 // collectProcessing writes the declared outputs, file by file.
-func collectProcessing(ctx context.Context, t *Tasks, j *mlJob, o job.Outcome, d *description) error {
-	if (*d)[statusField] != "Completed" {
-		return nil
+func collectProcessing(ctx context.Context, t *Tasks, j *mlJob, _ job.Outcome, status string) (description, error) {
+	if status != "Completed" {
+		return nil, nil
 	}
 	for _, out := range j.in.ProcessingOutputConfig.Outputs {
 		if out.AppManaged {
@@ -157,7 +157,7 @@ func collectProcessing(ctx context.Context, t *Tasks, j *mlJob, o job.Outcome, d
 		}
 		dir, err := j.local(out.S3Output.LocalPath)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		to := strings.TrimRight(out.S3Output.S3Uri, "/") + "/"
 		err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -176,8 +176,8 @@ func collectProcessing(ctx context.Context, t *Tasks, j *mlJob, o job.Outcome, d
 			return t.cfg.Objects.Write(ctx, to+filepath.ToSlash(rel), f)
 		})
 		if err != nil {
-			return fmt.Errorf("%s: output %s: %w", uploadFailed, out.OutputName, err)
+			return nil, fmt.Errorf("%s: output %s: %w", uploadFailed, out.OutputName, err)
 		}
 	}
-	return nil
+	return nil, nil
 }

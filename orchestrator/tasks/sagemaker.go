@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,9 +29,10 @@ type jobKind struct {
 	check func(request) string
 	// prepare lays out the folder; the error is the reason of the failure.
 	prepare func(context.Context, *Tasks, *mlJob, Image) (job.Spec, error)
-	// collect takes what the job left behind, adds to the description, and
-	// answers the reason if that failed. It may be called again.
-	collect func(context.Context, *Tasks, *mlJob, job.Outcome, *description) error
+	// collect takes what a job that ended with this status left behind, and
+	// answers what that adds to the description; the error is the reason of
+	// the failure. It may be called again.
+	collect func(ctx context.Context, t *Tasks, j *mlJob, o job.Outcome, status string) (description, error)
 }
 
 // A request is what anneal itself reads of the parameters of a job.
@@ -216,10 +218,10 @@ func (t *Tasks) conclude(ctx context.Context, j *mlJob, o job.Outcome) (asl.Outc
 	case o.Code != 0:
 		status, reason = "Failed", "AlgorithmError: "+j.failure(o)
 	}
-	added := description{}
+	var added description
 	if !o.Lost && o.Problem == "" {
-		added[statusField] = status
-		if err := j.kind.collect(ctx, t, j, o, &added); err != nil {
+		var err error
+		if added, err = j.kind.collect(ctx, t, j, o, status); err != nil {
 			if ctx.Err() != nil {
 				return asl.Outcome{}, ctx.Err()
 			}
@@ -231,9 +233,6 @@ func (t *Tasks) conclude(ctx context.Context, j *mlJob, o job.Outcome) (asl.Outc
 	}
 	return j.ended(o, status, secondary, reason, added), nil
 }
-
-// statusField is where collect finds how the job's process ended.
-const statusField = "status"
 
 // failure is what the job says of its own failure: the file output/failure,
 // else the end of the log.
@@ -261,10 +260,7 @@ func (j *mlJob) ended(o job.Outcome, status, secondary, reason string, added des
 		return runtimeError(j.effect, err.Error()) // unreachable: accept decoded it
 	}
 	delete(d, "Tags") // Describe… has none
-	for name, v := range added {
-		d[name] = v
-	}
-	delete(d, statusField)
+	maps.Copy(d, added)
 	prefix := j.kind.prefix
 	d[prefix+"JobArn"] = j.arn
 	d[prefix+"JobStatus"] = status

@@ -184,17 +184,20 @@ func (t *Tasks) Do(ctx context.Context, e asl.Effect, recovered bool, submitted 
 	// Stop first leaves word and then looks for who is doing it; here it is the
 	// other way round, so that one sees the other.
 	if stopped, err := job.Stopped(t.dir(e.ID)); err == nil && stopped {
-		cancel()
+		return wasStopped, nil
 	}
 	o, err := t.do(doing, e, submitted)
-	if ctx.Err() != nil && err != nil {
+	if err == nil {
+		return o, nil
+	}
+	if ctx.Err() != nil {
 		return asl.Outcome{}, ctx.Err()
 	}
-	if err != nil { // stopped, and the job has been told
-		return asl.Outcome{Error: "States.TaskFailed", Cause: "The task was stopped."}, nil
-	}
-	return o, nil
+	return wasStopped, nil
 }
+
+// wasStopped is the outcome of what nobody waits for any more.
+var wasStopped = asl.Outcome{Error: "States.TaskFailed", Cause: "The task was stopped."}
 
 func (t *Tasks) do(ctx context.Context, e asl.Effect, submitted func(json.RawMessage)) (asl.Outcome, error) {
 	if filepath.Base(e.ID) != e.ID || strings.HasPrefix(e.ID, ".") {

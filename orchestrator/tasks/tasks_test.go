@@ -808,3 +808,31 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is sent, it is refused or understood.
+func FuzzParameters(f *testing.F) {
+	f.Add(trainingJob("job", ""))
+	f.Add(processingJob("job", ""))
+	f.Add(`{"FunctionName": "f", "Payload": [null]}`)
+	f.Add(`{"InputDataConfig": [1, {"DataSource": []}], "HyperParameters": []}`)
+	f.Fuzz(func(t *testing.T, input string) {
+		for _, k := range []*jobKind{training, processing} {
+			if k.fields.check(json.RawMessage(input)) != "" {
+				continue
+			}
+			var r request
+			if json.Unmarshal([]byte(input), &r) != nil {
+				continue
+			}
+			k.check(r)
+			imageNames(k.image(r))
+		}
+		invokeFields.check(json.RawMessage(input))
+		publishFields.check(json.RawMessage(input))
+		functionNames(input)
+		topicNames(input)
+		if !glob("*"+strings.NewReplacer("*", "?").Replace(input)+"*", input) {
+			t.Errorf("%q is not covered by itself", input)
+		}
+	})
+}

@@ -198,27 +198,26 @@ func shellName(name string) string {
 
 // collectTraining packs the model and what lies in output/data, and reads the
 // metrics. A stopped job leaves its model too, as on SageMaker.
-func collectTraining(ctx context.Context, t *Tasks, j *mlJob, o job.Outcome, d *description) error {
+func collectTraining(ctx context.Context, t *Tasks, j *mlJob, o job.Outcome, status string) (description, error) {
 	metrics, err := j.metrics(o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	(*d)["FinalMetricDataList"] = metrics
+	d := description{"FinalMetricDataList": metrics}
 	to := strings.TrimRight(j.in.OutputDataConfig.S3OutputPath, "/") + "/" + j.name + "/output/"
 	data := filepath.Join(j.dir, "output", "data")
 	if entries, err := os.ReadDir(data); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return nil, err
 	} else if len(entries) > 0 {
 		if err := t.pack(ctx, data, to+"output.tar.gz"); err != nil {
-			return fmt.Errorf("%s: %w", uploadFailed, err)
+			return nil, fmt.Errorf("%s: %w", uploadFailed, err)
 		}
 	}
-	if (*d)[statusField] == "Failed" {
-		return nil
+	if status != "Failed" {
+		if err := t.pack(ctx, filepath.Join(j.dir, "model"), to+"model.tar.gz"); err != nil {
+			return nil, fmt.Errorf("%s: %w", uploadFailed, err)
+		}
+		d["ModelArtifacts"] = map[string]string{"S3ModelArtifacts": to + "model.tar.gz"}
 	}
-	if err := t.pack(ctx, filepath.Join(j.dir, "model"), to+"model.tar.gz"); err != nil {
-		return fmt.Errorf("%s: %w", uploadFailed, err)
-	}
-	(*d)["ModelArtifacts"] = map[string]string{"S3ModelArtifacts": to + "model.tar.gz"}
-	return nil
+	return d, nil
 }

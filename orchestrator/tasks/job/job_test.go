@@ -357,8 +357,7 @@ func TestBoundedLog(t *testing.T) {
 	}
 }
 
-// waitLines waits until the file has so many lines and reads the first numbers
-// of each.
+// waitLines waits until the file has so many lines and reads their numbers.
 func waitLines(t *testing.T, name string, lines int) []int {
 	t.Helper()
 	until(t, fmt.Sprintf("%d lines in %s", lines, name), func() bool {

@@ -80,17 +80,22 @@ func begin(dir string) (*shim, error) {
 	if s.lock, err = s.open(lockFile, os.O_RDWR|os.O_CREATE); err != nil {
 		return nil, err
 	}
-	taken, err := lock(s.lock)
-	if err != nil {
-		return nil, fmt.Errorf("lock the job's folder: %w", err)
-	}
-	if !taken {
-		return nil, errTaken
-	}
-	if done, err := exists(filepath.Join(dir, startedFile)); err != nil {
-		return nil, err
-	} else if done {
-		return nil, errTaken
+	// Another shim that has the lock either marks the job as started at once, or
+	// could not begin and goes away: then the job is ours.
+	for {
+		taken, err := lock(s.lock)
+		if err != nil {
+			return nil, fmt.Errorf("lock the job's folder: %w", err)
+		}
+		if done, err := exists(filepath.Join(dir, startedFile)); err != nil {
+			return nil, err
+		} else if done {
+			return nil, errTaken
+		}
+		if taken {
+			break
+		}
+		time.Sleep(time.Millisecond)
 	}
 
 	data, err := os.ReadFile(filepath.Join(dir, specFile))
@@ -329,5 +334,8 @@ func (s *shim) end(o Outcome) error {
 	if err := os.Rename(s.outcome.Name(), filepath.Join(s.dir, outcomeFile)); err != nil {
 		return err
 	}
-	return syncDir(s.dir)
+	if err := syncDir(s.dir); err != nil {
+		return err
+	}
+	return s.alive.Close() // who waits need not wait for the process's own end
 }
