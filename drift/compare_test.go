@@ -189,7 +189,7 @@ func TestNoFalseAlarm(t *testing.T) {
 // TestLarge profiles two generated tables of a million rows, whose exact
 // statistics are known, and holds the intervals of the sketches against them.
 func TestLarge(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceDetector { // nothing here is concurrent, and it is ten times as slow
 		t.Skip("two million rows take some seconds")
 	}
 	dir := shared(t, "drift/gen")

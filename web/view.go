@@ -51,6 +51,8 @@ func (v view) list(ctx context.Context, noun string, q query) ([]json.RawMessage
 		return nil, 0, unknownNoun(noun)
 	}
 	items := []json.RawMessage{}
+	end := v.journal.Last()
+	late := map[string]bool{} // changed since the list was begun, and listed
 	for record, err := range v.journal.Newest(ctx, kind, q.cursor) {
 		if err != nil {
 			return nil, 0, fmt.Errorf("list %s: %w", noun, err)
@@ -61,6 +63,10 @@ func (v view) list(ctx context.Context, noun string, q query) ([]json.RawMessage
 		newest, err := v.journal.Find(ctx, kind, record.Key)
 		if err != nil {
 			return nil, 0, fmt.Errorf("list %s: find %s: %w", noun, record.Key, err)
+		}
+		if newest.Seq > end && !late[record.Key] {
+			late[record.Key] = true
+			record = newest
 		}
 		if newest.Seq != record.Seq {
 			continue

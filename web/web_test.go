@@ -1,0 +1,196 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/web"
+)
+
+// open returns a journal that holds the given records: kind, key, JSON.
+func open(t *testing.T, records ...[3]string) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(t.Context(), &journal.Memory{}, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	for _, r := range records {
+		if _, err := j.Append(t.Context(), journal.Record{Kind: r[0], Key: r[1], Data: []byte(r[2])}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return j
+}
+
+// ask sends a request as a client on this machine does.
+func ask(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, "http://127.0.0.1:8080"+path, strings.NewReader(body))
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+		req.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, req)
+	return w
+}
+
+// ids are those of a list, as answered.
+func ids(t *testing.T, w *httptest.ResponseRecorder) []string {
+	t.Helper()
+	var items []struct {
+		ID     string `json:"id"`
+		Status string `json:"status"`
+		Parked string `json:"parked"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &items); err != nil {
+		t.Fatalf("%v: %s", err, w.Body)
+	}
+	list := []string{}
+	for _, i := range items {
+		list = append(list, strings.TrimSpace(i.ID+" "+i.Status+i.Parked))
+	}
+	return list
+}
+
+func TestList(t *testing.T) {
+	j := open(t,
+		[3]string{"event", "e1", `{"id":"e1"}`},
+		[3]string{"run", "r1", `{"id":"r1","policy":"a","status":"PENDING"}`},
+		[3]string{"event", "e2", `{"id":"e2"}`},
+		[3]string{"run", "r2", `{"id":"r2","policy":"b","status":"PENDING"}`},
+		[3]string{"run", "r1", `{"id":"r1","policy":"a","status":"SUCCEEDED"}`},
+		[3]string{"parked", "e1", `{"reason":"not text"}`},
+		[3]string{"event", "e3", `{"id":"e3"}`},
+	)
+	h := web.New(web.Config{Journal: j})
+	for _, test := range []struct {
+		path   string
+		want   []string
+		cursor string
+	}{
+		{"events", []string{"e3", "e2", "e1 not text"}, ""},
+		{"events?limit=2", []string{"e3", "e2"}, "2"},
+		{"events?limit=2&cursor=2", []string{"e1 not text"}, ""},
+		{"events?limit=0", []string{"e3", "e2", "e1 not text"}, ""},
+		{"runs", []string{"r1 SUCCEEDED", "r2 PENDING"}, ""}, // each once, as it is now
+		{"runs?limit=1", []string{"r1 SUCCEEDED"}, "5"},
+		{"runs?limit=1&cursor=5", []string{"r2 PENDING"}, "3"},
+		{"runs?policy=b", []string{"r2 PENDING"}, ""},
+		{"models", []string{}, ""},
+	} {
+		w := ask(h, "GET", "/api/v1/"+test.path, "")
+		if diff := cmp.Diff(test.want, ids(t, w)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.path, diff)
+		}
+		if got := w.Header().Get(web.Cursor); got != test.cursor {
+			t.Errorf("%s: cursor %q, want %q", test.path, got, test.cursor)
+		}
+	}
+}
+
+// TestListWhileChanging lists runs that change all the time: each is listed
+// once, whichever state it is caught in.
+func TestListWhileChanging(t *testing.T) {
+	j := open(t)
+	h := web.New(web.Config{Journal: j})
+	const runs = 20
+	change := func(ctx context.Context, n int) error {
+		for i := range runs {
+			id := fmt.Sprintf("r%02d", i)
+			data := fmt.Sprintf(`{"id":%q,"status":"%d"}`, id, n)
+			if _, err := j.Append(ctx, journal.Record{Kind: "run", Key: id, Data: []byte(data)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := change(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() {
+		var err error
+		for n := 1; n < 200 && err == nil; n++ {
+			err = change(t.Context(), n)
+		}
+		ended <- err
+	}()
+	for changing := true; changing; {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatal(err)
+			}
+			changing = false
+		default:
+		}
+		seen := map[string]bool{}
+		for _, line := range ids(t, ask(h, "GET", "/api/v1/runs?limit=0", "")) {
+			id, _, _ := strings.Cut(line, " ")
+			if seen[id] {
+				t.Fatalf("run %s is listed twice", id)
+			}
+			seen[id] = true
+		}
+		if len(seen) != runs {
+			t.Fatalf("%d of %d runs are listed", len(seen), runs)
+		}
+	}
+}
+
+func TestShow(t *testing.T) {
+	h := web.New(web.Config{Journal: open(t,
+		[3]string{"model", "g@1", `{"group":"g","version":1,"stage":"candidate"}`},
+		[3]string{"model", "g@1", `{"group":"g","version":1,"stage":"live"}`},
+	)})
+	w := ask(h, "GET", "/api/v1/models/g@1", "")
+	if got, want := strings.TrimSpace(w.Body.String()), `{"group":"g","version":1,"stage":"live"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestRefusals are requests that must not be answered, and what they are told.
+func TestRefusals(t *testing.T) {
+	h := web.New(web.Config{
+		Journal: open(t),
+		Trigger: func(_ context.Context, policy string, _ map[string]any, _ bool) (anneal.Decision, error) {
+			return anneal.Decision{}, web.Refuse(http.StatusNotFound, "no policy %q", policy)
+		},
+	})
+	for _, test := range []struct {
+		name, method, path, body string
+		header                   []string
+		status                   int
+		says                     string
+	}{
+		{"an unknown list", "GET", "/api/v1/cats", "", nil, 404, "unknown list"},
+		{"an unknown event", "GET", "/api/v1/events/e9", "", nil, 404, `no event \"e9\"`},
+		{"a limit that is no number", "GET", "/api/v1/events?limit=many", "", nil, 400, "whole number"},
+		{"what needs a daemon", "POST", "/api/v1/events", "{}", nil, 503, "running daemon"},
+		{"an unknown policy", "POST", "/api/v1/policies/p/trigger", "", nil, 404, "no policy"},
+		{"an unknown field", "POST", "/api/v1/policies/p/trigger", `{"forec":true}`, nil, 400, "forec"},
+		{"a name that is bound to us", "GET", "/api/v1/events", "", []string{"Host", "evil.example"}, 421, "not this server"},
+		{"a foreign page", "POST", "/api/v1/policies/p/trigger", "", []string{"Origin", "http://evil.example"}, 403, "may not write"},
+		{"a body without end", "POST", "/api/v1/policies/p/trigger", strings.Repeat(" ", 2<<20), nil, 413, "larger than"},
+	} {
+		w := ask(h, test.method, test.path, test.body, test.header...)
+		if w.Code != test.status || !strings.Contains(w.Body.String(), test.says) {
+			t.Errorf("%s: %d %s, want %d and %q", test.name, w.Code, w.Body, test.status, test.says)
+		}
+	}
+	if w := ask(h, "POST", "/api/v1/policies/p/trigger", "", "Origin", "http://127.0.0.1:8080"); w.Code != 404 {
+		t.Errorf("our own page: %d %s", w.Code, w.Body)
+	}
+}
