@@ -115,7 +115,7 @@ Exit status: 0 done; 1 the answer is no; 2 bad use or unreadable input; 3 it bro
 	add("read", newNouns()...)
 	add("read", newExplain(), newPolicies())
 	add("steer", newTrigger())
-	add("care", newJournal())
+	add("care", newDrift(), newJournal())
 	root.AddCommand(newShim(), newDemoTrain())
 	return root
 }

@@ -248,23 +248,13 @@ func (d *daemon) validate(ctx context.Context, prefix string, rules drift.Rules)
 	}
 	var parts []*profile.Profile
 	for _, info := range list {
-		p, err := d.profile(ctx, info.URI, nil)
+		p, err := readProfile(ctx, d.objects, info.URI, nil)
 		if err != nil {
 			return drift.Invalid(err)
 		}
 		parts = append(parts, p)
 	}
 	return drift.Validate(profile.Merge(parts...), rules)
-}
-
-// profile reads an object once, from end to end.
-func (d *daemon) profile(ctx context.Context, uri string, columns map[string]dataset.Type) (*profile.Profile, error) {
-	r, _, err := d.objects.Open(ctx, uri)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return profile.Build(ctx, r, uri, dataset.Options{Columns: columns})
 }
 
 func (d *daemon) controllerConfig() controller.Config {
@@ -274,7 +264,7 @@ func (d *daemon) controllerConfig() controller.Config {
 		Machines:  map[string]orchestrator.Machine{},
 		Executors: map[string]orchestrator.Executor{policy.ExecutorEmbedded: d.engine},
 		Profile: func(ctx context.Context, o anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error) {
-			return d.profile(ctx, o.URI, columns)
+			return readProfile(ctx, d.objects, o.URI, columns)
 		},
 		Stage:    d.stage,
 		Staging:  stagingOf(d.cfg, d.objects),

@@ -179,7 +179,7 @@ func (s *Store) take() error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lock(f); err != nil {
 		defer f.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return fmt.Errorf("lock %s: %w", path, err)
@@ -194,6 +194,26 @@ func (s *Store) take() error {
 	}
 	s.lock = f
 	return nil
+}
+
+// orphanedFor is how long a lock is waited for whose owner has died.
+const orphanedFor = 2 * time.Second
+
+// lock locks f. A process that is killed while it starts a child leaves its
+// locks to the child until that has begun its own program: what belongs to a
+// dead process is waited for, what belongs to a living one is not.
+func lock(f *os.File) error {
+	for deadline := time.Now().Add(orphanedFor); ; time.Sleep(20 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			return err
+		}
+		owner, readErr := os.ReadFile(f.Name())
+		pid, parseErr := strconv.Atoi(strings.TrimSpace(string(owner)))
+		if readErr == nil && parseErr == nil && unix.Kill(pid, 0) != unix.ESRCH {
+			return err
+		}
+	}
 }
 
 func second[T any](_ T, err error) error { return err }

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anneal-ml/anneal/drift"
+	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/objects"
+)
+
+func newDrift() *cobra.Command {
+	c := &cobra.Command{Use: "drift", Short: "Measure drift without a daemon"}
+	c.AddCommand(newDriftCompare(), newDriftEval())
+	return c
+}
+
+func newDriftCompare() *cobra.Command {
+	var reference, current, target string
+	var out output
+	c := &cobra.Command{
+		Use:   "compare --reference A --current B",
+		Short: "Compare two sets of CSV files, column by column",
+		Long: `Compare current data with a reference, column by column, as the signal of a policy
+does. A and B are files, folders or globs of CSV files, gzip by extension. Exit status
+1 if the data have drifted.`,
+		Example: "  anneal drift compare --reference january.csv --current 'february/*.csv' --target price",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			asJSON, err := out.json()
+			if err != nil {
+				return err
+			}
+			if reference == "" || current == "" {
+				return usage(errors.New("compare needs --reference and --current"))
+			}
+			ref, err := profileAll(cmd.Context(), reference, nil)
+			if err != nil {
+				return usage(err)
+			}
+			cur, err := profileAll(cmd.Context(), current, ref.Schema())
+			if err != nil {
+				return usage(err)
+			}
+			comparison := drift.Compare(ref, cur, drift.Options{Target: target})
+			if asJSON {
+				err = writeJSON(cmd.OutOrStdout(), comparison)
+			} else {
+				err = writeComparison(cmd, comparison)
+			}
+			if err == nil && comparison.Verdict == drift.Drift {
+				err = &exit{status: exitNo}
+			}
+			return err
+		},
+	}
+	out.flags(c)
+	c.Flags().StringVar(&reference, "reference", "", "file, folder or glob")
+	c.Flags().StringVar(&current, "current", "", "file, folder or glob")
+	c.Flags().StringVar(&target, "target", "", "column that a model predicts; not counted in the share")
+	return c
+}
+
+// profileAll reads all files that a name stands for.
+func profileAll(ctx context.Context, name string, columns map[string]dataset.Type) (*profile.Profile, error) {
+	store, err := objects.New(objects.Config{})
+	if err != nil {
+		return nil, err
+	}
+	names, err := filepath.Glob(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s: there is no such file", name)
+	}
+	var parts []*profile.Profile
+	for _, n := range names {
+		path, err := filepath.Abs(n)
+		if err != nil {
+			return nil, err
+		}
+		list, err := store.List(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		for _, info := range list {
+			p, err := readProfile(ctx, store, info.URI, columns)
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, p)
+		}
+	}
+	return profile.Merge(parts...), nil
+}
+
+// readProfile reads an object once, from end to end.
+func readProfile(ctx context.Context, store *objects.Store, uri string, columns map[string]dataset.Type) (*profile.Profile, error) {
+	r, _, err := store.Open(ctx, uri)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return profile.Build(ctx, r, uri, dataset.Options{Columns: columns})
+}
+
+func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
+	w := cmd.OutOrStdout()
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "COLUMN\tTYPE\tVERDICT\tTESTS\tEFFECT")
+	for _, column := range c.Columns {
+		tests := ""
+		for _, test := range column.Tests {
+			tests += test.Test + " " + strconv.FormatFloat(test.Statistic, 'g', 3, 64) + "  "
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(column.Name), column.Type, column.Verdict, tests, printable(column.Effect))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, c.CurrentRows, c.ReferenceRows)
+	return err
+}
+
+func newDriftEval() *cobra.Command {
+	return &cobra.Command{
+		Use:   "eval",
+		Short: "Compute statistics: JSON Lines in, JSON Lines out",
+		Long: `Read lines {"suite": NAME, "args": {…}, "inputs": {…}} and answer each with a line: an
+object of results. A line that cannot be computed is answered with {"error": …}.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := drift.EvalLines(cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
+				return usage(err)
+			}
+			return nil
+		},
+	}
+}
