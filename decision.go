@@ -114,6 +114,7 @@ type Object struct {
 	Version string    `json:"version,omitempty"`
 	Bytes   int64     `json:"bytes"`
 	Rows    int64     `json:"rows"`
-	Event   string    `json:"event,omitempty"` // that brought it
+	Ragged  int64     `json:"ragged,omitempty"` // rows skipped: more or fewer fields than the header
+	Event   string    `json:"event,omitempty"`  // that brought it
 	Seen    time.Time `json:"seen,omitzero"`
 }

@@ -49,7 +49,7 @@ func (b *batch) fail(err error) {
 }
 
 // open adds a wake; the record that holds it goes before all others.
-func (b *batch) open(w wake) {
+func (b *batch) open(w *wake) {
 	b.taken.Wakes = append(b.taken.Wakes, w)
 	b.c.state.Wakes = append(b.c.state.Wakes, w)
 	b.c.want(w)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,15 +17,15 @@ import (
 )
 
 // wakes says whether an event concerns a policy, and what it wakes it for.
-func (c *Controller) wakes(p *policy.Policy, e anneal.Event) (wake, bool) {
+func (c *Controller) wakes(p *policy.Policy, e anneal.Event) (*wake, bool) {
 	trigger, ok, err := p.Matches(e)
 	if err != nil {
 		c.log.Warn("trigger could not be evaluated", "policy", p.Name(), "event", e.ID, "err", err)
 	}
 	if !ok {
-		return wake{}, false
+		return nil, false
 	}
-	w := wake{Policy: p.Name(), Trigger: trigger, Event: e, Staging: c.cfg.Staging}
+	w := &wake{Policy: p.Name(), Trigger: trigger, Event: e, Staging: c.cfg.Staging}
 	if trigger == policy.TriggerManual {
 		var t anneal.Triggered
 		if json.Unmarshal(e.Data, &t) == nil {
@@ -45,7 +46,7 @@ func (c *Controller) wakes(p *policy.Policy, e anneal.Event) (wake, bool) {
 // There is more to do at once where a batch was filled.
 func (c *Controller) decideReady(ctx context.Context, b *batch) (more bool) {
 	waits := map[string]bool{}
-	for _, w := range append([]wake(nil), c.state.Wakes...) {
+	for _, w := range slices.Clone(c.state.Wakes) {
 		if len(b.records) >= maxBatch {
 			return true
 		}
@@ -68,7 +69,7 @@ func (c *Controller) decideReady(ctx context.Context, b *batch) (more bool) {
 }
 
 // decide lets the policy of w decide, and has done what it decides.
-func (c *Controller) decide(ctx context.Context, b *batch, w wake) {
+func (c *Controller) decide(ctx context.Context, b *batch, w *wake) {
 	p := c.byName[w.Policy]
 	if p == nil {
 		id := anneal.DecisionID(w.Policy, w.Event.ID)
@@ -80,7 +81,8 @@ func (c *Controller) decide(ctx context.Context, b *batch, w wake) {
 	}
 	if w.Object != nil {
 		o := *w.Object
-		o.Rows = c.profiles.rows(profileKey(p, o))
+		read := c.profiles.known[profileKey(p, o)]
+		o.Rows, o.Ragged = read.rows, read.ragged
 		b.put(KindObject, "", objectRecord{Policy: w.Policy, Object: o, Keep: p.Spec.Spec.Data.Train, Window: widestWindow(p)})
 	}
 	signals := map[string]anneal.Signal{}
@@ -128,7 +130,7 @@ func (s Staging) prefix(run string) string { return string(s) + "/" + run + "/" 
 func (s Staging) manifest(run string) string { return string(s) + "/" + run + ".manifest" }
 
 // causeOf gathers what a decision about w rests on, from records before it.
-func causeOf(ctx context.Context, j *journal.Journal, s *State, p *policy.Policy, w wake, signals map[string]anneal.Signal) (policy.Cause, error) {
+func causeOf(ctx context.Context, j *journal.Journal, s *State, p *policy.Policy, w *wake, signals map[string]anneal.Signal) (policy.Cause, error) {
 	id := anneal.DecisionID(p.Name(), w.Event.ID)
 	train := p.Spec.Spec.Data.Train
 	cause := policy.Cause{

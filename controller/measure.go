@@ -19,7 +19,7 @@ import (
 )
 
 // measure takes one signal of p about w, from profiles that are in the journal.
-func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string, w wake) anneal.Signal {
+func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string, w *wake) anneal.Signal {
 	spec := p.Spec.Spec
 	signal := anneal.Signal{
 		ID:     anneal.ID("signal", w.Event.ID, p.Name(), name),
@@ -106,6 +106,7 @@ type profiles struct {
 // known is what came of an object that was read.
 type known struct {
 	rows       int64
+	ragged     int64 // rows skipped
 	unreadable string
 }
 
@@ -146,7 +147,7 @@ func profileKey(p *policy.Policy, o anneal.Object) string {
 }
 
 // want has the object of a wake read, if it brought one.
-func (c *Controller) want(w wake) {
+func (c *Controller) want(w *wake) {
 	if p := c.byName[w.Policy]; p != nil && w.Object != nil {
 		c.profiles.want(p, *w.Object)
 	}
@@ -223,11 +224,9 @@ func (ps *profiles) next() (profileJob, chan<- profileJob) {
 
 func (ps *profiles) started() { ps.queue = ps.queue[1:] }
 
-func (ps *profiles) rows(key string) int64 { return ps.known[key].rows }
-
 // measured says whether everything that w needs has been read, and why it
 // never can be.
-func (c *Controller) measured(w wake) (ready bool, unreadable string) {
+func (c *Controller) measured(w *wake) (ready bool, unreadable string) {
 	p := c.byName[w.Policy]
 	if p == nil {
 		return true, ""
@@ -261,12 +260,12 @@ func (c *Controller) profileOne(ctx context.Context, job profileJob) {
 	case err == nil:
 		var p *profile.Profile
 		if p, err = profile.Decode(record.Data); err == nil {
-			got.rows = p.Counts.Rows
+			got.rows, got.ragged = p.Counts.Rows, p.Counts.Ragged
 		}
 	case errors.Is(err, journal.ErrNotFound):
 		var p *profile.Profile
 		if p, err = c.readObject(ctx, job); err == nil {
-			got.rows = p.Counts.Rows
+			got.rows, got.ragged = p.Counts.Rows, p.Counts.Ragged
 			data = p.Encode()
 		}
 	}
@@ -275,6 +274,9 @@ func (c *Controller) profileOne(ctx context.Context, job profileJob) {
 	}
 	if err != nil {
 		got.unreadable = strings.ToValidUTF8(err.Error(), "\uFFFD")
+	}
+	if got.ragged > 0 {
+		c.log.Warn("rows skipped: more or fewer fields than the header", "object", job.object.URI, "rows", got.ragged)
 	}
 	c.do(ctx, func(b *batch) error {
 		if data != nil {

@@ -39,7 +39,7 @@ type State struct {
 	Past   policy.State             `json:"past"`
 	Models registry.State           `json:"models"`
 	Data   map[string]*Data         `json:"data"`   // by policy
-	Wakes  []wake                   `json:"wakes"`  // in the order they were taken; not decided yet
+	Wakes  []*wake                  `json:"wakes"`  // in the order they were taken; not decided yet
 	Runs   map[string]anneal.Run    `json:"runs"`   // open ones, by ID
 	Unsent map[string]anneal.Notice `json:"unsent"` // notices on their way, by ID
 }
@@ -59,8 +59,8 @@ type wake struct {
 
 // takenRecord says how far events have been taken.
 type takenRecord struct {
-	UpTo  uint64 `json:"upTo"`
-	Wakes []wake `json:"wakes,omitempty"`
+	UpTo  uint64  `json:"upTo"`
+	Wakes []*wake `json:"wakes,omitempty"`
 }
 
 // parkedRecord says why an event could not be processed.
@@ -109,7 +109,7 @@ func (s *State) Apply(r journal.Record) error {
 		if err := decode(r, &p); err != nil {
 			return err
 		}
-		s.Wakes = slices.DeleteFunc(s.Wakes, func(w wake) bool { return w.Event.ID == p.Event })
+		s.Wakes = slices.DeleteFunc(s.Wakes, func(w *wake) bool { return w.Event.ID == p.Event })
 	case KindObject:
 		var o objectRecord
 		if err := decode(r, &o); err != nil {
@@ -117,6 +117,9 @@ func (s *State) Apply(r journal.Record) error {
 		}
 		s.data(o.Policy).add(o)
 	case KindEvent:
+		if !s.waits() {
+			break // decoding every event would be most of a start's time
+		}
 		var e anneal.Event
 		if err := decode(r, &e); err != nil {
 			return err
@@ -128,7 +131,7 @@ func (s *State) Apply(r journal.Record) error {
 			return err
 		}
 		s.Past.ApplyDecision(d)
-		s.Wakes = slices.DeleteFunc(s.Wakes, func(w wake) bool { return w.Policy == d.Policy && w.Event.ID == d.Cause })
+		s.Wakes = slices.DeleteFunc(s.Wakes, func(w *wake) bool { return w.Policy == d.Policy && w.Event.ID == d.Cause })
 	case KindRun:
 		var run anneal.Run
 		if err := decode(r, &run); err != nil {
@@ -156,6 +159,16 @@ func (s *State) Apply(r journal.Record) error {
 		s.Seq = r.Seq
 	}
 	return nil
+}
+
+// waits says whether a policy waits to be woken: else no event matters.
+func (s *State) waits() bool {
+	for _, m := range s.Past.Policies {
+		if m.Wake != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *State) applyRun(run anneal.Run) {

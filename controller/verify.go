@@ -123,13 +123,13 @@ func (v *verifier) decision(ctx context.Context, record journal.Record) error {
 }
 
 // wake finds what the decision was about.
-func (v *verifier) wake(d anneal.Decision) (wake, bool) {
+func (v *verifier) wake(d anneal.Decision) (*wake, bool) {
 	for _, w := range v.state.Wakes {
 		if w.Policy == d.Policy && w.Event.ID == d.Cause {
 			return w, true
 		}
 	}
-	return wake{}, false
+	return nil, false
 }
 
 // policyRevision compiles a policy as it was when it decided.

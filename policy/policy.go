@@ -221,11 +221,11 @@ func Compile(spec Spec) (*Policy, Problems) {
 			c.problems.add(path+".to", "a notice needs a channel: to: NAME, as under notify in the settings")
 		}
 		if len(n.Events) == 0 {
-			c.problems.add(path+".events", "a notice needs events: [started, failed, promoted, held]")
+			c.problems.add(path+".events", "a notice needs events: [started, failed, promoted, held, parked]")
 		}
 		for j, e := range n.Events {
 			c.problems.oneOf(index(path+".events", j), string(e), []string{
-				string(anneal.NoticeStarted), string(anneal.NoticeFailed), string(anneal.NoticePromoted), string(anneal.NoticeHeld),
+				string(anneal.NoticeStarted), string(anneal.NoticeFailed), string(anneal.NoticePromoted), string(anneal.NoticeHeld), string(anneal.NoticeParked),
 			}, []string{"rolled-back", "approval"})
 		}
 	}

@@ -240,7 +240,7 @@ type Promotion struct {
 
 // Notify sends notices to a channel of the settings.
 type Notify struct {
-	Events []anneal.NoticeKind `json:"events"` // started, failed, promoted, held
+	Events []anneal.NoticeKind `json:"events"` // started, failed, promoted, held, parked
 	To     string              `json:"to"`
 }
 

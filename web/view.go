@@ -30,6 +30,10 @@ var nouns = map[string]string{
 	"notices":   "notice",
 }
 
+// changes says which kinds have a record each time their noun changes; the
+// others are recorded once.
+var changes = map[string]bool{kindRun: true, "model": true, "notice": true}
+
 // view reads nouns from a journal.
 type view struct {
 	journal *journal.Journal
@@ -51,8 +55,18 @@ func (v view) list(ctx context.Context, noun string, q query) ([]json.RawMessage
 		return nil, 0, unknownNoun(noun)
 	}
 	items := []json.RawMessage{}
+	var lastParked uint64 // no event behind it is parked
+	if kind == kindEvent {
+		for record, err := range v.journal.Newest(ctx, kindParked, 0) {
+			if err != nil {
+				return nil, 0, fmt.Errorf("list %s: find the last that was parked: %w", noun, err)
+			}
+			lastParked = record.Seq
+			break
+		}
+	}
 	end := v.journal.Last()
-	late := map[string]bool{} // changed since the list was begun, and listed
+	listed := map[string]bool{} // of a kind that changes
 	for record, err := range v.journal.Newest(ctx, kind, q.cursor) {
 		if err != nil {
 			return nil, 0, fmt.Errorf("list %s: %w", noun, err)
@@ -60,23 +74,28 @@ func (v view) list(ctx context.Context, noun string, q query) ([]json.RawMessage
 		if q.limit > 0 && uint64(len(items)) == q.limit {
 			return items, record.Seq + 1, nil
 		}
-		newest, err := v.journal.Find(ctx, kind, record.Key)
-		if err != nil {
-			return nil, 0, fmt.Errorf("list %s: find %s: %w", noun, record.Key, err)
-		}
-		if newest.Seq > end && !late[record.Key] {
-			late[record.Key] = true
-			record = newest
-		}
-		if newest.Seq != record.Seq {
-			continue
+		if changes[kind] {
+			newest, err := v.journal.Find(ctx, kind, record.Key)
+			if err != nil {
+				return nil, 0, fmt.Errorf("list %s: find %s: %w", noun, record.Key, err)
+			}
+			if newest.Seq > end { // it has changed since the list was begun
+				record = newest
+			}
+			if listed[record.Key] || newest.Seq != record.Seq {
+				continue
+			}
+			listed[record.Key] = true
 		}
 		if q.policy != "" && !ofPolicy(record.Data, q.policy) {
 			continue
 		}
-		item, err := v.item(ctx, kind, record)
-		if err != nil {
-			return nil, 0, err
+		item := json.RawMessage(record.Data)
+		if record.Seq < lastParked {
+			var err error
+			if item, err = v.item(ctx, kind, record); err != nil {
+				return nil, 0, err
+			}
 		}
 		items = append(items, item)
 	}

@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 
 	"github.com/anneal-ml/anneal"
@@ -156,6 +157,10 @@ func fail(w http.ResponseWriter, err error) {
 		refusal.Status = http.StatusNotFound
 	case errors.As(err, &big):
 		refusal = &Error{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", big.Limit)}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		refusal = &Error{http.StatusRequestTimeout, "the body did not come in time"}
+	case errors.Is(err, journal.ErrFull): // what was not taken may be sent again
+		refusal.Status = http.StatusInsufficientStorage
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(refusal.Status)

@@ -443,6 +443,9 @@ func (s *story) ran(r anneal.Run) {
 	}
 }
 
+// tooGood is a metric that real data seldom allow, and leaked targets do.
+const tooGood = 0.999
+
 func (s *story) trained(ctx context.Context, m anneal.Model) error {
 	switch m.Stage {
 	case anneal.StageCandidate:
@@ -453,6 +456,9 @@ func (s *story) trained(ctx context.Context, m anneal.Model) error {
 		s.say("model", "%s: %s", m.ID(), text)
 		if m.Reason != "" {
 			s.say("", "%s", m.Reason)
+		}
+		if s.first == nil && (m.Metrics["r2"] > tooGood || m.Metrics["accuracy"] > tooGood) {
+			s.say("note", "that is too good: does a column give the target away? Leave it out with --ignore")
 		}
 	case anneal.StageLive:
 		s.table.Promoted++

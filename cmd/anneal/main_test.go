@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs the commands of testdata as a user would.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir:  "testdata",
+		Cmds: scriptCommands,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(annealBinary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("TZ", "UTC")

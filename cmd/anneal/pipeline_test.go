@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/cmd/anneal/demo"
 )
 
 const pipelineSettings = `listen: 127.0.0.1:0
@@ -285,6 +287,32 @@ func TestPipelineOutlivesDaemon(t *testing.T) {
 	}
 	if out, status := p.anneal("decisions", "verify"); status != 0 {
 		t.Errorf("decisions verify: status %d\n%s", status, out)
+	}
+}
+
+// TestDemoProjectIsSound checks the projects that the demo writes.
+func TestDemoProjectIsSound(t *testing.T) {
+	t.Parallel()
+	for _, project := range []struct {
+		name  string
+		write func(dir string) error
+	}{
+		{"market", func(dir string) error { return demo.WriteMarket(dir, annealBinary) }},
+		{"prices", func(dir string) error {
+			return demo.WriteProject(dir, annealBinary, demo.ProjectOptions{
+				Name: "prices", Target: "price, net: \"EUR\"", Task: demo.Regression, Ignore: []string{"id"}, ReferenceRows: 100, BatchRows: 10,
+			})
+		}},
+	} {
+		dir := t.TempDir()
+		if err := project.write(dir); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(annealBinary, "check", "--config", filepath.Join(dir, "anneal.yaml")).CombinedOutput()
+		want := fmt.Sprintf("policy %s: enforce, 2 rules for model %[1]s, 1 trigger\nsound: 1 policy, 1 state machine\n", project.name)
+		if err != nil || string(out) != want {
+			t.Errorf("check of project %s: %v\n%s\nwant\n%s", project.name, err, out, want)
+		}
 	}
 }
 

@@ -101,8 +101,8 @@ type daemon struct {
 
 // assemble takes the port and the data folder and makes every part ready to
 // run. Where it fails it leaves nothing behind.
-func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (d *daemon, err error) {
-	d = &daemon{cfg: cfg, log: log, sources: map[string]triggers.Source{}}
+func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *daemon, err error) {
+	d := &daemon{cfg: cfg, log: log, sources: map[string]triggers.Source{}}
 	defer func() {
 		if err != nil {
 			d.close()
