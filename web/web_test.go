@@ -122,7 +122,7 @@ func TestListWhileChanging(t *testing.T) {
 	ended := make(chan error)
 	go func() {
 		var err error
-		for n := 1; n < 200 && err == nil; n++ {
+		for n := 1; n < 40 && err == nil; n++ {
 			err = change(t.Context(), n)
 		}
 		ended <- err
