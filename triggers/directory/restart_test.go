@@ -171,10 +171,10 @@ func TestSinkRefuses(t *testing.T) {
 		}
 		return nil
 	}
-	in.watch(t, sink)
 	for n := 1; n <= 20; n++ {
 		in.Happen(t, n)
 	}
+	in.watch(t, sink) // all are there, so they settle together and keep their order
 	for n := 1; n <= 20; n++ {
 		sink.Wait(t, fmt.Sprintf("batch_%02d.csv", n))
 	}
