@@ -180,3 +180,27 @@ func TestResources(t *testing.T) {
 		}
 	}
 }
+
+// What belongs to one visit of a state is found among that of others.
+func TestSucceededBesideOthers(t *testing.T) {
+	m := machine(t, `{"StartAt": "Each", "States": {"Each": {"Type": "Map", "End": true, "ItemProcessor": {"StartAt": "Train", "States": {
+		"Train": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"of.$": "$"}, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "End"}], "Next": "End"},
+		"End": {"Type": "Pass", "End": true}}}}}}`)
+	turn := Start(m, info(), json.RawMessage(`["a", "b", "c"]`), Env{Now: start})
+	history, effects := turn.Events, turn.Effects
+	for _, i := range []int{2, 0, 1} {
+		o := Outcome{Output: effects[i].Input}
+		if i == 1 {
+			o = Outcome{Error: "E"}
+		}
+		turn = m.Resolve(turn.State, effects[i].ID, o, Env{Now: start})
+		history = append(history, turn.Events...)
+	}
+	r, ok := Succeeded(history, "Train")
+	if want := `{"of":"a"}`; !ok || string(r.Parameters) != want || string(r.Output) != want || string(r.Input) != `"a"` {
+		t.Errorf("got %s from %s with %s, %v; want the visit of a", r.Output, r.Input, r.Parameters, ok)
+	}
+	if rs := m.Resources(); len(rs) != 1 || rs[0].State != "Train" || m.Type("End") != TypePass {
+		t.Errorf("resources %+v", rs)
+	}
+}

@@ -9,8 +9,9 @@ import (
 
 // A rule is one entry of Choices.
 type rule struct {
-	test condition
-	next string
+	test   condition
+	next   string
+	assign *template
 }
 
 // A condition is the test of a rule.
@@ -143,8 +144,9 @@ func (c compare) holds(f *frame, in value.Value) (bool, error) {
 
 // operand is what a path of a comparison leads to.
 func (f *frame) operand(p *jsonpath.Path, in value.Value) (v value.Value, present bool, err error) {
-	if p.Context() {
-		in = f.context()
+	in, ok := f.root(p, in)
+	if !ok {
+		return value.Value{}, false, nil
 	}
 	v, err = p.Select(in)
 	if _, missing := err.(*jsonpath.NotFoundError); missing {

@@ -18,8 +18,11 @@
 // It leaves to others: having effects done and keeping turns (package engine),
 // what a resource means (package tasks), and the API.
 //
-// Parallel, Map, JSONata, variables and credentials are refused by name when a
-// definition is parsed. Their place is kept: an execution is a tree of
-// contexts, of which there is only the root today, and a machine is a scope of
-// states, as each branch will be.
+// An execution is a tree of contexts: the first line of control, and one for
+// each branch of a Parallel and each iteration of a Map that runs. They are data;
+// nothing runs between turns. In a turn those that can go on enter their next
+// states by turns, until all wait.
+//
+// JSONata, the distributed Map and credentials are refused by name when a
+// definition is parsed.
 package asl

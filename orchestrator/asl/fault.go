@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/intrinsic"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // The error names of the language.
@@ -39,6 +40,7 @@ type fault struct {
 	// alias is a more exact name of the language that AWS does not report,
 	// but that a retrier or catcher may name.
 	alias string
+	from  Type // of the Parallel or Map whose branch it comes from; empty: it is the state's own
 }
 
 func (f *fault) Error() string { return f.name + ": " + f.cause }
@@ -49,6 +51,8 @@ func (f *fault) matches(names []string) bool {
 	for _, name := range names {
 		switch {
 		case f.alias != "" && name == f.alias:
+			return true
+		case f.from == TypeParallel && name == ErrBranchFailed:
 			return true
 		case f.name == ErrRuntime:
 			// ends the execution, whatever is named
@@ -63,6 +67,18 @@ func (f *fault) matches(names []string) bool {
 		}
 	}
 	return false
+}
+
+// output is what a catcher places in the data.
+func (f *fault) output() value.Value {
+	name, cause := value.OfString(f.name), value.OfString(f.cause)
+	if f.name == ErrRuntime && f.alias != "" {
+		name = value.OfString(f.alias)
+	}
+	if f.name == "" && f.cause == "" { // a task whose failure was told without either
+		name, cause = value.Value{}, value.Value{}
+	}
+	return value.OfObject(value.Member{Key: "Error", Value: name}, value.Member{Key: "Cause", Value: cause})
 }
 
 // runtime is a States.Runtime fault of the state that is being executed.

@@ -8,8 +8,9 @@ import (
 // An EventType is the type of a history event.
 type EventType string
 
-// The event types of what is built. A state's Entered and Exited are named for
-// its type: PassStateEntered.
+// The event types of what is built. What is told of a state is named for its
+// type: PassStateEntered, WaitStateExited, TaskStateAborted, MapStateSucceeded,
+// ParallelStateFailed.
 const (
 	ExecutionStarted   EventType = "ExecutionStarted"
 	ExecutionSucceeded EventType = "ExecutionSucceeded"
@@ -31,6 +32,14 @@ const (
 	LambdaFunctionSucceeded EventType = "LambdaFunctionSucceeded"
 	LambdaFunctionFailed    EventType = "LambdaFunctionFailed"
 	LambdaFunctionTimedOut  EventType = "LambdaFunctionTimedOut"
+
+	ParallelStateStarted EventType = "ParallelStateStarted"
+
+	MapStateStarted       EventType = "MapStateStarted"
+	MapIterationStarted   EventType = "MapIterationStarted"
+	MapIterationSucceeded EventType = "MapIterationSucceeded"
+	MapIterationFailed    EventType = "MapIterationFailed"
+	MapIterationAborted   EventType = "MapIterationAborted"
 
 	ActivityScheduled EventType = "ActivityScheduled"
 	ActivityStarted   EventType = "ActivityStarted"
@@ -54,6 +63,12 @@ type HistoryEvent struct {
 	ExecutionAborted   *ErrorDetails        `json:"executionAbortedEventDetails,omitempty"`
 	StateEntered       *StateEnteredDetails `json:"stateEnteredEventDetails,omitempty"`
 	StateExited        *StateExitedDetails  `json:"stateExitedEventDetails,omitempty"`
+
+	MapStarted         *MapStartedDetails `json:"mapStateStartedEventDetails,omitempty"`
+	IterationStarted   *IterationDetails  `json:"mapIterationStartedEventDetails,omitempty"`
+	IterationSucceeded *IterationDetails  `json:"mapIterationSucceededEventDetails,omitempty"`
+	IterationFailed    *IterationDetails  `json:"mapIterationFailedEventDetails,omitempty"`
+	IterationAborted   *IterationDetails  `json:"mapIterationAbortedEventDetails,omitempty"`
 
 	TaskScheduled *TaskScheduledDetails `json:"taskScheduledEventDetails,omitempty"`
 	TaskStarted   *TaskDetails          `json:"taskStartedEventDetails,omitempty"`
@@ -107,9 +122,22 @@ type StateEnteredDetails struct {
 
 // StateExitedDetails are those of a state that was left.
 type StateExitedDetails struct {
-	Name          string      `json:"name"`
-	Output        string      `json:"output"` // JSON
-	OutputDetails DataDetails `json:"outputDetails"`
+	Name            string            `json:"name"`
+	Output          string            `json:"output"` // JSON
+	OutputDetails   DataDetails       `json:"outputDetails"`
+	Assigned        map[string]string `json:"assignedVariables,omitempty"` // JSON, by name
+	AssignedDetails *DataDetails      `json:"assignedVariablesDetails,omitempty"`
+}
+
+// MapStartedDetails are those of MapStateStarted.
+type MapStartedDetails struct {
+	Length int `json:"length"`
+}
+
+// IterationDetails are those of the events of a Map's iteration.
+type IterationDetails struct {
+	Name  string `json:"name"` // of the Map state
+	Index int    `json:"index"`
 }
 
 // TaskDetails name an integration: resource is its action, as in
@@ -167,29 +195,39 @@ type StateResult struct {
 // succeeded; false if there is none. It works on the history of an execution
 // on AWS too.
 func Succeeded(history []HistoryEvent, state string) (StateResult, bool) {
-	var last, visit StateResult
-	var found, in, done bool
+	type visit struct {
+		StateResult
+		done bool
+	}
+	// Several may go on at once; what belongs to one follows it by event ID.
+	visits := map[int64]*visit{}
+	var last StateResult
+	found := false
 	for _, e := range history {
-		switch {
-		case e.StateEntered != nil:
-			in, done = e.Type == TaskStateEntered && e.StateEntered.Name == state, false
-			visit = StateResult{Input: json.RawMessage(e.StateEntered.Input)}
-		case !in:
-		case e.TaskScheduled != nil:
-			visit.Parameters, done = json.RawMessage(e.TaskScheduled.Parameters), false
-		case e.LambdaScheduled != nil:
-			visit.Parameters, done = json.RawMessage(e.LambdaScheduled.Input), false
-		case e.ActivityScheduled != nil:
-			visit.Parameters, done = json.RawMessage(e.ActivityScheduled.Input), false
-		case e.Type == TaskSucceeded, e.Type == LambdaFunctionSucceeded, e.Type == ActivitySucceeded:
-			done = true
-		case e.StateExited != nil && e.StateExited.Name == state:
-			if done {
-				visit.Output, visit.Exited = json.RawMessage(e.StateExited.Output), e.Timestamp
-				last, found = visit, true
-			}
-			in = false
+		v := visits[e.PreviousID]
+		if e.Type == TaskStateEntered && e.StateEntered != nil && e.StateEntered.Name == state {
+			v = &visit{StateResult: StateResult{Input: json.RawMessage(e.StateEntered.Input)}}
 		}
+		if v == nil {
+			continue
+		}
+		switch {
+		case e.TaskScheduled != nil:
+			v.Parameters, v.done = json.RawMessage(e.TaskScheduled.Parameters), false
+		case e.LambdaScheduled != nil:
+			v.Parameters, v.done = json.RawMessage(e.LambdaScheduled.Input), false
+		case e.ActivityScheduled != nil:
+			v.Parameters, v.done = json.RawMessage(e.ActivityScheduled.Input), false
+		case e.Type == TaskSucceeded, e.Type == LambdaFunctionSucceeded, e.Type == ActivitySucceeded:
+			v.done = true
+		case e.StateExited != nil:
+			if v.done {
+				v.Output, v.Exited = json.RawMessage(e.StateExited.Output), e.Timestamp
+				last, found = v.StateResult, true
+			}
+			continue // what follows is another state
+		}
+		visits[e.ID] = v
 	}
 	return last, found
 }

@@ -17,19 +17,20 @@ type Machine struct {
 	Warnings Problems // what is odd but no error
 
 	scope
-	timeout   int64 // TimeoutSeconds; 0 is none
+	states    map[string]*state // all of them, those in branches too
+	names     []string          // of all states, in the order of the file
+	timeout   int64             // TimeoutSeconds; 0 is none
 	resources []Resource
 }
 
-// A scope is what a machine is today and each branch of a Parallel and each
-// processor of a Map will be.
+// A scope is states that lead to each other: a machine is one, and so are each
+// branch of a Parallel and the processor of a Map.
 type scope struct {
 	startAt string
-	states  map[string]*state
-	names   []string // of the states, in the order of the file
 }
 
-// Names are the names of the machine's states in the order of the file.
+// Names are the names of the machine's states, those in branches too, in the
+// order of the file. No two are the same.
 func (m *Machine) Names() []string { return append([]string(nil), m.names...) }
 
 // A Type is the type of a state.
@@ -65,16 +66,21 @@ type state struct {
 	input, output  selection // InputPath, OutputPath
 	parameters     *template
 	resultSelector *template
+	assign         *template
 	result         *value.Value   // of a Pass
 	resultPath     *jsonpath.Path // nil: the result is discarded
 
-	task    task
-	retry   []retrier
-	catch   []catcher
-	rules   []rule // of a Choice
-	normal  string // its Default
-	wait    wait
-	failure failure
+	task     task
+	branches []scope        // of a Parallel; a Map has one
+	items    *jsonpath.Path // of a Map: ItemsPath
+	selector *template      // of a Map: ItemSelector
+	most     number         // of a Map: MaxConcurrency
+	retry    []retrier
+	catch    []catcher
+	rules    []rule // of a Choice
+	normal   string // its Default
+	wait     wait
+	failure  failure
 }
 
 // A selection is InputPath or OutputPath.
@@ -86,19 +92,20 @@ type selection struct {
 // A task is what is special about a Task state.
 type task struct {
 	resource  resource
-	timeout   seconds
-	heartbeat seconds
+	timeout   number // of seconds
+	heartbeat number // of seconds
 }
 
-// seconds is a number of seconds, or a path to one; neither is none.
-type seconds struct {
+// A number is an integer, or a path to one; neither is none.
+type number struct {
 	field string
 	n     int64
 	path  *jsonpath.Path
+	least int64 // that the path may lead to
 }
 
 type wait struct {
-	seconds   seconds
+	seconds   number
 	until     string // Timestamp
 	untilPath *jsonpath.Path
 }

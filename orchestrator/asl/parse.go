@@ -100,6 +100,10 @@ type checker struct {
 	lines    []int // offsets of their beginnings
 	problems Problems
 	jsonata  bool // refused already; what depends on it is not looked at
+
+	block   *block // of states that is being read
+	assigns []mention
+	uses    []mention
 }
 
 func newChecker(data []byte, file string) *checker {
@@ -248,8 +252,10 @@ func (c *checker) machine(m *Machine, at spot) {
 	if v, f, ok := c.text(at, "Version"); ok && v != "1.0" {
 		c.errorf(f, `must be "1.0", not %q`, v)
 	}
-	m.timeout = c.integer(at, "TimeoutSeconds", 1, maxSeconds, 0)
-	c.scope(m, &m.scope, at)
+	m.timeout = c.integer(at, "TimeoutSeconds", 1, maxNumber, 0)
+	m.states = map[string]*state{}
+	c.scope(m, &m.scope, at, "state machine")
+	c.variables()
 }
 
 func (c *checker) language(at spot, name string) {
@@ -267,8 +273,10 @@ type link struct {
 	at   spot
 }
 
-// scope reads StartAt and States.
-func (c *checker) scope(m *Machine, s *scope, at spot) {
+// scope reads StartAt and States of what is called what.
+func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
+	c.block = &block{up: c.block, assigned: map[string]bool{}}
+	defer func() { c.block = c.block.up }()
 	var links []link
 	var ok bool
 	var start spot
@@ -286,7 +294,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot) {
 		c.errorf(states, "must be an object with at least one state, not %s", brief(states.value()))
 		return
 	}
-	s.states = map[string]*state{}
+	var names []string
 	ends := false
 	for _, f := range states.members() {
 		name := f.step
@@ -294,8 +302,12 @@ func (c *checker) scope(m *Machine, s *scope, at spot) {
 			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "a state's name must have 1 to %d characters, not %d", maxName, n)
 		}
 		st := &state{name: name}
-		s.names = append(s.names, name)
-		s.states[name] = st
+		if m.states[name] != nil {
+			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "there is another state %q; names must differ in the whole state machine", name)
+		}
+		names = append(names, name)
+		m.names = append(m.names, name)
+		m.states[name] = st
 		if f.value().Kind() != value.Object {
 			c.errorf(f, "a state must be an object, not %s", f.value().Kind())
 			continue
@@ -305,11 +317,15 @@ func (c *checker) scope(m *Machine, s *scope, at spot) {
 	}
 	next := map[string][]string{}
 	for _, l := range links {
-		if s.states[l.to] == nil && len(c.problems) >= maxProblems {
-			continue
-		}
-		if s.states[l.to] == nil {
-			c.errorf(l.at, "%q is not a state (%s)", l.to, have(l.to, s.names))
+		if _, ok := states.at(l.to); !ok {
+			if len(c.problems) >= maxProblems {
+				continue
+			}
+			where := ""
+			if m.states[l.to] != nil || s != &m.scope {
+				where = " in this " + what
+			}
+			c.errorf(l.at, "%q is not a state%s (%s)", l.to, where, have(l.to, names))
 			continue
 		}
 		next[l.from] = append(next[l.from], l.to)
@@ -330,7 +346,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot) {
 		}
 	}
 	if !ends {
-		c.warnf(states, `no state ends the execution (with "End": true, Succeed or Fail)`)
+		c.warnf(states, `no state ends the %s (with "End": true, Succeed or Fail)`, what)
 	}
 }
 
@@ -371,6 +387,7 @@ func (c *checker) path(at spot, key string) *jsonpath.Path {
 	if err != nil {
 		c.errorf(f, "%v", err)
 	}
+	c.reads(f, p)
 	return p
 }
 

@@ -24,7 +24,7 @@ func (c *checker) choices(st *state, at spot, lead func(spot, string) string) {
 			continue
 		}
 		if t := c.condition(f, true); t != nil {
-			st.rules = append(st.rules, rule{test: t, next: next})
+			st.rules = append(st.rules, rule{test: t, next: next, assign: c.assign(f)})
 		}
 	}
 }
@@ -37,7 +37,7 @@ func (c *checker) condition(at spot, top bool) condition {
 	}
 	known, all := []string{"Comment", "Variable", "And", "Or", "Not"}, comparators()
 	if top {
-		known = append(known, "Next")
+		known = append(known, "Next", "Assign")
 	}
 	var does []spot
 	for _, f := range at.members() {
@@ -52,7 +52,7 @@ func (c *checker) condition(at spot, top bool) condition {
 		case name == "Condition" || name == "Output":
 			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "JSONata, to which %s belongs, is not built yet", name)
 		case name == "Assign":
-			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "Assign, which sets variables, is not built yet")
+			c.add(f.node.KeyOffset, f.pointer(), SeverityError, `only the outermost rule may have "Assign"`)
 		default:
 			candidates := slices.Clone(known)
 			for n := range all {
@@ -110,7 +110,7 @@ func (c *checker) condition(at spot, top bool) condition {
 // refused reports whether a rule was refused already for a field it has.
 func (c *checker) refused(at spot) bool {
 	for _, f := range at.members() {
-		if !slices.Contains([]string{"Comment", "Variable", "Next"}, f.step) {
+		if !slices.Contains([]string{"Comment", "Variable", "Next", "Assign"}, f.step) {
 			return true
 		}
 	}

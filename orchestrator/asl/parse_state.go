@@ -16,14 +16,19 @@ func stateFields(kind Type) []string {
 	onward := append(flow, "Next", "End")
 	switch kind {
 	case TypePass:
-		return append(onward, "Parameters", "Result", "ResultPath")
+		return append(onward, "Parameters", "Result", "ResultPath", "Assign")
 	case TypeTask:
 		return append(onward, "Resource", "Parameters", "ResultSelector", "ResultPath",
-			"TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath", "Retry", "Catch")
+			"TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath", "Retry", "Catch", "Assign")
 	case TypeChoice:
-		return append(flow, "Choices", "Default")
+		return append(flow, "Choices", "Default", "Assign")
 	case TypeWait:
-		return append(onward, "Seconds", "SecondsPath", "Timestamp", "TimestampPath")
+		return append(onward, "Seconds", "SecondsPath", "Timestamp", "TimestampPath", "Assign")
+	case TypeParallel:
+		return append(onward, "Branches", "Parameters", "ResultSelector", "ResultPath", "Retry", "Catch", "Assign")
+	case TypeMap:
+		return append(onward, "ItemsPath", "ItemProcessor", "Iterator", "ItemSelector", "Parameters",
+			"MaxConcurrency", "MaxConcurrencyPath", "ResultSelector", "ResultPath", "Retry", "Catch", "Assign")
 	case TypeSucceed:
 		return flow
 	}
@@ -34,12 +39,18 @@ func stateFields(kind Type) []string {
 // refused by name.
 func notBuilt(kind Type) map[string]string {
 	later := map[string]string{
-		"Assign":    "Assign, which sets variables,",
 		"Arguments": "JSONata, to which Arguments belongs,",
 		"Output":    "JSONata, to which Output belongs,",
 	}
-	if kind == TypeTask {
+	switch kind {
+	case TypeTask:
 		later["Credentials"] = "Credentials"
+	case TypeMap:
+		later["Items"] = "JSONata, to which Items belongs,"
+		for _, name := range []string{"ItemReader", "ItemBatcher", "ResultWriter", "Label", "ToleratedFailureCount",
+			"ToleratedFailureCountPath", "ToleratedFailurePercentage", "ToleratedFailurePercentagePath"} {
+			later[name] = "the distributed Map, to which " + name + " belongs,"
+		}
 	}
 	return later
 }
@@ -56,10 +67,9 @@ func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
 	st.kind = Type(kind)
 	c.transitions(st, at, &links)
 	switch st.kind {
-	case TypeParallel, TypeMap:
-		c.errorf(f, "%s is not built yet", kind)
-		return links
 	case TypePass, TypeTask, TypeChoice, TypeWait, TypeSucceed, TypeFail:
+	case TypeParallel, TypeMap: // before this state is refused for another reason
+		c.branches(m, st, at)
 	default:
 		types := []string{"Pass", "Task", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"}
 		c.errorf(f, "unknown type %q (%s)", kind, have(kind, types))
@@ -79,6 +89,7 @@ func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
 	st.resultPath = c.resultPath(at)
 	st.parameters = c.template(at, "Parameters")
 	st.resultSelector = c.template(at, "ResultSelector")
+	st.assign = c.assign(at)
 	switch st.kind {
 	case TypePass:
 		if r, ok := at.at("Result"); ok {
@@ -86,10 +97,17 @@ func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
 		}
 	case TypeTask:
 		c.task(m, st, at)
+	case TypeMap:
+		c.items(st, at)
 	case TypeWait:
 		c.wait(st, at)
 	case TypeFail:
 		c.failure(st, at)
+	}
+	if list, ok := c.list(at, "Retry"); ok {
+		for i, f := range list {
+			st.retry = append(st.retry, c.retrier(f, i == len(list)-1))
+		}
 	}
 	return links
 }
@@ -186,6 +204,7 @@ func (c *checker) part(at spot) *template {
 				c.errorf(f, "%v", err)
 			} else {
 				item.expr = e
+				c.reads(f, e.paths()...)
 			}
 		} else {
 			item = c.part(f)
@@ -218,23 +237,18 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 		}
 		m.resources = append(m.resources, r)
 	}
-	st.task.timeout = c.seconds(at, "TimeoutSeconds", 1)
-	st.task.heartbeat = c.seconds(at, "HeartbeatSeconds", 1)
+	st.task.timeout = c.number(at, "TimeoutSeconds", 1)
+	st.task.heartbeat = c.number(at, "HeartbeatSeconds", 1)
 	if t, h := st.task.timeout.n, st.task.heartbeat.n; t > 0 && h >= t {
 		f, _ := at.at("HeartbeatSeconds")
 		c.errorf(f, "must be less than TimeoutSeconds, which is %d", t)
 	}
-	if list, ok := c.list(at, "Retry"); ok {
-		for i, f := range list {
-			st.retry = append(st.retry, c.retrier(f, i == len(list)-1))
-		}
-	}
 }
 
-// seconds is a number of seconds, or the path to one under key + "Path".
-func (c *checker) seconds(at spot, key string, least int64) seconds {
+// number is a number under key, or the path to one under key + "Path".
+func (c *checker) number(at spot, key string, least int64) number {
 	c.one(at, false, key, key+"Path")
-	return seconds{field: key + "Path", n: c.integer(at, key, least, maxSeconds, 0), path: c.reference(at, key+"Path")}
+	return number{field: key + "Path", n: c.integer(at, key, least, maxNumber, 0), path: c.reference(at, key+"Path"), least: least}
 }
 
 // errorEquals reads ErrorEquals.
@@ -269,8 +283,8 @@ func (c *checker) retrier(at spot, last bool) retrier {
 	c.fields(at, "a retrier", []string{"Comment", "ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy"}, nil)
 	r := retrier{
 		errors:   c.errorEquals(at, last),
-		interval: float64(c.integer(at, "IntervalSeconds", 1, maxSeconds, 1)),
-		attempts: c.integer(at, "MaxAttempts", 0, maxSeconds, 3),
+		interval: float64(c.integer(at, "IntervalSeconds", 1, maxNumber, 1)),
+		attempts: c.integer(at, "MaxAttempts", 0, maxNumber, 3),
 		rate:     2,
 		most:     float64(c.integer(at, "MaxDelaySeconds", 1, 31_622_400, 0)),
 	}
@@ -292,25 +306,24 @@ func (c *checker) retrier(at spot, last bool) retrier {
 
 func (c *checker) catcher(at spot, last bool, lead func(spot, string) string) catcher {
 	later := map[string]string{
-		"Assign": "Assign, which sets variables,",
 		"Output": "JSONata, to which Output belongs,",
 	}
 	if c.jsonata {
 		later = nil
 	}
 	if !c.jsonata {
-		c.fields(at, "a catcher", []string{"Comment", "ErrorEquals", "Next", "ResultPath"}, later)
+		c.fields(at, "a catcher", []string{"Comment", "ErrorEquals", "Next", "ResultPath", "Assign"}, later)
 	}
 	if _, ok := at.at("Next"); !ok {
 		c.errorf(at, `must have "Next", the name of a state`)
 	}
-	return catcher{errors: c.errorEquals(at, last), next: lead(at, "Next"), resultPath: c.resultPath(at)}
+	return catcher{errors: c.errorEquals(at, last), next: lead(at, "Next"), resultPath: c.resultPath(at), assign: c.assign(at)}
 }
 
 func (c *checker) wait(st *state, at spot) {
 	c.one(at, true, "Seconds", "SecondsPath", "Timestamp", "TimestampPath")
 	st.wait = wait{
-		seconds:   seconds{field: "SecondsPath", n: c.integer(at, "Seconds", 0, maxSeconds, 0), path: c.reference(at, "SecondsPath")},
+		seconds:   number{field: "SecondsPath", n: c.integer(at, "Seconds", 0, maxNumber, 0), path: c.reference(at, "SecondsPath")},
 		untilPath: c.reference(at, "TimestampPath"),
 	}
 	if text, f, ok := c.text(at, "Timestamp"); ok {
@@ -339,6 +352,7 @@ func (c *checker) failure(st *state, at spot) {
 			c.errorf(f, "%v", err)
 			continue
 		}
+		c.reads(f, e.paths()...)
 		*into = e
 	}
 }

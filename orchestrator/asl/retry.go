@@ -38,4 +38,5 @@ type catcher struct {
 	errors     []string
 	next       string
 	resultPath *jsonpath.Path // nil: the error output is discarded
+	assign     *template
 }

@@ -19,6 +19,10 @@ const (
 	turnBytes  = 4 << 20
 )
 
+// maxState is how much data an execution may hold at once, in bytes: each of
+// its branches has an input of its own.
+const maxState = 64 << 20
+
 // turn is a Turn in the making.
 type turn struct {
 	m     *Machine
@@ -28,8 +32,18 @@ type turn struct {
 	bytes int  // of the data in its events
 	full  bool // there was an event more than a history may have
 
+	ready []ready             // lines that can go on
+	gone  map[*Context]bool   // lines that were aborted in this turn
+	wide  map[*Context]*frame // of Parallel and Map states, as one is asked for again and again
+
 	input  *value.Value // of the execution, once it was asked for
 	random *rand.Rand
+}
+
+// A ready is a line that can enter its state, with this input.
+type ready struct {
+	c *Context
+	d datum
 }
 
 // Start begins an execution with input, a JSON text; an empty one is {}.
@@ -46,7 +60,7 @@ func Start(m *Machine, info ExecutionInfo, input json.RawMessage, env Env) Turn 
 			s.Deadline = d
 		}
 	}
-	t := &turn{m: m, s: s, env: env, out: Turn{Status: StatusRunning}}
+	t := m.turn(s, env)
 	v, err := value.Parse(input) // null, where it is no JSON
 	d := datum{v: v}
 	s.Input = json.RawMessage(d.json())
@@ -54,25 +68,36 @@ func Start(m *Machine, info ExecutionInfo, input json.RawMessage, env Env) Turn 
 	s.Root.LastEvent = 0 // as AWS records it: the first state follows nothing
 	switch {
 	case err != nil:
-		t.finish(s.Root, StatusFailed, ErrRuntime, fmt.Sprintf("The input of the execution: %v", err), nil)
+		t.finish(1, StatusFailed, ErrRuntime, fmt.Sprintf("The input of the execution: %v", err), nil)
 	case len(input) > MaxData:
-		t.finish(s.Root, StatusFailed, ErrDataLimitExceeded, "The input of the execution exceeds the maximum number of bytes service limit.", nil)
+		t.finish(1, StatusFailed, ErrDataLimitExceeded, "The input of the execution exceeds the maximum number of bytes service limit.", nil)
 	default:
 		t.input = &v
-		t.advance(s.Root, d)
+		t.goOn(s.Root, d)
 	}
 	return t.done()
 }
 
 // begin is a turn on a copy of s.
-func (m *Machine) begin(s *State, env Env) *turn {
-	return &turn{m: m, s: s.clone(), env: env, out: Turn{Status: s.Status}}
+func (m *Machine) begin(s *State, env Env) *turn { return m.turn(s.clone(), env) }
+
+func (m *Machine) turn(s *State, env Env) *turn {
+	return &turn{m: m, s: s, env: env, out: Turn{Status: s.Status}, gone: map[*Context]bool{}, wide: map[*Context]*frame{}}
 }
 
 // unchanged is the turn in which nothing happened.
 func unchanged(s *State) Turn { return Turn{State: s, Status: s.Status, Wake: s.Wake()} }
 
+// done goes on until all lines wait.
 func (t *turn) done() Turn {
+	t.run()
+	switch {
+	case t.s.Ended():
+	case t.full:
+		t.finish(t.s.NextEvent-1, StatusFailed, "", "", nil)
+	case t.s.size() > maxState:
+		t.finish(t.s.NextEvent-1, StatusFailed, ErrDataLimitExceeded, fmt.Sprintf("The execution holds more data at once than %d bytes.", maxState), nil)
+	}
 	t.out.State = t.s
 	t.out.Status = t.s.Status
 	t.out.Wake = t.s.Wake()
@@ -88,37 +113,42 @@ func (m *Machine) Tick(s *State, env Env) Turn {
 	}
 	t := m.begin(s, env)
 	if due(s.Deadline) {
-		t.finish(t.s.Root, StatusTimedOut, ErrTimeout, "", nil)
+		t.finish(t.s.Root.LastEvent, StatusTimedOut, ErrTimeout, "", nil)
 		return t.done()
 	}
-	for _, c := range t.s.contexts() {
+	live := t.s.contexts()
+	// All that took too long is told before anything comes of it.
+	late := map[*Context]*fault{}
+	for _, c := range live {
 		if t.s.Ended() {
 			break
+		}
+		if e := c.Effect; e != nil && (due(e.Deadline) || due(e.HeartbeatDue)) {
+			if f := t.frame(c); f != nil {
+				late[c] = f.timedOut(!due(e.Deadline))
+			}
+		}
+	}
+	for _, c := range live {
+		if t.s.Ended() || t.gone[c] || late[c] == nil && !due(c.Wake) {
+			continue
 		}
 		f := t.frame(c)
 		if f == nil {
 			continue
 		}
-		switch e := c.Effect; {
-		case e != nil && (due(e.Deadline) || due(e.HeartbeatDue)):
-			f.timedOut(!due(e.Deadline))
-		case !due(c.Wake):
+		c.Wake = time.Time{}
+		switch {
+		case late[c] != nil:
+			f.fail(late[c])
 		case c.Phase == PhaseReady:
-			c.Wake = time.Time{}
-			t.advance(c, f.raw)
+			t.goOn(c, f.raw)
 		case c.Phase == PhaseWait:
-			c.Wake = time.Time{}
-			if f.waited() {
-				t.advance(c, f.raw)
-			}
+			f.waited()
 		case c.Phase == PhaseRetry:
-			c.Wake = time.Time{}
 			c.RetryCount++
-			if f.schedule() {
-				t.advance(c, f.raw)
-			}
+			f.attempt()
 		}
-		t.check(c)
 	}
 	return t.done()
 }
@@ -129,30 +159,41 @@ func (m *Machine) Stop(s *State, errorName, cause string, env Env) Turn {
 		return unchanged(s)
 	}
 	t := m.begin(s, env)
-	t.finish(t.s.Root, StatusAborted, errorName, cause, nil)
+	t.finish(t.s.Root.LastEvent, StatusAborted, errorName, cause, nil)
 	return t.done()
 }
 
-// emit appends an event with n bytes of data to the history of c.
+// emit appends an event with n bytes of data to the line of c.
 func (t *turn) emit(c *Context, e HistoryEvent, n int) {
-	if t.s.NextEvent >= MaxEvents {
-		t.full = true
-		return
+	if t.append(c.LastEvent, e, n) {
+		c.LastEvent = t.s.NextEvent - 1
 	}
-	t.record(c, e)
-	t.bytes += n
 }
 
-func (t *turn) record(c *Context, e HistoryEvent) {
-	e.ID, e.PreviousID, e.Timestamp = t.s.NextEvent, c.LastEvent, t.env.Now
+// append appends an event that follows the one with the ID after. It reports
+// whether the history had a place for it.
+func (t *turn) append(after int64, e HistoryEvent, n int) bool {
+	if t.s.NextEvent >= MaxEvents {
+		t.full = true
+		return false
+	}
+	t.record(after, e)
+	t.bytes += n
+	return true
+}
+
+func (t *turn) record(after int64, e HistoryEvent) {
+	e.ID, e.PreviousID, e.Timestamp = t.s.NextEvent, after, t.env.Now
 	t.s.NextEvent++
-	c.LastEvent = e.ID
 	t.out.Events = append(t.out.Events, e)
 }
 
 // finish ends the execution. The event that says so has a place in every
-// history.
-func (t *turn) finish(c *Context, status, errorName, cause string, output *datum) {
+// history; one that has no place for more ends it as failed.
+func (t *turn) finish(after int64, status, errorName, cause string, output *datum) {
+	if t.full {
+		status, errorName, cause = StatusFailed, ErrRuntime, fmt.Sprintf("The execution reached the maximum number of history events (%d).", MaxEvents)
+	}
 	for _, x := range t.s.contexts() {
 		t.cancel(x)
 	}
@@ -168,7 +209,7 @@ func (t *turn) finish(c *Context, status, errorName, cause string, output *datum
 	case StatusAborted:
 		e.Type, e.ExecutionAborted = ExecutionAborted, details
 	}
-	t.record(c, e)
+	t.record(after, e)
 	t.s.Status, t.s.Root = status, nil
 	t.out.Error, t.out.Cause = errorName, cause
 }
@@ -189,43 +230,61 @@ func (t *turn) cancel(c *Context) {
 	c.Effect = nil
 }
 
-// check ends an execution whose history is full.
-func (t *turn) check(c *Context) {
-	if t.full && !t.s.Ended() {
-		t.finish(c, StatusFailed, ErrRuntime, fmt.Sprintf("The execution reached the maximum number of history events (%d).", MaxEvents), nil)
+// size is how much data the execution holds, in bytes.
+func (s *State) size() int {
+	n := 0
+	for _, c := range s.contexts() {
+		n += len(c.Input)
+		for _, v := range c.Variables {
+			n += len(v)
+		}
+		for _, r := range c.Results {
+			n += len(r)
+		}
+	}
+	return n
+}
+
+// goOn has a line enter its state, once it is its turn.
+func (t *turn) goOn(c *Context, d datum) {
+	c.Phase, c.Wake, c.Effect = PhaseReady, time.Time{}, nil
+	t.ready = append(t.ready, ready{c, d})
+}
+
+// run has the lines that can go on enter their next states, one after the
+// other, until all wait, the execution has ended or the turn is long enough.
+func (t *turn) run() {
+	for len(t.ready) > 0 && !t.s.Ended() && !t.full {
+		if len(t.out.Events) >= turnEvents || t.bytes >= turnBytes {
+			for _, r := range t.ready {
+				r.c.Wake, r.c.Input = t.env.Now, json.RawMessage(r.d.json())
+			}
+			return
+		}
+		next := t.ready[0]
+		t.ready = t.ready[1:]
+		if !t.gone[next.c] {
+			t.enter(next.c, next.d)
+		}
 	}
 }
 
-// advance enters the state that c has come to, and the next, until it waits
-// or the execution ends.
-func (t *turn) advance(c *Context, d datum) {
-	for !t.s.Ended() {
-		if t.full {
-			t.check(c)
-			return
-		}
-		if len(t.out.Events) >= turnEvents || t.bytes >= turnBytes {
-			c.Phase, c.Wake, c.Input = PhaseReady, t.env.Now, json.RawMessage(d.json())
-			return
-		}
-		st := t.m.states[c.Name]
-		if st == nil {
-			t.finish(c, StatusFailed, ErrRuntime, fmt.Sprintf("The definition has no state '%s'.", c.Name), nil)
-			return
-		}
-		f := &frame{t: t, c: c, st: st, raw: d}
-		c.Entered, c.EnteredEvent = t.env.Now, t.s.NextEvent
-		c.Retries, c.RetryCount, c.Effect = nil, 0, nil
-		t.emit(c, HistoryEvent{
-			Type:         EventType(string(st.kind) + "StateEntered"),
-			StateEntered: &StateEnteredDetails{Name: st.name, Input: d.json()},
-		}, len(d.json()))
-		if !f.enter() {
-			c.Input = json.RawMessage(d.json())
-			return
-		}
-		d = f.raw
+func (t *turn) enter(c *Context, d datum) {
+	st := t.m.states[c.Name]
+	if st == nil {
+		t.finish(c.LastEvent, StatusFailed, ErrRuntime, fmt.Sprintf("The definition has no state '%s'.", c.Name), nil)
+		return
 	}
+	c.Entered, c.EnteredEvent = t.env.Now, t.s.NextEvent
+	c.Retries, c.RetryCount, c.Effect = nil, 0, nil
+	text := d.json()
+	t.emit(c, HistoryEvent{
+		Type:         EventType(string(st.kind) + "StateEntered"),
+		StateEntered: &StateEnteredDetails{Name: st.name, Input: text},
+	}, len(text))
+	c.Input = json.RawMessage(text)
+	f := &frame{t: t, c: c, st: st, raw: d}
+	f.enter()
 }
 
 // frame is one state being executed: what its expressions can see.
@@ -233,21 +292,32 @@ type frame struct {
 	t   *turn
 	c   *Context
 	st  *state
-	raw datum // its input, before InputPath; after it was left, its output
+	raw datum // its input, before InputPath
 
-	ctx *value.Value // the context object, once it was asked for
+	ctx      *value.Value // the context object, once it was asked for
+	fan      *spread      // of a Parallel or Map, once it was asked for
+	current  *int         // the iteration that an ItemSelector is evaluated for
+	assigned assignments  // what Assign gives, until the state is left
 }
 
 // frame is the state that c is in; nil where the definition has no such state
 // or the input cannot be read, which ends the execution.
 func (t *turn) frame(c *Context) *frame {
+	if f := t.wide[c]; f != nil {
+		return f
+	}
 	v, err := value.Parse(c.Input)
 	st := t.m.states[c.Name]
+	f := &frame{t: t, c: c, st: st, raw: datum{v: v}}
+	if st != nil && err == nil && c.Phase == PhaseBranches {
+		_, err = f.spread()
+		t.wide[c] = f
+	}
 	if st == nil || err != nil {
-		t.finish(c, StatusFailed, ErrRuntime, fmt.Sprintf("The execution cannot go on in the state '%s' with this definition.", c.Name), nil)
+		t.finish(c.LastEvent, StatusFailed, ErrRuntime, fmt.Sprintf("The execution cannot go on in the state '%s' with this definition.", c.Name), nil)
 		return nil
 	}
-	return &frame{t: t, c: c, st: st, raw: datum{v: v}}
+	return f
 }
 
 // datum is a value and, once it was needed, its JSON. That is always written
@@ -295,7 +365,8 @@ func (f *frame) context() value.Value {
 		{Key: "Name", Value: text(f.c.Name)},
 		{Key: "EnteredTime", Value: text(f.c.Entered.UTC().Format(isoTime))},
 	}
-	if f.st.kind == TypeTask {
+	switch f.st.kind {
+	case TypeTask, TypeParallel, TypeMap:
 		state = append(state, value.Member{Key: "RetryCount", Value: value.OfInt(f.c.RetryCount)})
 	}
 	members := []value.Member{
@@ -318,9 +389,33 @@ func (f *frame) context() value.Value {
 			value.Member{Key: "Token", Value: text(f.effectID())},
 		)})
 	}
+	if index, item, ok := f.mapItem(); ok {
+		members = append(members, value.Member{Key: "Map", Value: value.OfObject(
+			value.Member{Key: "Item", Value: value.OfObject(
+				value.Member{Key: "Index", Value: value.OfInt(int64(index))},
+				value.Member{Key: "Value", Value: item},
+			)},
+		)})
+	}
 	v := value.OfObject(members...)
 	f.ctx = &v
 	return v
+}
+
+// mapItem is the item of the innermost iteration.
+func (f *frame) mapItem() (index int, item value.Value, ok bool) {
+	if f.current != nil {
+		return *f.current, f.fan.items.At(*f.current), true
+	}
+	for c := f.c; c.up != nil; c = c.up {
+		if st := f.t.m.states[c.up.Name]; st == nil || st.kind != TypeMap {
+			continue
+		}
+		if p := f.t.frame(c.up); p != nil && c.Index < p.fan.n {
+			return c.Index, p.fan.items.At(c.Index), true
+		}
+	}
+	return 0, item, false
 }
 
 // region is that of the execution's ARN.

@@ -45,6 +45,125 @@ func TestEndlessLoop(t *testing.T) {
 	}
 }
 
+// TestEndlessBranches: lines that run in circles beside each other go on evenly
+// until the event limit, in turns that are bounded.
+func TestEndlessBranches(t *testing.T) {
+	m := machine(t, `{"StartAt": "P", "States": {"P": {"Type": "Parallel", "End": true, "Branches": [
+		{"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}},
+		{"StartAt": "B", "States": {"B": {"Type": "Pass", "Next": "B"}}}]}}}`)
+	turn := Start(m, info(), nil, Env{Now: start})
+	entered := map[string]int{}
+	for {
+		if n := len(turn.Events); n > turnEvents+4 {
+			t.Fatalf("a turn of %d events", n)
+		}
+		for _, e := range turn.Events {
+			if e.StateEntered != nil {
+				entered[e.StateEntered.Name]++
+			}
+		}
+		if turn.Status != StatusRunning {
+			break
+		}
+		turn = m.Tick(roundTrip(t, turn.State), Env{Now: turn.Wake})
+	}
+	if turn.State.NextEvent != MaxEvents+1 || turn.Error != ErrRuntime {
+		t.Errorf("ended with event %d, %s: %s", turn.State.NextEvent-1, turn.Error, turn.Cause)
+	}
+	if d := entered["A"] - entered["B"]; d < -30 || d > 30 {
+		t.Errorf("%d visits of A, %d of B", entered["A"], entered["B"])
+	}
+}
+
+// TestWide: what a Map or Parallel holds at once is bounded.
+func TestWide(t *testing.T) {
+	// A Map in a Map in a Map, each of 1000 items.
+	inner := `{"Type": "Wait", "Seconds": 9, "End": true}`
+	for i := range 3 {
+		inner = fmt.Sprintf(`{"Type": "Map", "ItemsPath": "$$.Execution.Input.list", "ItemProcessor": {"StartAt": "S%d", "States": {"S%d": %s}}, "End": true}`, i, i, inner)
+	}
+	m := machine(t, `{"StartAt": "M", "States": {"M": `+inner+`}}`)
+	turn := Start(m, info(), json.RawMessage(`{"list": [`+strings.Repeat("1,", 999)+`1]}`), Env{Now: start})
+	for turn.Status == StatusRunning {
+		if n := len(turn.Events); n > turnEvents+3*MaxConcurrency {
+			t.Fatalf("a turn of %d events", n)
+		}
+		turn = m.Tick(turn.State, Env{Now: turn.Wake})
+	}
+	if turn.Error != ErrRuntime || !strings.Contains(turn.Cause, "history events") {
+		t.Errorf("maps: got %s: %s", turn.Error, turn.Cause)
+	}
+
+	// Many branches with a large input each.
+	var branches []string
+	for i := range 400 {
+		branches = append(branches, fmt.Sprintf(`{"StartAt": "B%d", "States": {"B%d": {"Type": "Wait", "Seconds": 9, "End": true}}}`, i, i))
+	}
+	m = machine(t, `{"StartAt": "P", "States": {"P": {"Type": "Parallel", "Branches": [`+strings.Join(branches, ",")+`], "End": true}}}`)
+	turn = Start(m, info(), json.RawMessage(`"`+strings.Repeat("x", 200_000)+`"`), Env{Now: start})
+	if turn.Error != ErrDataLimitExceeded || turn.State.Root != nil {
+		t.Errorf("branches: got %s: %s", turn.Error, turn.Cause)
+	}
+
+	// Outputs that add up to more than a ResultSelector should have to read.
+	m = machine(t, `{"StartAt": "M", "States": {"M": {"Type": "Map", "ItemProcessor": {"StartAt": "Grow", "States": {
+		"Grow": {"Type": "Pass", "Parameters": {"x.$": "$$.Execution.Input"}, "End": true}}}, "ResultSelector": {"n.$": "States.ArrayLength($)"}, "End": true}}}`)
+	turn = Start(m, info(), json.RawMessage(`["`+strings.Repeat("x", 100_000)+`"`+strings.Repeat(",1", 99)+`]`), Env{Now: start})
+	for turn.Status == StatusRunning {
+		turn = m.Tick(turn.State, Env{Now: turn.Wake})
+	}
+	if turn.Error != ErrDataLimitExceeded {
+		t.Errorf("results: got %s: %s", turn.Error, turn.Cause)
+	}
+}
+
+// TestRetryOfResult: where the result of branches cannot be used, a retry makes
+// all of them again.
+func TestRetryOfResult(t *testing.T) {
+	m := machine(t, `{"StartAt": "P", "States": {"P": {"Type": "Parallel", "ResultSelector": {"x.$": "$[0].n"}, "End": true,
+		"Retry": [{"ErrorEquals": ["States.ParameterPathFailure"]}],
+		"Branches": [{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": true}}}]}}}`)
+	turn := Start(m, info(), nil, Env{Now: start})
+	turn = m.Resolve(turn.State, turn.Effects[0].ID, Outcome{Output: json.RawMessage(`{}`)}, Env{Now: start})
+	turn = m.Tick(roundTrip(t, turn.State), Env{Now: turn.Wake})
+	if len(turn.Effects) != 1 {
+		t.Fatalf("the retry asks for %d effects, want 1", len(turn.Effects))
+	}
+	turn = m.Resolve(turn.State, turn.Effects[0].ID, Outcome{Output: json.RawMessage(`{"n": 3}`)}, Env{Now: start})
+	if string(turn.Output) != `{"x":3}` {
+		t.Errorf("got %s %s: %s", turn.Output, turn.Error, turn.Cause)
+	}
+}
+
+// TestVariableLimits: one Assign and all variables together are bounded.
+func TestVariableLimits(t *testing.T) {
+	assign := func(n, times int) string {
+		var states []string
+		for i := range times {
+			states = append(states, fmt.Sprintf(`"S%d": {"Type": "Pass", "Assign": {"v%d.$": "$", "w%d": "%s"}, "Next": "S%d"}`, i, i, i, strings.Repeat("w", n), i+1))
+		}
+		return `{"StartAt": "S0", "States": {` + strings.Join(states, ",") + fmt.Sprintf(`, "S%d": {"Type": "Succeed"}}}`, times)
+	}
+	for _, tt := range []struct {
+		states, literal int
+		want            string
+	}{
+		{1, 10_000, ""},
+		{1, 70_000, ErrDataLimitExceeded},
+		{50, 10, ""},
+		{53, 10, ErrDataLimitExceeded},
+	} {
+		m := machine(t, assign(tt.literal, tt.states))
+		turn := Start(m, info(), json.RawMessage(`"`+strings.Repeat("x", 200_000)+`"`), Env{Now: start})
+		for turn.Status == StatusRunning {
+			turn = m.Tick(turn.State, Env{Now: turn.Wake})
+		}
+		if turn.Error != tt.want {
+			t.Errorf("%d states, %d more: got %q: %s, want %q", tt.states, tt.literal, turn.Error, turn.Cause, tt.want)
+		}
+	}
+}
+
 // TestLargeLoop: turns are bounded in bytes, too.
 func TestLargeLoop(t *testing.T) {
 	m := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}}`)
@@ -233,6 +352,8 @@ func FuzzParseDefinition(f *testing.F) {
 func FuzzStart(f *testing.F) {
 	f.Add(`"Type": "Pass", "Parameters": {"x.$": "States.Format('{}', $.a)"}`, `{"a": 1}`, `{}`)
 	f.Add(`"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "ResultPath": "$.r", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}]`, `{"a": 1}`, `{"b": [1]}`)
+	f.Add(`"Type": "Parallel", "Branches": [{"StartAt": "X", "States": {"X": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": true}}}, {"StartAt": "Y", "States": {"Y": {"Type": "Wait", "SecondsPath": "$.a", "Assign": {"v.$": "$"}, "End": true}}}], "Retry": [{"ErrorEquals": ["States.ALL"]}]`, `{"a": 1}`, `{}`)
+	f.Add(`"Type": "Map", "ItemsPath": "$.a", "MaxConcurrencyPath": "$.b", "ItemSelector": {"x.$": "$$.Map.Item"}, "ResultPath": "$.r", "Assign": {"v.$": "$"}, "ItemProcessor": {"StartAt": "X", "States": {"X": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "TimeoutSeconds": 1, "Next": "Y"}, "Y": {"Type": "Fail"}}}, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}]`, `{"a": [1, {}], "b": 1}`, `[]`)
 	f.Add(`"Type": "Wait", "TimestampPath": "$.a"`, `{"a": "2030-01-01T00:00:00Z"}`, ``)
 	f.Fuzz(func(t *testing.T, state, input, output string) {
 		m, err := Parse([]byte(`{"StartAt": "A", "States": {"A": {`+state+`, "Next": "B"}, "B": {"Type": "Succeed"}}}`), "f")
@@ -243,8 +364,8 @@ func FuzzStart(f *testing.F) {
 		for i := 0; turn.Status == StatusRunning && i < 50; i++ {
 			turn.State = roundTrip(t, turn.State)
 			switch {
-			case len(turn.Effects) > 0:
-				turn = m.Resolve(turn.State, turn.Effects[0].ID, Outcome{Output: json.RawMessage(output)}, Env{Now: start})
+			case len(turn.State.Effects()) > 0:
+				turn = m.Resolve(turn.State, turn.State.Effects()[0], Outcome{Output: json.RawMessage(output)}, Env{Now: start})
 			case !turn.Wake.IsZero():
 				turn = m.Tick(turn.State, Env{Now: turn.Wake})
 			default:
@@ -278,6 +399,24 @@ func BenchmarkChain(b *testing.B) {
 	b.ReportMetric(float64(states)/b.Elapsed().Seconds(), "transitions/s")
 }
 
+// BenchmarkMap is a Map of 500 iterations of one Task, answered one by one.
+func BenchmarkMap(b *testing.B) {
+	m := machine(b, `{"StartAt": "M", "States": {"M": {"Type": "Map", "End": true, "ItemProcessor": {"StartAt": "A", "States": {
+		"A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"n.$": "$", "i.$": "$$.Map.Item.Index"}, "End": true}}}}}}`)
+	input := json.RawMessage(`[` + strings.Repeat(`{"name": "x"},`, 499) + `1]`)
+	b.ReportAllocs()
+	for b.Loop() {
+		turn := Start(m, info(), input, Env{Now: start})
+		for turn.Status == StatusRunning {
+			turn = m.Resolve(turn.State, turn.State.Effects()[0], Outcome{Output: json.RawMessage(`{"ok":true}`)}, Env{Now: start})
+		}
+		if turn.Status != StatusSucceeded {
+			b.Fatal(turn.Cause)
+		}
+	}
+	b.ReportMetric(float64(500*b.N)/b.Elapsed().Seconds(), "iterations/s")
+}
+
 func BenchmarkTask(b *testing.B) {
 	m := machine(b, `{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "f", "Payload.$": "$"}, "ResultPath": "$.r", "Next": "A"}}}`)
 	turn := Start(m, info(), json.RawMessage(`{"n": 0}`), Env{Now: start})
@@ -295,5 +434,5 @@ func ExampleProblem_String() {
 	_, err := Parse([]byte(`{"StartAt": "TrainAll", "States": {
   "TrainAll": {"Type": "Parallel", "End": true}}}`), "pipeline.asl.json")
 	fmt.Println(err)
-	// Output: pipeline.asl.json:2:24: /States/TrainAll/Type: Parallel is not built yet
+	// Output: pipeline.asl.json:2:15: /States/TrainAll: must have "Branches", an array with at least one branch
 }

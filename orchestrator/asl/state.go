@@ -58,18 +58,20 @@ type Phase string
 
 // The phases.
 const (
-	PhaseReady Phase = "ready" // to go on at the next tick: the turn became too long
-	PhaseWait  Phase = "wait"  // for the end of a Wait state
-	PhaseRetry Phase = "retry" // for the next attempt of a Task
-	PhaseTask  Phase = "task"  // for the outcome of an effect
+	PhaseReady    Phase = "ready"    // to enter its state at the next tick: the turn became too long
+	PhaseWait     Phase = "wait"     // for the end of a Wait state
+	PhaseRetry    Phase = "retry"    // for the next attempt of a Task, Parallel or Map
+	PhaseTask     Phase = "task"     // for the outcome of an effect
+	PhaseBranches Phase = "branches" // for the branches of a Parallel or the iterations of a Map
 )
 
-// A Context is one line of control in an execution: today the only one, later
-// one for each branch of a Parallel and each iteration of a Map too.
+// A Context is one line of control in an execution: the first one, or a branch
+// of a Parallel or an iteration of a Map, in the context that is in that state.
 type Context struct {
-	Path         string          `json:"path,omitempty"` // of the branch it is in; empty at the root
-	Name         string          `json:"name"`           // of the state it is in
-	Input        json.RawMessage `json:"input"`          // of that state
+	Path         string          `json:"path,omitempty"`  // of the branch it is; empty at the root
+	Index        int             `json:"index,omitempty"` // of the branch or iteration it is
+	Name         string          `json:"name"`            // of the state it is in
+	Input        json.RawMessage `json:"input"`           // of that state
 	Phase        Phase           `json:"phase"`
 	Entered      time.Time       `json:"entered,omitzero"`
 	EnteredEvent int64           `json:"enteredEvent,omitempty"`
@@ -78,6 +80,18 @@ type Context struct {
 	Retries      []int64         `json:"retries,omitempty"`   // attempts that each retrier has made
 	RetryCount   int64           `json:"retryCount,omitempty"`
 	Effect       *Pending        `json:"effect,omitempty"` // in phase task
+
+	// In phase branches: those that run, in the order in which they began; how
+	// many have begun; the outputs of those that have ended, by index.
+	Branches []*Context        `json:"branches,omitempty"`
+	Begun    int               `json:"begun,omitempty"`
+	Results  []json.RawMessage `json:"results,omitempty"`
+
+	// Those that states of this line have assigned. A branch reads those of the
+	// lines around it too.
+	Variables map[string]json.RawMessage `json:"variables,omitempty"`
+
+	up *Context // whose branch it is; nil at the root; known in a turn only
 }
 
 // A Pending is an effect whose outcome is waited for.
@@ -125,12 +139,23 @@ func (s *State) Effects() []string {
 	return ids
 }
 
-// contexts are all lines of control.
+// Submitted reports whether the work of an effect that is waited for was handed
+// over and goes on elsewhere.
+func (s *State) Submitted(effect string) bool {
+	c := s.waiting(effect)
+	return c != nil && c.Effect.Submitted
+}
+
+// contexts are all lines of control, each before its branches.
 func (s *State) contexts() []*Context {
 	if s.Root == nil {
 		return nil
 	}
-	return []*Context{s.Root}
+	all := []*Context{s.Root}
+	for i := 0; i < len(all); i++ {
+		all = append(all, all[i].Branches...)
+	}
+	return all
 }
 
 // waiting is the context that waits for the effect; nil if there is none.
@@ -147,13 +172,23 @@ func (s *State) waiting(effect string) *Context {
 func (s *State) clone() *State {
 	t := *s
 	if s.Root != nil {
-		c := *s.Root
-		c.Retries = slices.Clone(c.Retries)
-		if c.Effect != nil {
-			e := *c.Effect
-			c.Effect = &e
-		}
-		t.Root = &c
+		t.Root = s.Root.clone(nil)
 	}
 	return &t
+}
+
+func (c *Context) clone(up *Context) *Context {
+	d := *c
+	d.up = up
+	d.Retries = slices.Clone(c.Retries)
+	d.Results = slices.Clone(c.Results)
+	if c.Effect != nil {
+		e := *c.Effect
+		d.Effect = &e
+	}
+	d.Branches = nil
+	for _, b := range c.Branches {
+		d.Branches = append(d.Branches, b.clone(&d))
+	}
+	return &d
 }

@@ -2,29 +2,40 @@ package asl
 
 import (
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/jsonpath"
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
-// enter executes the state, which was just entered. It reports whether the
-// context has moved on, to the state c.Name with the data f.raw; else it waits
-// or the execution has ended.
-func (f *frame) enter() bool {
+// enter executes the state, which was just entered: it leaves it or has the
+// line wait.
+func (f *frame) enter() {
 	switch f.st.kind {
-	case TypeTask:
-		return f.schedule()
+	case TypeTask, TypeParallel, TypeMap:
+		f.attempt()
 	case TypeWait:
-		return f.sleep()
+		f.sleep()
 	case TypeFail:
-		return f.raise()
+		f.raise()
+	default:
+		out, next, err := f.pure()
+		if err != nil {
+			f.fail(err)
+			return
+		}
+		f.leave(out, next)
 	}
-	out, next, err := f.pure()
-	if err != nil {
-		return f.fail(err)
+}
+
+// attempt begins what can be tried again.
+func (f *frame) attempt() {
+	if f.st.kind == TypeTask {
+		f.schedule()
+	} else {
+		f.branch()
 	}
-	return f.leave(out, next)
 }
 
 // pure is a Pass, Choice or Succeed state.
@@ -43,22 +54,36 @@ func (f *frame) pure() (out value.Value, next string, err error) {
 				return out, "", err
 			}
 		}
+		if err = f.assign(f.st.assign, out); err != nil {
+			return out, "", err
+		}
 		if out, err = f.placed(f.st.resultPath, out); err != nil {
 			return out, "", err
 		}
 	case TypeChoice:
-		if next, err = f.choose(in); err != nil {
+		r, err := f.choose(in)
+		if err != nil {
 			return out, "", err
 		}
+		if err := f.assign(r.assign, in); err != nil {
+			return out, "", err
+		}
+		next = r.next
 	}
 	out, err = f.selected(f.st.output, out)
 	return out, next, err
 }
 
-// leave exits the state with its output, for the state next, or the end.
-func (f *frame) leave(out value.Value, next string) bool {
-	if out.Size() > MaxData || out.Depth() > value.MaxDepth-1 {
-		return f.fail(tooLarge(f.st.name))
+// leave exits the state with its output, for the state next, or the end of the
+// line.
+func (f *frame) leave(out value.Value, next string) {
+	err := f.fits(out)
+	if err == nil {
+		err = f.store()
+	}
+	if err != nil {
+		f.fail(err)
+		return
 	}
 	d := datum{v: out}
 	if value.Same(out, f.raw.v) {
@@ -66,20 +91,24 @@ func (f *frame) leave(out value.Value, next string) bool {
 	}
 	f.t.emit(f.c, HistoryEvent{
 		Type:        EventType(string(f.st.kind) + "StateExited"),
-		StateExited: &StateExitedDetails{Name: f.st.name, Output: d.json()},
-	}, len(d.json()))
-	f.c.Phase, f.c.Effect = "", nil
-	f.raw = d
-	if next != "" {
-		f.c.Name = next
-		return true
+		StateExited: f.assigned.told(&StateExitedDetails{Name: f.st.name, Output: d.json()}),
+	}, len(d.json())+f.assigned.size())
+	delete(f.t.wide, f.c)
+	f.c.Begun = 0
+	if next == "" {
+		f.t.arrive(f.c, d)
+		return
 	}
-	if f.t.full {
-		f.t.check(f.c)
-		return false
+	f.c.Name = next
+	f.t.goOn(f.c, d)
+}
+
+// fits says whether a state may have this output.
+func (f *frame) fits(v value.Value) error {
+	if v.Size() > MaxData || v.Depth() > value.MaxDepth-1 {
+		return tooLarge(f.st.name)
 	}
-	f.t.finish(f.c, StatusSucceeded, "", "", &d)
-	return false
+	return nil
 }
 
 // selected applies InputPath or OutputPath.
@@ -95,8 +124,9 @@ func (f *frame) selected(s selection, v value.Value) (value.Value, error) {
 
 // at is what a path gives in v.
 func (f *frame) at(p *jsonpath.Path, v value.Value) (value.Value, error) {
-	if p.Context() {
-		v = f.context()
+	v, ok := f.root(p, v)
+	if !ok {
+		return v, f.noVariable(p)
 	}
 	x, err := p.Select(v)
 	if _, missing := err.(*jsonpath.NotFoundError); missing && !p.Definite() {
@@ -121,10 +151,11 @@ func (f *frame) placed(p *jsonpath.Path, result value.Value) (value.Value, error
 }
 
 // sleep begins a Wait state.
-func (f *frame) sleep() bool {
+func (f *frame) sleep() {
 	in, err := f.selected(f.st.input, f.raw.v)
 	if err != nil {
-		return f.fail(err)
+		f.fail(err)
+		return
 	}
 	now := f.t.env.Now
 	w := f.st.wait
@@ -135,49 +166,58 @@ func (f *frame) sleep() bool {
 		if w.untilPath != nil {
 			v, err := f.waitValue("TimestampPath", w.untilPath, in)
 			if err != nil {
-				return f.fail(err)
+				f.fail(err)
+				return
 			}
 			if text = v.Text(); v.Kind() != value.String {
 				text = ""
 			}
 			if _, ok := timestamp(text); !ok {
-				return f.fail(f.runtime("The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: %s == %s", w.untilPath, shown(v)))
+				f.fail(f.runtime("The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: %s == %s", w.untilPath, shown(v)))
+				return
 			}
 		}
 		wake, _ = timestamp(text)
 	case w.seconds.path != nil:
 		v, err := f.waitValue("SecondsPath", w.seconds.path, in)
 		if err != nil {
-			return f.fail(err)
+			f.fail(err)
+			return
 		}
 		n, ok := v.Int()
 		if !ok || n < 0 {
-			return f.fail(f.runtime("The SecondsPath parameter does not reference a positive integer: %s == %s", w.seconds.path, shown(v)))
+			f.fail(f.runtime("The SecondsPath parameter does not reference a positive integer: %s == %s", w.seconds.path, shown(v)))
+			return
 		}
 		wake = after(now, n)
 	default:
 		wake = after(now, w.seconds.n)
 	}
 	if wake.Sub(now) > math.MaxInt32*time.Second {
-		return f.fail(f.runtime("Wait state delay is too long."))
+		f.fail(f.runtime("Wait state delay is too long."))
+		return
 	}
 	if wake.After(now) {
 		f.c.Phase, f.c.Wake = PhaseWait, wake
-		return false
+		return
 	}
-	return f.waited()
+	f.waited()
 }
 
 // waited ends a Wait state.
-func (f *frame) waited() bool {
+func (f *frame) waited() {
 	out, err := f.selected(f.st.input, f.raw.v)
+	if err == nil {
+		err = f.assign(f.st.assign, out)
+	}
 	if err == nil {
 		out, err = f.selected(f.st.output, out)
 	}
 	if err != nil {
-		return f.fail(err)
+		f.fail(err)
+		return
 	}
-	return f.leave(out, f.st.next)
+	f.leave(out, f.st.next)
 }
 
 func (f *frame) waitValue(field string, p *jsonpath.Path, in value.Value) (value.Value, error) {
@@ -209,7 +249,7 @@ func timestamp(s string) (time.Time, bool) {
 }
 
 // raise is a Fail state.
-func (f *frame) raise() bool {
+func (f *frame) raise() {
 	x := f.st.failure
 	text := [2]string{x.errorText, x.causeText}
 	for i, e := range [2]*expression{x.errorFrom, x.causeFrom} {
@@ -219,23 +259,20 @@ func (f *frame) raise() bool {
 		field := [2]string{"ErrorPath", "CausePath"}[i]
 		v, err := e.eval(f, f.raw.v, field)
 		if err != nil {
-			return f.fail(err)
+			f.fail(err)
+			return
 		}
 		if v.Kind() != value.String {
-			return f.fail(f.runtime("The value of the field '%s' must be a string, not %s", field, v.Kind()))
+			f.fail(f.runtime("The value of the field '%s' must be a string, not %s", field, v.Kind()))
+			return
 		}
 		text[i] = v.Text()
 	}
-	if f.t.full {
-		f.t.check(f.c)
-		return false
-	}
-	f.t.finish(f.c, StatusFailed, text[0], text[1], nil)
-	return false
+	f.fail(&fault{name: text[0], cause: text[1]})
 }
 
 // number is what TimeoutSeconds and its like come to; 0 is none.
-func (f *frame) number(s seconds, in value.Value) (int64, error) {
+func (f *frame) number(s number, in value.Value) (int64, error) {
 	if s.path == nil {
 		return s.n, nil
 	}
@@ -244,27 +281,29 @@ func (f *frame) number(s seconds, in value.Value) (int64, error) {
 		return 0, err
 	}
 	n, ok := v.Int()
+	if v.Kind() == value.String {
+		n, err = strconv.ParseInt(v.Text(), 10, 64)
+		ok = err == nil
+	}
 	if !ok {
 		return 0, f.runtime("The %s field refers to value %q which is not a valid integer: %s", s.field, shown(v), s.path)
 	}
-	if n <= 0 || n > maxSeconds {
-		return 0, f.runtime("The %s field refers to value %q which is not between 1 and %d: %s", s.field, shown(v), maxSeconds, s.path)
+	if n < s.least || n > maxNumber {
+		return 0, f.runtime("The %s field refers to value %q which is not between %d and %d: %s", s.field, shown(v), s.least, maxNumber, s.path)
 	}
 	return n, nil
 }
 
 // fail handles an error of the state: it is tried again, caught, or ends the
-// execution. It reports what enter reports.
-func (f *frame) fail(err error) bool {
+// line.
+func (f *frame) fail(err error) {
 	x, ok := err.(*fault)
 	if !ok {
 		x = f.runtime("%v", err)
 	}
-	if f.t.full {
-		f.t.check(f.c)
-		return false
-	}
 	f.t.cancel(f.c)
+	delete(f.t.wide, f.c)
+	f.assigned = nil
 	for i, r := range f.st.retry {
 		if !x.matches(r.errors) {
 			continue
@@ -275,33 +314,36 @@ func (f *frame) fail(err error) bool {
 		if i < len(f.c.Retries) && f.c.Retries[i] < r.attempts {
 			f.c.Phase, f.c.Wake = PhaseRetry, f.t.env.Now.Add(r.delay(f.c.Retries[i], f.rand()))
 			f.c.Retries[i]++
-			return false
+			return
 		}
 		break
+	}
+	if x.from != "" {
+		f.t.emit(f.c, HistoryEvent{Type: EventType(string(f.st.kind) + "StateFailed")}, 0)
 	}
 	for _, c := range f.st.catch {
 		if !x.matches(c.errors) {
 			continue
 		}
-		name := x.name
-		if x.name == ErrRuntime {
-			name = x.alias
+		told := x.output()
+		out, err := f.placed(c.resultPath, told)
+		if err == nil {
+			err = f.fits(out)
 		}
-		out, err := f.placed(c.resultPath, value.OfObject(
-			value.Member{Key: "Error", Value: value.OfString(name)},
-			value.Member{Key: "Cause", Value: value.OfString(x.cause)},
-		))
-		if err == nil && out.Size() > MaxData {
-			err = tooLarge(f.st.name)
+		if err == nil {
+			err = f.assign(c.assign, told)
+		}
+		if err == nil {
+			err = f.store() // so that leave has no reason to fail here again
 		}
 		if err != nil {
 			x = err.(*fault)
 			break
 		}
-		return f.leave(out, c.next)
+		f.leave(out, c.next)
+		return
 	}
-	f.t.finish(f.c, StatusFailed, x.name, x.cause, nil)
-	return false
+	f.fell(x)
 }
 
 // noChoice is the fault of a Choice without a match and without Default.
@@ -309,22 +351,19 @@ func (f *frame) noChoice() *fault {
 	return &fault{name: ErrNoChoiceMatched, cause: f.where() + "Failed to transition out of the state. The state does not point to a next state."}
 }
 
-// choose is the state that a Choice goes to.
-func (f *frame) choose(in value.Value) (string, error) {
+// choose is the rule that a Choice follows.
+func (f *frame) choose(in value.Value) (rule, error) {
 	for _, r := range f.st.rules {
 		ok, err := r.test.holds(f, in)
-		if err != nil {
-			return "", err
-		}
-		if ok {
-			return r.next, nil
+		if err != nil || ok {
+			return r, err
 		}
 	}
 	if f.st.normal == "" {
-		return "", f.noChoice()
+		return rule{}, f.noChoice()
 	}
-	return f.st.normal, nil
+	return rule{next: f.st.normal, assign: f.st.assign}, nil
 }
 
-// maxSeconds is the most that the seconds of a definition can be.
-const maxSeconds = 99_999_999
+// maxNumber is the most that the numbers of a definition can be.
+const maxNumber = 99_999_999

@@ -18,10 +18,11 @@ func (f *frame) effectID() string {
 }
 
 // schedule begins an attempt of a Task.
-func (f *frame) schedule() bool {
+func (f *frame) schedule() {
 	params, timeout, heartbeat, err := f.prepare()
 	if err != nil {
-		return f.fail(err)
+		f.fail(err)
+		return
 	}
 	now, r := f.t.env.Now, f.st.task.resource
 	text := params.String()
@@ -41,10 +42,6 @@ func (f *frame) schedule() bool {
 			Resource: r.arn, Input: text, TimeoutInSeconds: timeout, HeartbeatInSeconds: heartbeat,
 		}}, len(text))
 	}
-	if f.t.full {
-		f.t.check(f.c)
-		return false
-	}
 	p := &Pending{ID: f.effectID(), Heartbeat: heartbeat}
 	if timeout > 0 {
 		p.Deadline = now.Add(time.Duration(timeout) * time.Second)
@@ -55,7 +52,6 @@ func (f *frame) schedule() bool {
 		ID: p.ID, Execution: f.t.s.Execution.Name, State: f.st.name, Attempt: int(f.c.RetryCount),
 		Resource: r.arn, Input: json.RawMessage(text), Deadline: p.Deadline,
 	})
-	return false
 }
 
 // prepare is what an attempt is made with.
@@ -76,10 +72,7 @@ func (f *frame) prepare() (params value.Value, timeout, heartbeat int64, err err
 			return
 		}
 	}
-	if params.Size() > MaxData || params.Depth() > value.MaxDepth-1 {
-		err = tooLarge(f.st.name)
-	}
-	return
+	return params, timeout, heartbeat, f.fits(params)
 }
 
 func (r resource) details() TaskDetails {
@@ -111,7 +104,6 @@ func (m *Machine) Started(s *State, effect, worker string, env Env) Turn {
 	if f != nil && f.st.task.resource.service == serviceActivity && !f.c.Effect.Started {
 		f.started(worker)
 		f.c.Effect.beat(env.Now)
-		t.check(f.c)
 	} else if f != nil || t == nil {
 		return unchanged(s)
 	}
@@ -137,7 +129,6 @@ func (m *Machine) Submitted(s *State, effect string, output json.RawMessage, env
 		t.emit(f.c, HistoryEvent{Type: TaskSubmitted, TaskSubmitted: &TaskOutputDetails{
 			f.st.task.resource.details(), OutputDetails{Output: string(output)},
 		}}, len(output))
-		t.check(f.c)
 	} else if f != nil || t == nil {
 		return unchanged(s)
 	}
@@ -161,31 +152,31 @@ func (m *Machine) Resolve(s *State, effect string, o Outcome, env Env) Turn {
 		return unchanged(s)
 	}
 	if f != nil {
-		if f.resolve(o) {
-			t.advance(f.c, f.raw)
-		}
-		t.check(f.c)
+		f.resolve(o)
 	}
 	return t.done()
 }
 
-func (f *frame) resolve(o Outcome) bool {
+func (f *frame) resolve(o Outcome) {
 	r := f.st.task.resource
 	if r.service == serviceActivity && !f.c.Effect.Started {
 		f.started("")
 	}
 	f.c.Effect = nil
-	if o.Error != "" || o.Cause != "" && o.Output == nil {
-		return f.failed(&fault{name: o.Error, cause: o.Cause})
+	if o.Failed || o.Error != "" || o.Cause != "" && o.Output == nil {
+		f.failed(&fault{name: o.Error, cause: o.Cause})
+		return
 	}
 	if len(o.Output) > MaxData {
-		return f.failed(tooLarge(r.name()))
+		f.failed(tooLarge(r.name()))
+		return
 	}
 	result := value.Value{}
 	if len(o.Output) > 0 {
 		var err error
 		if result, err = value.Parse(o.Output); err != nil {
-			return f.failed(&fault{name: ErrTaskFailed, cause: "The output of the task: " + err.Error()})
+			f.failed(&fault{name: ErrTaskFailed, cause: "The output of the task: " + err.Error()})
+			return
 		}
 	}
 	output := OutputDetails{Output: result.String()}
@@ -199,14 +190,18 @@ func (f *frame) resolve(o Outcome) bool {
 	f.t.emit(f.c, e, len(output.Output))
 	out, err := f.harvest(result)
 	if err != nil {
-		return f.fail(err)
+		f.fail(err)
+		return
 	}
-	return f.leave(out, f.st.next)
+	f.leave(out, f.st.next)
 }
 
 // harvest is the state's output for a task's result.
 func (f *frame) harvest(result value.Value) (value.Value, error) {
-	var err error
+	err := f.assign(f.st.assign, result)
+	if err != nil {
+		return result, err
+	}
 	if f.st.resultSelector != nil {
 		if result, err = f.st.resultSelector.eval(f, result, "ResultSelector"); err != nil {
 			return result, err
@@ -220,7 +215,7 @@ func (f *frame) harvest(result value.Value) (value.Value, error) {
 }
 
 // failed records that a task failed, and handles it.
-func (f *frame) failed(x *fault) bool {
+func (f *frame) failed(x *fault) {
 	details := ErrorDetails{Error: x.name, Cause: x.cause}
 	r := f.st.task.resource
 	e := HistoryEvent{Type: TaskFailed, TaskFailed: &TaskErrorDetails{r.details(), details}}
@@ -231,12 +226,12 @@ func (f *frame) failed(x *fault) bool {
 		e = HistoryEvent{Type: ActivityFailed, ActivityFailed: &details}
 	}
 	f.t.emit(f.c, e, len(x.cause))
-	return f.fail(x)
+	f.fail(x)
 }
 
-// timedOut handles that an effect took too long, or sent no heartbeat. AWS
+// timedOut records that an effect took too long, or sent no heartbeat. AWS
 // calls both States.Timeout in the history.
-func (f *frame) timedOut(heartbeat bool) {
+func (f *frame) timedOut(heartbeat bool) *fault {
 	f.t.cancel(f.c)
 	x := &fault{name: ErrTimeout}
 	if heartbeat {
@@ -252,7 +247,5 @@ func (f *frame) timedOut(heartbeat bool) {
 		e = HistoryEvent{Type: ActivityTimedOut, ActivityTimedOut: &details}
 	}
 	f.t.emit(f.c, e, 0)
-	if f.fail(x) {
-		f.t.advance(f.c, f.raw)
-	}
+	return x
 }

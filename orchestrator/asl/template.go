@@ -30,6 +30,14 @@ func parseExpression(text string) (*expression, error) {
 	return e, err
 }
 
+// paths are those in the expression.
+func (e *expression) paths() []*jsonpath.Path {
+	if e.call != nil {
+		return e.call.Paths()
+	}
+	return []*jsonpath.Path{e.path}
+}
+
 // A template is Parameters or ResultSelector: JSON in which a member whose key
 // ends in .$ is replaced by what its path or function gives.
 type template struct {
@@ -78,15 +86,15 @@ func (t *template) eval(f *frame, input value.Value, field string) (value.Value,
 // eval is what the expression gives in input; field is for the error text.
 func (e *expression) eval(f *frame, input value.Value, field string) (value.Value, error) {
 	if e.call != nil {
-		v, err := e.call.Eval(intrinsic.Args{Input: input, Context: f.context(), Rand: f.rand()})
+		v, err := e.call.Eval(intrinsic.Args{Input: input, Context: f.context(), Variable: f.variable, Rand: f.rand()})
 		if err != nil {
 			return v, f.callFault(e.call, err)
 		}
 		return v, nil
 	}
-	root := input
-	if e.path.Context() {
-		root = f.context()
+	root, ok := f.root(e.path, input)
+	if !ok {
+		return root, f.noVariable(e.path)
 	}
 	v, err := e.path.Select(root)
 	if err == nil {

@@ -31,6 +31,7 @@ var start = time.Date(2026, 8, 18, 12, 0, 0, 0, time.UTC)
 //	[+10s] stop ERROR CAUSE…
 //
 // where the time is since the start; a tick without one comes when it is due.
+// In a Map STATE is the state and the index of the iteration, as in Train#1.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -142,8 +143,14 @@ func play(t *testing.T, w *bytes.Buffer, m *Machine, input []byte, script string
 			fmt.Fprintf(w, "  %d<%d %s %s\n", e.ID, e.PreviousID, e.Type, details(e))
 		}
 		for _, e := range turn.Effects {
-			effects[e.State] = e.ID
-			names[e.ID] = fmt.Sprintf("%s/%d", e.State, e.Attempt)
+			name := e.State
+			for c := turn.State.waiting(e.ID); c != nil && c.Path != ""; c = nil {
+				if m.Type(strings.Split(c.Path, "/")[len(strings.Split(c.Path, "/"))-2]) == TypeMap {
+					name = fmt.Sprintf("%s#%d", e.State, c.Index)
+				}
+			}
+			effects[name] = e.ID
+			names[e.ID] = fmt.Sprintf("%s/%d", name, e.Attempt)
 			fmt.Fprintf(w, "  do %s %s %s%s\n", names[e.ID], e.Resource, e.Input, until(e.Deadline))
 		}
 		for _, c := range turn.Cancels {

@@ -2,6 +2,7 @@ package asl
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -21,11 +22,21 @@ type Effect struct {
 	Deadline time.Time `json:"deadline,omitzero"`
 }
 
+// ByToken reports whether the outcome is told by somebody who has the effect's
+// ID as $$.Task.Token, or as an activity's task.
+func (e Effect) ByToken() bool {
+	r, _ := parseResource(e.Resource) // it was one when the definition was parsed
+	return r.service == serviceActivity || strings.HasSuffix(r.action, ".waitForTaskToken")
+}
+
 // An Outcome is how an effect ended: Output where Error is empty.
 type Outcome struct {
 	Output json.RawMessage `json:"output,omitempty"`
 	Error  string          `json:"error,omitempty"`
 	Cause  string          `json:"cause,omitempty"`
+	// Failed says that it failed where there is neither Error nor Cause, as a
+	// worker may tell.
+	Failed bool `json:"failed,omitempty"`
 }
 
 // A Cancel tells the engine that an effect is no longer waited for: its state

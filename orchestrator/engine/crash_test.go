@@ -49,6 +49,52 @@ func (b *breaking) Append(ctx context.Context, prev uint64, frame []byte) (uint6
 	return b.Store.Append(ctx, prev, frame)
 }
 
+// A crashStory is one machine that the crash tests run.
+type crashStory struct {
+	name       string
+	definition string
+	input      string
+	world      func() *world
+	begun      int // effects
+	stopped    int
+}
+
+var crashStories = []crashStory{
+	{"line", story, `{"a": 1}`, storyWorld, 5, 1},
+	{"wide", wideStory, `{"models": ["a", "b", "c", "d"]}`, wideWorld, 8, 3},
+}
+
+// Several effects at once: a Parallel whose first attempt fails and has the
+// Map beside it aborted, with what two of its iterations wait for; the second
+// attempt has one iteration that is late.
+const wideStory = `{"StartAt": "Both", "States": {
+	"Both": {"Type": "Parallel", "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 10, "MaxAttempts": 1}], "End": true, "Branches": [
+		{"StartAt": "Data", "States": {"Data": {"Type": "Task", "Resource": "` + trainSync + `", "End": true}}},
+		{"StartAt": "Each", "States": {"Each": {"Type": "Map", "ItemsPath": "$.models", "MaxConcurrency": 2, "End": true,
+			"ItemProcessor": {"StartAt": "Train", "States": {
+				"Train": {"Type": "Task", "Resource": "` + invoke + `", "TimeoutSeconds": 300, "Parameters": {"name.$": "$"},
+					"Catch": [{"ErrorEquals": ["States.Timeout"], "Next": "Late"}], "End": true},
+				"Late": {"Type": "Wait", "Seconds": 30, "End": true}}}}}}]}}}`
+
+func wideWorld() *world {
+	var mu sync.Mutex
+	data := 0
+	return &world{plan: func(e asl.Effect) (time.Duration, asl.Outcome) {
+		mu.Lock()
+		defer mu.Unlock()
+		if e.State == "Data" {
+			if data++; data == 1 {
+				return 41 * time.Second, asl.Outcome{Error: "Broken"}
+			}
+			return 71 * time.Second, asl.Outcome{Output: json.RawMessage(`{}`)}
+		}
+		took := map[string]time.Duration{"a": 59, "b": 1000, "c": 83, "d": 17}
+		var in struct{ Name string }
+		json.Unmarshal(e.Input, &in) // unreachable otherwise: the machine sends it
+		return took[in.Name] * time.Second, asl.Outcome{Output: e.Input}
+	}}
+}
+
 // The machine of the crash tests: a job that fails twice, a function, a wait,
 // one that takes too long, and a notice.
 const story = `{"StartAt": "Train", "States": {
@@ -80,12 +126,12 @@ type facts struct {
 	Stopped   int
 }
 
-// tell runs the story to its end over a store, with a new engine after each
+// tell runs a story to its end over a store, with a new engine after each
 // crash; crash says how the nth process ends, or that it does not.
-func tell(t *testing.T, crash func(process int, s *breaking)) (facts, int) {
+func tell(t *testing.T, c crashStory, crash func(process int, s *breaking)) (facts, int) {
 	t.Helper()
-	memory, w := new(journal.Memory), storyWorld()
-	in := orchestrator.StartInput{Name: "story", Machine: orchestrator.Machine{Name: "story", Definition: []byte(story)}, Input: json.RawMessage(`{"a": 1}`)}
+	memory, w := new(journal.Memory), c.world()
+	in := orchestrator.StartInput{Name: "story", Machine: orchestrator.Machine{Name: "story", Definition: []byte(c.definition)}, Input: json.RawMessage(c.input)}
 	count := 0
 	for process := 0; ; process++ {
 		if process > 100 {
@@ -125,6 +171,7 @@ func tell(t *testing.T, crash func(process int, s *breaking)) (facts, int) {
 			continue
 		}
 		f.Execution.Started, f.Execution.Ended = nil, nil
+		slices.Sort(w.log) // those of one turn begin in any order
 		f.Begun, f.Stopped = w.log, len(w.stopped)
 		for id := range w.works {
 			f.Effects = append(f.Effects, id)
@@ -137,19 +184,25 @@ func tell(t *testing.T, crash func(process int, s *breaking)) (facts, int) {
 // Crash at every append, before and after it became durable, and go on: what
 // comes out is what would have come out.
 func TestCrashAtEveryAppend(t *testing.T) {
+	for _, c := range crashStories {
+		t.Run(c.name, func(t *testing.T) { crashEverywhere(t, c) })
+	}
+}
+
+func crashEverywhere(t *testing.T, c crashStory) {
 	var want facts
 	var appends int
 	synctest.Test(t, func(t *testing.T) {
-		want, appends = tell(t, func(int, *breaking) {})
+		want, appends = tell(t, c, func(int, *breaking) {})
 	})
-	if want.Execution.Status != "SUCCEEDED" || len(want.Begun) != 5 || want.Stopped != 1 || appends < 10 {
+	if want.Execution.Status != "SUCCEEDED" || len(want.Begun) != c.begun || want.Stopped != c.stopped || appends < 10 {
 		t.Fatalf("undisturbed, after %d appends: %+v", appends, want)
 	}
 	for _, stored := range []bool{false, true} {
 		for at := range appends {
 			t.Run(fmt.Sprintf("append %d stored %v", at, stored), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					got, _ := tell(t, func(process int, s *breaking) {
+					got, _ := tell(t, c, func(process int, s *breaking) {
 						if process == 0 {
 							s.left, s.stored = at, stored
 						}
@@ -163,7 +216,7 @@ func TestCrashAtEveryAppend(t *testing.T) {
 	}
 	t.Run("again and again", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			got, _ := tell(t, func(process int, s *breaking) {
+			got, _ := tell(t, c, func(process int, s *breaking) {
 				s.left, s.stored = process%2, true
 				if process > 40 {
 					s.left = -1

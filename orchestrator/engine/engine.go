@@ -12,6 +12,9 @@
 // the appends of many share commits. One that panics or does not go on fails
 // alone. An ended execution takes no memory; it is read from the journal.
 //
+// A task that waits for its token to come back is told its outcome by Resolve,
+// under the ID of its effect; who hands the token over is the task's matter.
+//
 // When Run ends, what runs outside goes on: nothing is stopped by a restart.
 // What a task is and where it runs is left to [Tasks].
 package engine
@@ -38,7 +41,9 @@ type Tasks interface {
 	// work was handed over that it goes on to wait for. After a restart it is
 	// called with recovered for what had not ended: it must look whether the
 	// work is there before it begins it. An error only says that ctx ended; the
-	// work may go on.
+	// work may go on. It is ErrLater where the work was handed over to somebody
+	// who tells the outcome by the effect's ID ([asl.Effect.ByToken]); a restart
+	// does not ask for that again, once it was submitted.
 	Do(ctx context.Context, e asl.Effect, recovered bool, submitted func(output json.RawMessage)) (asl.Outcome, error)
 	// Stop ends an effect that is no longer waited for, begun or not. It does
 	// not wait, and may be called again.
@@ -65,6 +70,7 @@ type Engine struct {
 	mu       sync.Mutex
 	open     map[string]*execution   // guarded by mu; those that have not ended
 	machines map[string]*asl.Machine // guarded by mu; by digest of the definition
+	tokens   map[string]*execution   // guarded by mu; by the effects whose outcomes are told by token
 	ready    []*execution            // guarded by mu; to be worked on
 	times    times                   // guarded by mu; when open executions must be looked at
 	failed   error                   // guarded by mu; why Run must end
@@ -84,6 +90,7 @@ func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
 		wake:     make(chan struct{}, 1),
 		open:     map[string]*execution{},
 		machines: map[string]*asl.Machine{},
+		tokens:   map[string]*execution{},
 	}
 	if err := e.recover(ctx, fold); err != nil {
 		return nil, fmt.Errorf("recover executions: %w", err)

@@ -287,6 +287,79 @@ func TestFailsAlone(t *testing.T) {
 	})
 }
 
+// A messenger hands its work over to somebody who tells the outcome.
+type messenger struct {
+	mu      sync.Mutex
+	tokens  []string
+	stopped []string
+}
+
+func (w *messenger) Do(_ context.Context, e asl.Effect, _ bool, submitted func(json.RawMessage)) (asl.Outcome, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tokens = append(w.tokens, e.ID)
+	submitted(json.RawMessage(`{"sent":true}`))
+	return asl.Outcome{}, ErrLater
+}
+func (w *messenger) Stop(_ context.Context, effect string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = append(w.stopped, effect)
+}
+func (w *messenger) Check(asl.Resource) error { return nil }
+
+// A task that waits for its token ends when somebody who has the token says so,
+// through a restart; one that sends no heartbeats times out.
+func TestToken(t *testing.T) {
+	const definition = `{"StartAt": "Ask", "States": {"Ask": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+		"Parameters": {"token.$": "$$.Task.Token"}, "HeartbeatSeconds": 60, "End": true}}}`
+	synctest.Test(t, func(t *testing.T) {
+		memory, w := new(journal.Memory), &messenger{}
+		j, e := open(t, memory, w)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- e.Run(ctx) }()
+		start(t, e, "answered", definition, `{}`)
+		synctest.Wait()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		j.Close()
+
+		e, _ = run(t, memory, w)
+		start(t, e, "silent", definition, `{}`)
+		synctest.Wait()
+		if len(w.tokens) != 2 {
+			t.Fatalf("%d tokens were handed over, want 2", len(w.tokens))
+		}
+		for range 5 {
+			time.Sleep(50 * time.Second)
+			if err := e.Heartbeat(t.Context(), w.tokens[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if x := wait(t, e, "silent"); x.Status != anneal.StatusFailed || x.Error != asl.ErrTimeout {
+			t.Errorf("silent ended %s: %s", x.Status, x.Error)
+		}
+		if err := e.Heartbeat(t.Context(), w.tokens[1]); !errors.Is(err, ErrNoTask) {
+			t.Errorf("heartbeat after the end: %v", err)
+		}
+		if err := e.Resolve(t.Context(), w.tokens[0], asl.Outcome{Output: json.RawMessage(`{"ok":true}`)}); err != nil {
+			t.Error(err)
+		}
+		if err := e.Resolve(t.Context(), w.tokens[0], asl.Outcome{}); !errors.Is(err, ErrNoTask) {
+			t.Errorf("resolve again: %v", err)
+		}
+		if x := wait(t, e, "answered"); x.Status != anneal.StatusSucceeded || string(x.Output) != `{"ok":true}` {
+			t.Errorf("answered ended %s: %s", x.Status, x.Output)
+		}
+		if diff := cmp.Diff(w.tokens[1:], w.stopped); diff != "" || len(e.tokens) != 0 {
+			t.Errorf("%d tokens are kept, stopped (-want +got):\n%s", len(e.tokens), diff)
+		}
+	})
+}
+
 func TestCheckedBeforeStart(t *testing.T) {
 	e, j := run(t, new(journal.Memory), &world{})
 	_, err := e.Start(t.Context(), orchestrator.StartInput{Name: "one", Machine: orchestrator.Machine{Name: "m", Definition: []byte(task("arn:aws:states:::nowhere:go", ""))}})

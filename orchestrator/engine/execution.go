@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type execution struct {
 	pending map[string]uint64 // effects waited for, each with the record that asked for it
 	todo    asl.Turn          // durable, and not acted on yet
 	again   []asl.Effect      // asked for before a restart, and not ended then
+	tokens  []string          // effects in Engine.tokens
 }
 
 // An input is something that happened to an execution.
@@ -147,10 +149,14 @@ func (e *Engine) append(ctx context.Context, r journal.Record) (uint64, error) {
 func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 	turn := x.todo
 	x.todo = asl.Turn{}
+	e.expect(x, slices.Concat(x.again, turn.Effects))
 	for _, c := range turn.Cancels {
 		e.tasks.Stop(ctx, c.Effect)
 	}
 	for _, effect := range x.again {
+		if effect.ByToken() && x.state.Submitted(effect.ID) {
+			continue
+		}
 		wg.Go(func() { e.do(ctx, x, effect, true) })
 	}
 	x.again = nil
@@ -184,7 +190,7 @@ func (e *Engine) do(ctx context.Context, x *execution, effect asl.Effect, recove
 			return x.machine.Submitted(x.state, effect.ID, output, env)
 		}})
 	})
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, ErrLater) {
 		return
 	}
 	if err != nil {
@@ -249,19 +255,10 @@ func (x *execution) park(why error, now time.Time) asl.Turn {
 // waitedFor are the effects that are pending after a turn.
 func (x *execution) waitedFor(turn asl.Turn) map[string]uint64 {
 	after := map[string]uint64{}
-	for _, id := range pending(turn.State) {
+	for _, id := range turn.State.Effects() {
 		after[id] = x.pending[id] // 0 where this turn asks for it
 	}
 	return after
-}
-
-// pending are the effects that an execution waits for: its one line of control
-// waits for one at most.
-func pending(s *asl.State) []string {
-	if s.Root == nil || s.Root.Effect == nil {
-		return nil
-	}
-	return []string{s.Root.Effect.ID}
 }
 
 // record is the turn as it is journaled.

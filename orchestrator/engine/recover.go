@@ -127,19 +127,24 @@ func (e *Engine) reopen(ctx context.Context, name string, seq uint64) error {
 	return nil
 }
 
-// asked reads effects from the turns that asked for them.
+// asked reads effects from the turns that asked for them, in the order in which
+// they did.
 func (e *Engine) asked(ctx context.Context, pending map[string]uint64) ([]asl.Effect, error) {
 	var effects []asl.Effect
-	for id, at := range pending {
+	records := slices.Sorted(maps.Values(pending))
+	for _, at := range slices.Compact(records) {
 		t, err := e.turnAt(ctx, at)
 		if err != nil {
-			return nil, fmt.Errorf("effect %s: %w", id, err)
+			return nil, fmt.Errorf("effects of record %d: %w", at, err)
 		}
-		i := slices.IndexFunc(t.Effects, func(e asl.Effect) bool { return e.ID == id })
-		if i < 0 {
-			return nil, fmt.Errorf("effect %s is not in record %d", id, at)
+		for _, effect := range t.Effects {
+			if pending[effect.ID] == at {
+				effects = append(effects, effect)
+			}
 		}
-		effects = append(effects, t.Effects[i])
+	}
+	if len(effects) < len(pending) {
+		return nil, fmt.Errorf("only %d of the %d effects %v are in the records that asked for them", len(effects), len(pending), slices.Sorted(maps.Keys(pending)))
 	}
 	return effects, nil
 }

@@ -37,7 +37,8 @@ type call struct {
 // Args is what an evaluation depends on.
 type Args struct {
 	Input, Context value.Value // what $ and $$ stand for
-	Rand           *rand.Rand  // for States.UUID and States.MathRandom
+	Variable       func(name string) (value.Value, bool)
+	Rand           *rand.Rand // for States.UUID and States.MathRandom
 }
 
 // MaxDepth is how deep calls may nest.
@@ -250,6 +251,11 @@ func selectIn(p *jsonpath.Path, a Args) (value.Value, error) {
 	root := a.Input
 	if p.Context() {
 		root = a.Context
+	} else if name := p.Variable(); name != "" {
+		var ok bool
+		if root, ok = a.Variable(name); !ok {
+			return root, &Error{Path: p, Message: fmt.Sprintf("The variable '$%s' has no value", name)}
+		}
 	}
 	v, err := p.Select(root)
 	if _, missing := err.(*jsonpath.NotFoundError); missing {

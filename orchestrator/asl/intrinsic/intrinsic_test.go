@@ -15,7 +15,10 @@ func args(t testing.TB) Args {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Args{Input: input, Context: value.OfObject(value.Member{Key: "Name", Value: value.OfString("ctx")}), Rand: rand.New(rand.NewPCG(1, 2))}
+	variable := func(name string) (value.Value, bool) {
+		return value.OfObject(value.Member{Key: "k", Value: value.OfInt(7)}), name == "v"
+	}
+	return Args{Variable: variable, Input: input, Context: value.OfObject(value.Member{Key: "Name", Value: value.OfString("ctx")}), Rand: rand.New(rand.NewPCG(1, 2))}
 }
 
 func TestEval(t *testing.T) {
@@ -25,6 +28,8 @@ func TestEval(t *testing.T) {
 		{`States.Format('it\'s \{\} \\ {}', true)`, `"it's {} \\ true"`},
 		{`States.Format('none')`, `"none"`},
 		{`States.Format('{}', States.Format('{}', States.ArrayLength($.list)))`, `"5"`},
+		{`States.Format('{} {}', $v.k, $v)`, `"7 {\"k\":7}"`},
+		{`States.Format('{}', $w)`, `!The variable '$w' has no value`},
 		{`States.Array()`, `[]`},
 		{`States.Array( $.n , 'x' , States.Array( 1 ) )`, `[2.5,"x",[1]]`},
 		{`States.ArrayPartition($.list, 2)`, `[[1,1.0],["1",{"a":1,"b":2}],[{"b":2,"a":1}]]`},
@@ -116,7 +121,6 @@ func TestRefused(t *testing.T) {
 		{`States.Array('x`, `the ' at 13 is not closed`},
 		{`States.Array($.a`, `want , or ) at 16`},
 		{`States.Array(1,`, `the call has no )`},
-		{`States.Array($name)`, `variables are not built yet`},
 		{`States.StringToJson('{\"a\": 1}')`, `a backslash at 22 must come before`},
 		{strings.Repeat(`States.Array(`, 11) + strings.Repeat(`)`, 11), `calls are nested deeper than 10`},
 	} {

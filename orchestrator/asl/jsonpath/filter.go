@@ -148,6 +148,8 @@ func (p *parser) operand() (operand, error) {
 		path, err := p.path(c)
 		if err == nil && path.context {
 			err = fmt.Errorf("$$ cannot stand in a filter")
+		} else if err == nil && path.variable != "" {
+			err = fmt.Errorf("a variable, as is $%s, cannot stand in a filter", path.variable)
 		}
 		return operand{path: path, current: c == '@'}, err
 	case '\'', '"':

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
@@ -20,7 +22,8 @@ import (
 // A Path is a JSONPath that has been read.
 type Path struct {
 	text     string
-	context  bool // begins with $$: the context object
+	context  bool   // begins with $$: the context object
+	variable string // begins with $ and this name
 	steps    []step
 	definite bool
 }
@@ -53,6 +56,10 @@ func (p *Path) String() string { return p.text }
 // context object.
 func (p *Path) Context() bool { return p.context }
 
+// Variable is the name of the variable that the path is to be applied to; empty
+// where it is another value.
+func (p *Path) Variable() string { return p.variable }
+
 // Definite reports whether the path can select only one value. The results of
 // any other path are a list.
 func (p *Path) Definite() bool { return p.definite }
@@ -65,11 +72,11 @@ func (p *Path) Reference() bool {
 			return false
 		}
 	}
-	return p.definite && !p.context
+	return p.definite && !p.context && p.variable == ""
 }
 
 // Root reports whether the path is $ alone.
-func (p *Path) Root() bool { return len(p.steps) == 0 && !p.context }
+func (p *Path) Root() bool { return len(p.steps) == 0 && !p.context && p.variable == "" }
 
 // Parse reads a path.
 func Parse(text string) (*Path, error) {
@@ -130,8 +137,16 @@ func (p *parser) path(root byte) (*Path, error) {
 	}
 	if root == '$' && p.take("$") {
 		path.context = true
-	} else if root == '$' && p.pos < len(p.text) && (isLetter(p.text[p.pos]) || p.text[p.pos] == '_') {
-		return nil, errors.New("it reads a variable, and variables are not built yet (a path begins with $. or $[)")
+	} else if root == '$' {
+		n := 0
+		for i, r := range p.text[p.pos:] {
+			if !inName(r, i == 0) {
+				break
+			}
+			n = i + utf8.RuneLen(r)
+		}
+		path.variable = p.text[p.pos : p.pos+n]
+		p.pos += n
 	}
 	for p.pos < len(p.text) {
 		switch {
@@ -162,6 +177,23 @@ func (p *parser) path(root byte) (*Path, error) {
 		}
 	}
 	return path, nil
+}
+
+// IsName reports whether a variable can have this name.
+func IsName(name string) bool {
+	for i, r := range name {
+		if !inName(r, i == 0) {
+			return false
+		}
+	}
+	return name != "" && utf8.RuneCountInString(name) <= 80
+}
+
+// inName reports whether a rune may stand in a name: those of identifiers
+// (Unicode Standard Annex #31), and the underscore.
+func inName(r rune, first bool) bool {
+	return r == '_' || unicode.IsLetter(r) || unicode.Is(unicode.Nl, r) ||
+		!first && (unicode.IsDigit(r) || unicode.In(r, unicode.Mn, unicode.Mc, unicode.Pc))
 }
 
 // name reads what follows a dot.

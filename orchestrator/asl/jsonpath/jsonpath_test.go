@@ -82,11 +82,34 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// A path may begin at a variable, whose value the caller has.
+func TestVariable(t *testing.T) {
+	for _, tt := range []struct{ path, name, want string }{
+		{`$x`, "x", `{"a":[1,2],"b.c":3}`},
+		{`$größe_2.a[1]`, "größe_2", `2`},
+		{`$_x['b.c']`, "_x", `3`},
+		{`$x..a`, "x", `[[1,2]]`},
+		{`$.a`, "", `[1,2]`},
+	} {
+		p, err := Parse(tt.path)
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		got, err := p.Select(of(t, `{"a":[1,2],"b.c":3}`))
+		if err != nil || p.Variable() != tt.name || !value.Equal(got, of(t, tt.want)) {
+			t.Errorf("%s: variable %q, %v (%v), want %q, %s", tt.path, p.Variable(), got, err, tt.name, tt.want)
+		}
+		if p.Reference() != (tt.name == "") || p.Root() {
+			t.Errorf("%s: can be written to: %v, is the root: %v", tt.path, p.Reference(), p.Root())
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	for _, tt := range []struct{ path, want string }{
 		{``, `must begin with $`},
 		{`store`, `must begin with $`},
-		{`$store`, `variables are not built yet`},
 		{`$.`, `want a name after the dot at 2`},
 		{`$.a b`, `unexpected " b"`},
 		{`$[`, `[ without ]`},
@@ -96,6 +119,8 @@ func TestRefused(t *testing.T) {
 		{`$[99999999999999999999]`, `is not an index`},
 		{`$.a.length()`, `length() is not supported`},
 		{`$[?(@.a ==)]`, `is neither a path nor a literal`},
+		{`$2`, `unexpected "2" at 1`},
+		{`$.a[?(@ == $x)]`, `a variable, as is $x, cannot stand in a filter`},
 		{`$[?(1)]`, `want an operator`},
 		{`$[?(@.a =~ 'x')]`, `=~ wants a /pattern/`},
 		{`$[?(` + strings.Repeat("!", 100) + `@)]`, `nested deeper`},

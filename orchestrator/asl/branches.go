@@ -1,0 +1,238 @@
+package asl
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+)
+
+// MaxConcurrency is how many iterations of a Map run at once at most, whatever
+// its own MaxConcurrency.
+const MaxConcurrency = 40
+
+// maxResults is how large the outputs of branches may become before
+// ResultSelector or the limit of a state's data has a say, in bytes.
+const maxResults = 16 * MaxData
+
+// A spread is what a Parallel or Map does at once. It follows from the input
+// of the state, so that it need not be kept with the execution.
+type spread struct {
+	n     int // branches or iterations
+	most  int // that run at once
+	input value.Value
+	items value.Value // of a Map
+}
+
+// spread works out what the branches or iterations are.
+func (f *frame) spread() (*spread, error) {
+	if f.fan != nil {
+		return f.fan, nil
+	}
+	in, err := f.selected(f.st.input, f.raw.v)
+	if err != nil {
+		return nil, err
+	}
+	s := &spread{n: len(f.st.branches), most: len(f.st.branches), input: in}
+	if f.st.kind == TypeParallel {
+		if f.st.parameters != nil {
+			if s.input, err = f.st.parameters.eval(f, in, "Parameters"); err != nil {
+				return nil, err
+			}
+		}
+		f.fan = s
+		return s, f.fits(s.input)
+	}
+	most, err := f.number(f.st.most, in)
+	if err != nil {
+		return nil, err
+	}
+	if s.most = MaxConcurrency; 0 < most && most < MaxConcurrency {
+		s.most = int(most)
+	}
+	if s.items, err = f.at(f.st.items, in); err != nil {
+		return nil, err
+	}
+	if s.items.Kind() != value.Array {
+		return nil, f.runtime("Reference path \"%s\" must point to array.", f.st.items)
+	}
+	s.n = s.items.Len()
+	f.fan = s
+	return s, nil
+}
+
+// branch begins the branches of a Parallel or the iterations of a Map.
+func (f *frame) branch() {
+	s, err := f.spread()
+	if err != nil {
+		f.fail(err)
+		return
+	}
+	started := HistoryEvent{Type: ParallelStateStarted}
+	if f.st.kind == TypeMap {
+		started = HistoryEvent{Type: MapStateStarted, MapStarted: &MapStartedDetails{Length: s.n}}
+	}
+	f.t.emit(f.c, started, 0)
+	f.c.Phase, f.c.Branches, f.c.Begun, f.c.Results = PhaseBranches, nil, 0, nil
+	f.t.wide[f.c] = f
+	f.begin(f.c.LastEvent)
+}
+
+// begin begins branches while there are more and there is room, each after the
+// event of that ID. With the last one over, the state is.
+func (f *frame) begin(after int64) {
+	t, c, s := f.t, f.c, f.fan
+	for c.Begun < s.n && len(c.Branches) < s.most {
+		i := c.Begun
+		b := &Context{
+			Path:      c.Path + "/" + c.Name + "/" + strconv.Itoa(i),
+			Index:     i,
+			Name:      f.st.branches[i%len(f.st.branches)].startAt,
+			LastEvent: after,
+			up:        c,
+		}
+		input := s.input
+		if f.st.kind == TypeMap {
+			var err error
+			if input, err = f.item(i); err != nil {
+				f.drop(after)
+				f.fail(err)
+				return
+			}
+			t.emit(b, HistoryEvent{Type: MapIterationStarted, IterationStarted: f.iteration(b)}, 0)
+		}
+		c.Begun++
+		c.Branches = append(c.Branches, b)
+		t.goOn(b, datum{v: input})
+	}
+	if len(c.Branches) == 0 {
+		f.gathered()
+	}
+}
+
+// item is the input of an iteration.
+func (f *frame) item(i int) (value.Value, error) {
+	if f.st.selector == nil {
+		return f.fan.items.At(i), nil
+	}
+	g := *f
+	g.ctx, g.current = nil, &i
+	v, err := g.st.selector.eval(&g, f.fan.input, "ItemSelector")
+	if err == nil {
+		err = f.fits(v)
+	}
+	return v, err
+}
+
+func (f *frame) iteration(b *Context) *IterationDetails {
+	return &IterationDetails{Name: f.c.Name, Index: b.Index}
+}
+
+// arrive takes the output of a line that has come to its end.
+func (t *turn) arrive(b *Context, d datum) {
+	if b.up == nil {
+		t.finish(b.LastEvent, StatusSucceeded, "", "", &d)
+		return
+	}
+	f := t.frame(b.up)
+	if f == nil {
+		return
+	}
+	c, after := f.c, b.LastEvent
+	c.Branches = slices.DeleteFunc(c.Branches, func(x *Context) bool { return x == b })
+	for len(c.Results) <= b.Index {
+		c.Results = append(c.Results, json.RawMessage("null"))
+	}
+	c.Results[b.Index] = json.RawMessage(d.json())
+	if f.st.kind == TypeMap {
+		t.emit(b, HistoryEvent{Type: MapIterationSucceeded, IterationSucceeded: f.iteration(b)}, 0)
+	}
+	c.LastEvent = b.LastEvent
+	size := 0
+	for _, r := range c.Results {
+		size += len(r)
+	}
+	if size > maxResults {
+		f.drop(after)
+		f.fail(tooLarge(f.st.name))
+		return
+	}
+	f.begin(after)
+}
+
+// gathered leaves a Parallel or Map, all of whose branches have ended.
+func (f *frame) gathered() {
+	items := make([]value.Value, len(f.c.Results))
+	for i, r := range f.c.Results {
+		items[i], _ = value.Parse(r) // it was a value
+	}
+	f.c.Results = nil
+	out, err := f.harvest(value.OfArray(items))
+	if err == nil {
+		err = f.fits(out)
+	}
+	if err != nil {
+		f.fail(err)
+		return
+	}
+	// What follows the state does not follow this event.
+	f.t.append(f.c.LastEvent, HistoryEvent{Type: EventType(string(f.st.kind) + "StateSucceeded")}, 0)
+	f.leave(out, f.st.next)
+}
+
+// fell says that a line has failed for good: what failed in its state is
+// neither retried nor caught there.
+func (f *frame) fell(x *fault) {
+	t, b := f.t, f.c
+	after := b.LastEvent
+	if b.up == nil {
+		t.finish(after, StatusFailed, x.name, x.cause, nil)
+		return
+	}
+	p := t.frame(b.up)
+	if p == nil {
+		return
+	}
+	if p.st.kind == TypeMap {
+		t.append(after, HistoryEvent{Type: MapIterationFailed, IterationFailed: p.iteration(b)}, 0)
+	}
+	if f.st.kind == TypeTask || f.st.kind == TypeWait {
+		t.append(after, HistoryEvent{Type: EventType(string(f.st.kind) + "StateAborted")}, 0)
+	}
+	t.gone[b] = true
+	p.c.Branches = slices.DeleteFunc(p.c.Branches, func(x *Context) bool { return x == b })
+	p.drop(after)
+	p.fail(&fault{name: x.name, cause: x.cause, alias: x.alias, from: p.st.kind})
+}
+
+// drop aborts the branches that run. What becomes of the state follows the
+// event after.
+func (f *frame) drop(after int64) {
+	for _, b := range f.c.Branches {
+		f.t.abort(f, b, after)
+	}
+	f.c.Branches, f.c.Results, f.c.Begun = nil, nil, 0
+	f.c.LastEvent = after
+}
+
+// abort ends a branch of p that nobody waits for anymore.
+func (t *turn) abort(p *frame, b *Context, after int64) {
+	t.gone[b] = true
+	if p.st.kind == TypeMap {
+		t.append(after, HistoryEvent{Type: MapIterationAborted, IterationAborted: p.iteration(b)}, 0)
+	}
+	st := t.m.states[b.Name]
+	if b.Phase != PhaseReady && st != nil {
+		t.append(after, HistoryEvent{Type: EventType(string(st.kind) + "StateAborted")}, 0)
+	}
+	t.cancel(b)
+	if len(b.Branches) == 0 {
+		return
+	}
+	if f := t.frame(b); f != nil {
+		for _, x := range b.Branches {
+			t.abort(f, x, after)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package asl
+
+import (
+	"strings"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/jsonpath"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+)
+
+// A block is states that share variables, while they are read.
+type block struct {
+	up       *block
+	assigned map[string]bool
+}
+
+// A mention is where a variable is assigned or read.
+type mention struct {
+	name  string
+	block *block
+	at    spot
+}
+
+// assign reads an Assign.
+func (c *checker) assign(at spot) *template {
+	f, ok := at.at("Assign")
+	if !ok {
+		return nil
+	}
+	if f.value().Kind() != value.Object {
+		c.errorf(f, "must be an object, not %s", f.value().Kind())
+		return nil
+	}
+	for _, x := range f.members() {
+		name := strings.TrimSuffix(x.step, ".$")
+		switch {
+		case name == "states":
+			c.add(x.node.KeyOffset, x.pointer(), SeverityError, "the variable $states is the language's own")
+		case !jsonpath.IsName(name):
+			c.add(x.node.KeyOffset, x.pointer(), SeverityError, "%q is no name of a variable; want a letter and then letters, digits or _, at most 80", name)
+		}
+		c.block.assigned[name] = true
+		c.assigns = append(c.assigns, mention{name, c.block, x})
+	}
+	return c.part(f)
+}
+
+// reads notes the variables that paths begin at.
+func (c *checker) reads(at spot, paths ...*jsonpath.Path) {
+	for _, p := range paths {
+		if p != nil && p.Variable() != "" {
+			c.uses = append(c.uses, mention{p.Variable(), c.block, at})
+		}
+	}
+}
+
+// variables refuses those of branches that have the name of one around them,
+// and doubts those that are read and never assigned.
+func (c *checker) variables() {
+	assigned := func(name string, b *block) bool {
+		for ; b != nil; b = b.up {
+			if b.assigned[name] {
+				return true
+			}
+		}
+		return false
+	}
+	for _, a := range c.assigns {
+		if assigned(a.name, a.block.up) {
+			c.add(a.at.node.KeyOffset, a.at.pointer(), SeverityError, "a variable %q is assigned outside of this branch, too; it needs another name here", a.name)
+		}
+	}
+	for _, u := range c.uses {
+		if !assigned(u.name, u.block) {
+			c.warnf(u.at, "nothing assigns the variable $%s (a path into the data begins with $. or $[)", u.name)
+		}
+	}
+}
