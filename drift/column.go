@@ -5,33 +5,47 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/sketch"
+	"github.com/anneal-ml/anneal/drift/statistics"
 )
 
 // numeric tests a column of numbers.
 func (c *Column) numeric(ref, cur *profile.Column, opt Options) {
 	x, y := ref.Quantiles.Points(), cur.Quantiles.Points()
 	ex, ey := ref.Quantiles.Error(), cur.Quantiles.Error()
-	d := KS(x, y, TwoSided)
+	d := statistics.KS(x, y, statistics.TwoSided)
 	ks := Test{Test: "ks", Statistic: d, Low: max(0, d-ex-ey), High: min(1, d+ex+ey), Threshold: opt.KS}
-	p := KSProbability(ks.Low, ref.N(), cur.N())
+	p := statistics.KSProbability(ks.Low, ref.N(), cur.N())
 	ks.PValue = &p
 
-	edges := QuantileEdges(x, opt.Bins)
-	shares, sharesCur := Shares(x, edges), Shares(y, edges)
+	edges := statistics.QuantileEdges(x, opt.Bins)
+	shares, sharesCur := statistics.Shares(x, edges), statistics.Shares(y, edges)
 	// The share of a bin is the difference of two ranks.
 	psi := psiTest(shares, sharesCur, 2*ex, 2*ey, ref.N(), cur.N(), opt)
 	c.Tests = append(c.Tests, ks, psi)
 
-	c.Effect = fmt.Sprintf("mean %s → %s", number(ref.Moments.Mean), number(cur.Moments.Mean))
-	switch sd := ref.Moments.StdDev(); {
-	case ref.Moments.Constant() && !cur.Moments.Constant():
-		c.Effect = fmt.Sprintf("was always %s, mean now %s", number(ref.Moments.Min), number(cur.Moments.Mean))
-	case sd > 0 && !math.IsInf(sd, 0):
-		moved := (cur.Moments.Mean - ref.Moments.Mean) / sd
-		c.Effect += fmt.Sprintf(" (%+.2f sd)", math.Round(100*moved)/100+0) // no -0
+	w := Test{Test: "wasserstein", Threshold: opt.Wasserstein}
+	sd := ref.Moments.StdDev()
+	w.Statistic = statistics.Normed(statistics.Wasserstein(x, y), sd)
+	// Each distribution function may be off by its error, from end to end.
+	off := 0.0
+	if ex+ey > 0 {
+		span := max(ref.Moments.Max, cur.Moments.Max) - min(ref.Moments.Min, cur.Moments.Min)
+		off = statistics.Normed((ex+ey)*span, sd)
 	}
+	w.Low, w.High = max(0, w.Statistic-off), w.Statistic+off
+	if w.High-w.High == 0 { // no range beyond float64
+		c.Tests = append(c.Tests, advisory(w))
+	}
+	if p, q, err := statistics.EvidentlyShares(x, y); err == nil { // the same
+		c.Tests = append(c.Tests, jsTest(p, q, 2*ex, 2*ey, opt))
+	}
+
+	c.Effect = means(ref.Moments, cur.Moments)
 	names := make([]string, len(shares))
 	for i := range names {
 		switch {
@@ -81,18 +95,87 @@ func (c *Column) categorical(ref, cur *profile.Column, opt Options) {
 		largest = max(largest, math.Abs(q[i]-p[i]))
 	}
 	linf := Test{Test: "linf", Statistic: largest, Low: max(0, largest-e), High: min(1, largest+e), Threshold: opt.LInfinity}
-	gx, gy := regroup(x, y)
+	gx, gy := statistics.Regroup(x, y)
 	psi := psiTest(scale(gx, 1/float64(ref.N())), scale(gy, 1/float64(cur.N())),
 		ref.Categories.Error(), cur.Categories.Error(), ref.N(), cur.N(), opt)
 	same := *psi.PValue
 	linf.PValue = &same
-	c.Tests = append(c.Tests, linf, psi)
+	c.Tests = append(c.Tests, linf, psi, jsTest(p, q, ref.Categories.Error(), cur.Categories.Error(), opt))
 
 	c.Moved = moved(names, p, q)
+	var parts []string
 	if len(c.Moved) > 0 {
 		m := c.Moved[0]
-		c.Effect = fmt.Sprintf("%s %s → %s", m.Part, percent(m.Reference), percent(m.Current))
+		parts = append(parts, fmt.Sprintf("%s %s → %s", m.Part, percent(m.Reference), percent(m.Current)))
 	}
+	// A category is new where the other side's list is whole and lacks it.
+	if ref.Categories.Error() == 0 {
+		parts = append(parts, only("new", names[:len(names)-1], p, q)...)
+	}
+	if cur.Categories.Error() == 0 {
+		parts = append(parts, only("gone", names[:len(names)-1], q, p)...)
+	}
+	c.Effect = strings.Join(parts, "; ")
+}
+
+// only names up to three categories that have a share now and had none, the
+// largest first.
+func only(what string, names []string, had, has []float64) []string {
+	var at []int
+	for i := range names {
+		if had[i] == 0 && has[i] > 0 {
+			at = append(at, i)
+		}
+	}
+	if len(at) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(has[b], has[a]) })
+	var list []string
+	for _, i := range at[:min(3, len(at))] {
+		list = append(list, names[i])
+	}
+	text := what + ": " + strings.Join(list, ", ")
+	if more := len(at) - len(list); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return []string{text}
+}
+
+// means says how the mean of a column of numbers has moved: in standard
+// deviations where the column has a spread, and not only rounding.
+func means(ref, cur sketch.Moments) string {
+	if ref.Constant() && !cur.Constant() {
+		return fmt.Sprintf("was always %s, mean now %s", number(ref.Min), number(cur.Mean))
+	}
+	before, now := number(ref.Mean), number(cur.Mean)
+	sd := ref.StdDev()
+	if ref.Constant() || sd <= 1e-9*math.Abs(ref.Mean) || math.IsInf(sd, 0) {
+		return fmt.Sprintf("mean %s → %s", before, now)
+	}
+	moved := math.Round(100*(cur.Mean-ref.Mean)/sd)/100 + 0 // no -0
+	for digits := 5; moved != 0 && before == now && digits <= 10; digits++ {
+		before, now = strconv.FormatFloat(ref.Mean, 'g', digits, 64), strconv.FormatFloat(cur.Mean, 'g', digits, 64)
+	}
+	return fmt.Sprintf("mean %s → %s (%+.2f sd)", before, now, moved)
+}
+
+// advisory gives a test the verdict of its threshold alone.
+func advisory(t Test) Test {
+	t.Advisory, t.Verdict = true, None
+	if t.Low >= t.Threshold {
+		t.Verdict = Drift
+	}
+	return t
+}
+
+// jsTest is the Jensen-Shannon distance of shares p from q, which may each be
+// off by ep and eq.
+func jsTest(p, q []float64, ep, eq float64, opt Options) Test {
+	low, lowQ := nearer(p, q, ep, eq)
+	far, farQ := apart(p, q, ep, eq)
+	return advisory(Test{Test: "js", Statistic: statistics.JensenShannon(p, q), Threshold: opt.JensenShannon,
+		Low: statistics.JensenShannon(low, lowQ), High: min(statistics.JensenShannonMax, statistics.JensenShannon(far, farQ))})
 }
 
 // psiTest is the stability index of shares p against q, which may each be off
@@ -100,10 +183,10 @@ func (c *Column) categorical(ref, cur *profile.Column, opt Options) {
 func psiTest(p, q []float64, ep, eq float64, n, m int64, opt Options) Test {
 	low, lowQ := nearer(p, q, ep, eq)
 	far, farQ := apart(p, q, ep, eq)
-	t := Test{Test: "psi", Statistic: PSI(p, q, shareFloor), Threshold: opt.PSI,
-		Low: PSI(low, lowQ, shareFloor), High: PSI(far, farQ, shareFloor)}
-	x, y := regroup(scale(low, float64(n)), scale(lowQ, float64(m)))
-	_, prob, _ := ChiSquare(x, y, true)
+	t := Test{Test: "psi", Statistic: statistics.PSI(p, q, statistics.ShareFloor), Threshold: opt.PSI,
+		Low: statistics.PSI(low, lowQ, statistics.ShareFloor), High: statistics.PSI(far, farQ, statistics.ShareFloor)}
+	x, y := statistics.Regroup(scale(low, float64(n)), scale(lowQ, float64(m)))
+	_, prob, _ := statistics.ChiSquare(x, y, true)
 	t.PValue = &prob
 	return t
 }

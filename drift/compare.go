@@ -8,6 +8,7 @@ import (
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/statistics"
 )
 
 // A Verdict says what a comparison, a column or a test came to.
@@ -29,12 +30,17 @@ type Options struct {
 	// A test finds drift where its effect reaches a threshold and its
 	// probability, corrected over the columns, is at most Alpha: a large sample
 	// alone makes no drift, and a small one none by chance.
-	Alpha      float64    // 0.05
-	Correction Correction // Benjamini-Hochberg
-	KS         float64    // numbers: Kolmogorov-Smirnov D of 0.1
-	LInfinity  float64    // categories: largest change of a share, 0.1
-	PSI        float64    // both: population stability index of 0.25
-	Bins       int        // of the index: 10 quantile bins of the reference
+	Alpha      float64               // 0.05
+	Correction statistics.Correction // Benjamini-Hochberg
+	KS         float64               // numbers: Kolmogorov-Smirnov D of 0.1
+	LInfinity  float64               // categories: largest change of a share, 0.1
+	PSI        float64               // both: population stability index of 0.25
+	Bins       int                   // of the index: 10 quantile bins of the reference
+
+	// Two more distances are measured beside those, and make no drift of a
+	// column: see [Test.Advisory].
+	Wasserstein   float64 // numbers: 0.1 standard deviations of the reference
+	JensenShannon float64 // both: distance of 0.1, in nats
 
 	// The share of values that are missing, infinite or of another type may
 	// rise by MissingRise, 0.01, or by chance at MissingAlpha, 0.01.
@@ -55,11 +61,13 @@ func (o Options) withDefaults() Options {
 	def(&o.KS, 0.1)
 	def(&o.LInfinity, 0.1)
 	def(&o.PSI, 0.25)
+	def(&o.Wasserstein, 0.1)
+	def(&o.JensenShannon, 0.1)
 	def(&o.MissingAlpha, 0.01)
 	def(&o.MissingRise, 0.01)
 	def(&o.Share, 0.5)
 	if o.Correction == "" {
-		o.Correction = BenjaminiHochberg
+		o.Correction = statistics.BenjaminiHochberg
 	}
 	if o.Bins == 0 {
 		o.Bins = 10
@@ -108,7 +116,7 @@ type Side struct {
 
 // A Test is the outcome of one test on one column.
 type Test struct {
-	Test      string  `json:"test"` // ks, linf, psi, missing, or column
+	Test      string  `json:"test"` // ks, linf, psi, missing, column, wasserstein, or js
 	Statistic float64 `json:"statistic"`
 	// PValue is for the least statistic that the sketches allow; nil where
 	// the test has none. PAdjusted is corrected over the columns.
@@ -119,7 +127,11 @@ type Test struct {
 	Low       float64 `json:"low"`
 	High      float64 `json:"high"`
 	Threshold float64 `json:"threshold"`
-	Verdict   Verdict `json:"verdict"`
+	// Advisory tests are reported for who knows them from elsewhere: as Evidently
+	// computes and judges them, without regard to chance. They do not count for
+	// the verdict of the column.
+	Advisory bool    `json:"advisory,omitempty"`
+	Verdict  Verdict `json:"verdict"`
 }
 
 // A Move is a bin or a category whose share changed.
@@ -136,7 +148,8 @@ type Move struct {
 // by the largest change of a share and the index over categories; the index's
 // probability is chi-square's over the same parts, and so is the largest
 // change's. Rare categories are taken together first. Both are tested for a
-// rise of unusable values. A column that is new, gone, or of another type has
+// rise of unusable values. The Wasserstein and the Jensen-Shannon distance are
+// reported beside these, and count for nothing. A column that is new, gone, or of another type has
 // drifted. Where sketches stand for data, a test counts only what is certain:
 // the lower end of its statistic.
 func Compare(reference, current *profile.Profile, opt Options) Comparison {
@@ -265,10 +278,10 @@ func columnTest() Test {
 // missingTest compares the shares of rows without a usable value.
 func missingTest(ref, cur *profile.Column, opt Options) Test {
 	lost, lostRef := cur.Rows-cur.N(), ref.Rows-ref.N()
-	p := ProportionP(lost, cur.Rows, lostRef, ref.Rows)
+	p := statistics.ProportionP(lost, cur.Rows, lostRef, ref.Rows)
 	t := Test{Test: "missing", PValue: &p, Threshold: opt.MissingRise}
 	t.Statistic = float64(lost)/float64(cur.Rows) - float64(lostRef)/float64(ref.Rows)
-	t.Low, t.High = Newcombe(lost, cur.Rows, lostRef, ref.Rows)
+	t.Low, t.High = statistics.Newcombe(lost, cur.Rows, lostRef, ref.Rows)
 	return t
 }
 
@@ -310,7 +323,7 @@ func (o Options) judge(c *Column) {
 		default:
 			t.Verdict = None
 		}
-		drift = drift || t.Verdict == Drift
+		drift = drift || t.Verdict == Drift && !t.Advisory
 	}
 	switch {
 	case drift:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/statistics"
 )
 
 // table is the profile of rows, each the fields of cell(i).
@@ -79,10 +80,14 @@ func TestCompareColumn(t *testing.T) {
 		{"missing throughout", rows{1000, always("")}, rows{100, always("NA")}, NotTested, "no values on either side"},
 		{"numbers become words", rows{1000, mod(10)}, rows{100, pick("low", "high")}, Drift, "was numeric, is categorical"},
 		{"same categories", rows{1000, pick("a", "b", "c")}, rows{99, pick("c", "b", "a")}, None, "a 33.4 % → 33.3 %"},
-		{"a new category", rows{1000, pick("a", "b")}, rows{1000, pick("a", "b", "a", "b", "c")}, Drift, "c 0.0 % → 20.0 %"},
-		{"every category is new", rows{1000, pick("a", "b", "c")}, rows{100, pick("x", "y", "z")}, Drift, "x 0.0 % → 34.0 %"},
+		{"a new category", rows{1000, pick("a", "b")}, rows{1000, pick("a", "b", "a", "b", "c")}, Drift, "c 0.0 % → 20.0 %; new: c"},
+		{"every category is new", rows{1000, pick("a", "b", "c")}, rows{100, pick("x", "y", "z")}, Drift, "x 0.0 % → 34.0 %; new: x, y, z; gone: a, b, c"},
 		{"one category throughout", rows{1000, always("a")}, rows{100, always("a")}, None, "100 values against 1000"},
-		{"a rare category", rows{1000, pick("a", "b")}, rows{1000, every(200, "c", pick("b", "a"))}, None, "b 50.0 % → 49.5 %"},
+		{"a rare category", rows{1000, pick("a", "b")}, rows{1000, every(200, "c", pick("b", "a"))}, None, "b 50.0 % → 49.5 %; new: c"},
+		{"many new categories", rows{1000, pick("a", "b")}, rows{1000, pick("a", "b", "c", "d", "e", "f", "a", "b", "f")}, Drift, "b 50.0 % → 22.2 %; new: f, c, d and 1 more"},
+		{"a category is gone", rows{1000, every(50, "c", pick("b", "a"))}, rows{1000, pick("a", "b")}, None, "b 48.0 % → 50.0 %; gone: c"},
+		{"far from 0", rows{1000, func(i int) string { return strconv.Itoa(2_000_000_000 + i%10) }}, rows{1000, func(i int) string { return strconv.Itoa(2_000_000_000 + i%5) }}, Drift, "mean 2000000004 → 2000000002 (-0.87 sd)"},
+		{"a spread of rounding only", rows{1000, pick("0.42291500000000001", "0.42291500000000006")}, rows{99, pick("0.42291500000000006", "0.42291500000000001")}, None, "mean 0.4229 → 0.4229"},
 		{"huge numbers", rows{1000, pick("1e308", "-1e308")}, rows{1000, pick("1e308", "-1e308", "1.7e308")}, Drift, "mean 0 → 5.671e+307"},
 		{"dates", rows{100, always("2026-01-01")}, rows{100, always("2026-02-01")}, NotTested, "dates always move on"},
 		{"row numbers", rows{100, strconv.Itoa}, rows{100, func(i int) string { return strconv.Itoa(100 + i) }}, NotTested, "it counts the rows"},
@@ -146,9 +151,28 @@ func TestComparisonJSON(t *testing.T) {
 		`"reference":{"n":100,"missing":0,"mean":4.5},"current":{"n":100,"missing":0,"mean":4.5},"tests":[` +
 		`{"test":"missing","statistic":0,"pValue":1,"pAdjusted":1,"low":-0.03699349820698567,"high":0.03699349820698567,"threshold":0.01,"verdict":"none"},` +
 		`{"test":"ks","statistic":0,"pValue":1,"pAdjusted":1,"low":0,"high":0,"threshold":0.1,"verdict":"none"},` +
-		`{"test":"psi","statistic":0,"pValue":1,"pAdjusted":1,"low":0,"high":0,"threshold":0.25,"verdict":"none"}]}]}`
+		`{"test":"psi","statistic":0,"pValue":1,"pAdjusted":1,"low":0,"high":0,"threshold":0.25,"verdict":"none"},` +
+		`{"test":"wasserstein","statistic":0,"pValue":null,"pAdjusted":null,"low":0,"high":0,"threshold":0.1,"advisory":true,"verdict":"none"},` +
+		`{"test":"js","statistic":0,"pValue":null,"pAdjusted":null,"low":0,"high":0,"threshold":0.1,"advisory":true,"verdict":"none"}]}]}`
 	if string(js) != want {
 		t.Errorf("got  %s\nwant %s", js, want)
+	}
+}
+
+// TestSketchInterval holds that what shares may be, given their errors, brackets
+// what they are.
+func TestSketchInterval(t *testing.T) {
+	p, q := []float64{0.5, 0.3, 0.2, 0}, []float64{0.45, 0.3, 0.2, 0.05}
+	exact := psiTest(p, q, 0, 0, 1000, 1000, Options{})
+	if exact.Low != exact.Statistic || exact.High != exact.Statistic {
+		t.Errorf("without error: %+v", exact)
+	}
+	rough := psiTest(p, q, 0.01, 0.02, 1000, 1000, Options{})
+	if rough.Statistic != exact.Statistic || rough.Low >= exact.Low || rough.High <= exact.High || *rough.PValue <= *exact.PValue {
+		t.Errorf("with error %+v, without %+v", rough, exact)
+	}
+	if all := psiTest(p, q, 1, 1, 1000, 1000, Options{}); all.Low > 1e-12 || *all.PValue < 1-1e-9 {
+		t.Errorf("when nothing is known: %+v", all)
 	}
 }
 
@@ -240,7 +264,7 @@ func TestLarge(t *testing.T) {
 			for _, k := range categories(ref.Column(name), cur.Column(name)) {
 				p, q = append(p, k[0]), append(q, k[1])
 			}
-			if got, _, _ := ChiSquare(p, q, true); math.Abs(got-want.Chi2[0]) > 1e-9*want.Chi2[0] {
+			if got, _, _ := statistics.ChiSquare(p, q, true); math.Abs(got-want.Chi2[0]) > 1e-9*want.Chi2[0] {
 				t.Errorf("%s: chi-square %.10g, want %.10g", name, got, want.Chi2[0])
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/statistics"
 )
 
 // TestRealData compares every batch of the real CSV data sets with its
@@ -34,6 +35,9 @@ func TestRealData(t *testing.T) {
 						Chi2       *float64
 						Chi2P      *float64 `json:"chi2_p"`
 						MissingCur int64    `json:"missing_cur"`
+						Test       string   // Evidently's choice
+						Score      *float64 // of that test
+						Drifted    bool
 					}
 				}
 			}
@@ -67,6 +71,13 @@ func TestRealData(t *testing.T) {
 					if q.Missing != want.MissingCur {
 						t.Errorf("%s, %s: %d missing, want %d", b.Batch, name, q.Missing, want.MissingCur)
 					}
+					if name := map[string]string{"wasserstein": "wasserstein", "jensenshannon": "js"}[want.Test]; name != "" {
+						advice := test(t, got, name)
+						check(b.Batch, got.Name, name, advice.Statistic, want.Score)
+						if !advice.Advisory || advice.Verdict == Drift != want.Drifted {
+							t.Errorf("%s, %s: %s finds %s, want drift to be %v", b.Batch, got.Name, name, advice.Verdict, want.Drifted)
+						}
+					}
 					if want.KS != nil {
 						ks := test(t, got, "ks")
 						if ks.Low != ks.High {
@@ -74,7 +85,7 @@ func TestRealData(t *testing.T) {
 						}
 						check(b.Batch, name, "ks", ks.Statistic, want.KS)
 						check(b.Batch, name, "psi", test(t, got, "psi").Statistic, want.PSI)
-						check(b.Batch, name, "p", KSFinite(ks.Statistic, p.N(), q.N(), TwoSided), want.P)
+						check(b.Batch, name, "p", statistics.KSFinite(ks.Statistic, p.N(), q.N(), statistics.TwoSided), want.P)
 					}
 					if want.Chi2 != nil {
 						var x, y []float64
@@ -82,14 +93,14 @@ func TestRealData(t *testing.T) {
 							x = append(x, k[0])
 							y = append(y, k[1])
 						}
-						statistic, prob, _ := ChiSquare(x, y, true)
+						statistic, prob, _ := statistics.ChiSquare(x, y, true)
 						check(b.Batch, name, "chi2", statistic, want.Chi2)
 						check(b.Batch, name, "chi2 p", prob, want.Chi2P)
 					}
 				}
 				t.Logf("%s: share %.2f %s", b.Batch, *c.Share, c.Verdict)
 			}
-			if checked < 200 {
+			if checked < 400 {
 				t.Errorf("only %d numbers were compared", checked)
 			}
 		})

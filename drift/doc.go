@@ -4,8 +4,12 @@
 //
 // Everything here is a function from data to data, without clock, I/O or
 // chance. Results hold no NaN and no infinity, so they can always be written as
-// JSON. The statistics follow SciPy and statsmodels to the digit (see [Eval]),
-// and [Comparison] says which rule made drift of them.
+// JSON. [Comparison] says which rule made drift of them.
+//
+// The statistics themselves, more than Compare uses, are in package statistics;
+// performance measures predictions, and stream finds the value at which a stream
+// changes. Each follows the reference that it names to the digit, and can be
+// asked for alone by the name it has there: [Eval].
 //
 // Reading data is dataset's, summarising it sketch's and profile's; what to do
 // about drift is policy's.

@@ -3,13 +3,14 @@ package drift
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/anneal-ml/anneal/drift/statistics"
 )
 
 // evalLine is the longest line that EvalLines reads, in bytes.
@@ -57,19 +58,82 @@ func Eval(suite string, args, inputs json.RawMessage) (map[string]any, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown suite %q (have %s)", suite, strings.Join(slices.Sorted(maps.Keys(suites())), ", "))
 	}
-	a := evalArgs{Alternative: TwoSided, Method: "asymp", K: 10, Eps: shareFloor, Correction: true, Alpha: 0.05}
-	if err := unmarshal(args, &a); err != nil {
-		return nil, fmt.Errorf("args of %s: %w", suite, err)
+	return compute(suite, args, inputs)
+}
+
+// A suite computes the statistics of one name.
+type suite func(name string, args, inputs json.RawMessage) (results, error)
+
+// results are named as the reference names them.
+type results = map[string]any
+
+// suites are the statistics that Eval knows.
+func suites() map[string]suite {
+	two := options{Alternative: statistics.TwoSided}
+	return map[string]suite{
+		// two samples of numbers
+		"generators":           on(samples{}, evalGenerators),
+		"quantiles":            on(samples{}, evalQuantiles),
+		"bin_edges":            on(binning{Rule: statistics.Auto}, evalBins),
+		"ks_2samp":             on(two.with("asymp"), evalKS),
+		"cramervonmises_2samp": on(two.with("asymptotic"), evalCramer),
+		"anderson_ksamp":       on(anderson{Midrank: true}, evalAnderson),
+		"mannwhitneyu":         on(two.with("asymptotic"), evalMannWhitney),
+		"ttest":                on(tTest{EqualVar: true}, evalTTest),
+		"epps_singleton":       on(samples{}, evalEpps),
+		"wasserstein":          on(samples{}, evalWasserstein),
+		"energy_distance":      on(samples{}, evalEnergy),
+		"psi_quantile":         on(quantilePSI{K: 10, Eps: statistics.ShareFloor}, evalPSI),
+		"evidently_numeric":    on(samples{}, evalEvidentlyNumeric),
+		"nannyml_numeric":      on(samples{}, evalNannyMLNumeric),
+
+		// counts of categories, shares and proportions
+		"chi2_contingency":      on(contingency{Correction: true}, evalChiSquare),
+		"g_test_contingency":    on(contingency{Correction: true}, evalG),
+		"evidently_categorical": on(contingency{}, evalEvidentlyCategorical),
+		"nannyml_categorical":   on(contingency{}, evalNannyMLCategorical),
+		"js_kl_vectors":         on(vectors{}, evalVectors),
+		"fisher_exact":          on(fisher{Alternative: statistics.TwoSided}, evalFisher),
+		"proportions_ztest":     on(proportions{}, evalProportions),
+		"proportion_confint":    on(proportions{}, evalIntervals),
+		"multiple_testing":      on(multiple{Alpha: 0.05}, evalMultiple),
+		"power":                 on(power{Ratio: 1, Alpha: 0.05, Power: 0.8}, evalPower),
+
+		// tables of rows
+		"mmd_rbf":            on(discrepancy{Permutations: 2000}, evalMMD),
+		"pca_reconstruction": on(reconstruction{Share: 0.65}, evalPCA),
+
+		// predictions
+		"classification_metrics": on(binary{Threshold: 0.5}, evalBinary),
+		"multiclass_metrics":     on(multiclass{}, evalMulticlass),
+		"regression_metrics":     on(regression{}, evalRegression),
+		"isotonic":               on(isotonic{}, evalIsotonic),
+		"cbpe":                   on(estimation{}, evalCBPE),
+
+		// streams
+		"concept_drift": on(detection{}, evalDetection),
+		"kswin":         on(windowing{Seeds: 40}, evalKSWIN),
 	}
-	var in evalInputs
-	if err := unmarshal(inputs, &in); err != nil {
-		return nil, fmt.Errorf("inputs of %s: %w", suite, err)
+}
+
+// on makes a suite of what computes a problem. A problem has the fields of both
+// args and inputs, set to the defaults before.
+func on[P any](defaults P, compute func(P) (results, error)) suite {
+	return func(name string, args, inputs json.RawMessage) (results, error) {
+		p := defaults
+		if err := unmarshal(args, &p); err != nil {
+			return nil, fmt.Errorf("args of %s: %w", name, err)
+		}
+		if err := unmarshal(inputs, &p); err != nil {
+			return nil, fmt.Errorf("inputs of %s: %w", name, err)
+		}
+		r, err := compute(p)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		spelt(r)
+		return r, nil
 	}
-	results, err := compute(a, in)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", suite, err)
-	}
-	return results, nil
 }
 
 func unmarshal(b json.RawMessage, v any) error {
@@ -79,143 +143,28 @@ func unmarshal(b json.RawMessage, v any) error {
 	return json.Unmarshal(b, v)
 }
 
-// evalArgs and evalInputs are the options and inputs of all suites.
-type evalArgs struct {
-	Alternative Alternative
-	Method      string
-	K           int
-	Eps         float64
-	Correction  bool
-	Alpha       float64
-}
-
-type evalInputs struct {
-	X, Y    sample
-	XCounts map[string]float64 `json:"x_counts"`
-	YCounts map[string]float64 `json:"y_counts"`
-	P       []float64
-	Table   [2][2]int64
-
-	Count1, N1, Count2, N2 int64
-}
-
-// suites are the statistics that Eval knows.
-func suites() map[string]func(evalArgs, evalInputs) (map[string]any, error) {
-	return map[string]func(evalArgs, evalInputs) (map[string]any, error){
-		"generators":         evalGenerators,
-		"quantiles":          evalQuantiles,
-		"ks_2samp":           evalKS,
-		"psi_quantile":       evalPSI,
-		"chi2_contingency":   evalChiSquare,
-		"fisher_exact":       evalFisher,
-		"proportions_ztest":  evalProportions,
-		"proportion_confint": evalIntervals,
-		"multiple_testing":   evalMultiple,
-	}
-}
-
-func evalGenerators(_ evalArgs, in evalInputs) (map[string]any, error) {
-	return map[string]any{"values": floats(in.X)}, nil
-}
-
-func evalQuantiles(_ evalArgs, in evalInputs) (map[string]any, error) {
-	q := []float64{0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1}
-	return map[string]any{"q": q, "values": floats(Quantiles(Points(in.X), q))}, nil
-}
-
-func evalKS(a evalArgs, in evalInputs) (map[string]any, error) {
-	x, y := Points(in.X), Points(in.Y)
-	n, m := weight(x), weight(y)
-	if n == 0 || m == 0 {
-		return nil, errors.New("a sample is empty")
-	}
-	d := KS(x, y, a.Alternative)
-	results := map[string]any{"statistic": d}
-	switch a.Method {
-	case "exact":
-		if float64(n)*float64(m) > 1e9 {
-			return nil, fmt.Errorf("exact for %d and %d values: want a product of at most 1e9", n, m)
+// spelt gives results to JSON, which lacks three numbers.
+func spelt(v any) any {
+	switch v := v.(type) {
+	case float64:
+		switch {
+		case math.IsNaN(v):
+			return "NaN"
+		case math.IsInf(v, 1):
+			return "+Inf"
+		case math.IsInf(v, -1):
+			return "-Inf"
 		}
-		results["p_value"] = KSExact(d, n, m, a.Alternative)
-	case "asymp":
-		results["p_value"] = KSFinite(d, n, m, a.Alternative)
-		if a.Alternative == TwoSided {
-			results["p_value_limit"] = KSLimit(d, n, m)
+	case []float64:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = spelt(v[i])
 		}
-	default:
-		return nil, fmt.Errorf("unknown method %q (have asymp, exact)", a.Method)
-	}
-	return results, nil
-}
-
-func evalPSI(a evalArgs, in evalInputs) (map[string]any, error) {
-	if a.K < 2 {
-		return nil, fmt.Errorf("k is %d: want at least 2", a.K)
-	}
-	x, y := Points(in.X), Points(in.Y)
-	edges := QuantileEdges(x, a.K)
-	p, q := Shares(x, edges), Shares(y, edges)
-	return map[string]any{"psi": float(PSI(p, q, a.Eps)), "inner_edges": floats(edges), "x_shares": floats(p), "y_shares": floats(q)}, nil
-}
-
-func evalChiSquare(a evalArgs, in evalInputs) (map[string]any, error) {
-	var x, y []float64
-	names := maps.Clone(in.XCounts)
-	maps.Copy(names, in.YCounts)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		x = append(x, in.XCounts[name])
-		y = append(y, in.YCounts[name])
-	}
-	statistic, p, freedom := ChiSquare(x, y, a.Correction)
-	return map[string]any{"statistic": float(statistic), "p_value": float(p), "dof": freedom}, nil
-}
-
-func evalFisher(a evalArgs, in evalInputs) (map[string]any, error) {
-	odds, p := Fisher(in.Table, a.Alternative)
-	return map[string]any{"odds_ratio": float(odds), "p_value": float(p)}, nil
-}
-
-func evalProportions(_ evalArgs, in evalInputs) (map[string]any, error) {
-	z, p := ProportionZ(in.Count1, in.N1, in.Count2, in.N2)
-	return map[string]any{"statistic": float(z), "p_value": float(p)}, nil
-}
-
-func evalIntervals(_ evalArgs, in evalInputs) (map[string]any, error) {
-	low, high := Wilson(in.Count1, in.N1)
-	lowDiff, highDiff := Newcombe(in.Count1, in.N1, in.Count2, in.N2)
-	return map[string]any{"wilson": floats([]float64{low, high}), "newcombe_diff": floats([]float64{lowDiff, highDiff})}, nil
-}
-
-func evalMultiple(a evalArgs, in evalInputs) (map[string]any, error) {
-	results := map[string]any{}
-	for _, c := range []Correction{Bonferroni, Holm, BenjaminiHochberg, BenjaminiYekutieli} {
-		adjusted := c.Adjust(in.P)
-		reject := make([]bool, len(adjusted))
-		for i, p := range adjusted {
-			reject[i] = p <= a.Alpha
+		return list
+	case results:
+		for name := range v {
+			v[name] = spelt(v[name])
 		}
-		results[string(c)] = map[string]any{"adjusted": floats(adjusted), "reject": reject}
-	}
-	return results, nil
-}
-
-// float is v for JSON, which lacks three numbers.
-func float(v float64) any {
-	switch {
-	case math.IsNaN(v):
-		return "NaN"
-	case math.IsInf(v, 1):
-		return "+Inf"
-	case math.IsInf(v, -1):
-		return "-Inf"
 	}
 	return v
-}
-
-func floats(values []float64) []any {
-	list := make([]any, len(values))
-	for i, v := range values {
-		list[i] = float(v)
-	}
-	return list
 }

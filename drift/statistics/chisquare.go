@@ -1,4 +1,4 @@
-package drift
+package statistics
 
 import (
 	"math"
@@ -12,6 +12,25 @@ import (
 // of freedom is corrected for continuity, as SciPy does. Without a degree of
 // freedom the probability is 1.
 func ChiSquare(x, y []float64, yates bool) (statistic, p float64, freedom int) {
+	return contingency(x, y, yates, func(count, expected float64) float64 {
+		diff := count - expected
+		return diff * diff / expected
+	})
+}
+
+// G is the likelihood-ratio test of the same table, under the same rules
+// (scipy.stats.chi2_contingency with lambda_="log-likelihood").
+func G(x, y []float64, yates bool) (statistic, p float64, freedom int) {
+	return contingency(x, y, yates, func(count, expected float64) float64 {
+		if count == 0 {
+			return 0
+		}
+		return 2 * count * math.Log(count/expected)
+	})
+}
+
+// contingency adds up what each cell of the table contributes.
+func contingency(x, y []float64, yates bool, cell func(count, expected float64) float64) (statistic, p float64, freedom int) {
 	var n, m float64
 	freedom = -1
 	for i := range x {
@@ -30,13 +49,15 @@ func ChiSquare(x, y []float64, yates bool) (statistic, p float64, freedom int) {
 			continue
 		}
 		for _, c := range [][2]float64{{x[i], both * n / (n + m)}, {y[i], both * m / (n + m)}} {
-			diff := math.Abs(c[0] - c[1])
-			if yates && freedom == 1 {
-				diff -= min(0.5, diff)
+			count, expected := c[0], c[1]
+			if yates && freedom == 1 { // half a count nearer
+				diff := expected - count
+				count += math.Copysign(min(0.5, math.Abs(diff)), diff)
 			}
-			statistic += diff * diff / c[1]
+			statistic += cell(count, expected)
 		}
 	}
+	statistic = max(0, statistic) // whatever the rounding
 	return statistic, distuv.ChiSquared{K: float64(freedom)}.Survival(statistic), freedom
 }
 
@@ -44,10 +65,10 @@ func ChiSquare(x, y []float64, yates bool) (statistic, p float64, freedom int) {
 // chi-square law to hold.
 const expected = 5
 
-// regroup joins the categories that are expected less than 5 times in either
+// Regroup joins the categories that are expected less than 5 times in either
 // sample into one, the last; where that is still too small, into the smallest
 // of the others.
-func regroup(x, y []float64) (gx, gy []float64) {
+func Regroup(x, y []float64) (gx, gy []float64) {
 	var n, m float64
 	for i := range x {
 		n += x[i]

@@ -1,8 +1,7 @@
-package drift
+package statistics
 
 import (
 	"math"
-	"strings"
 	"testing"
 
 	"github.com/anneal-ml/anneal/drift/sketch"
@@ -70,7 +69,7 @@ func TestRegroup(t *testing.T) {
 		{[]float64{90, 2, 90}, []float64{90, 1, 90}, []float64{90, 92}, []float64{90, 91}},
 		{[]float64{1, 1, 1}, []float64{1, 1, 1}, []float64{3}, []float64{3}},
 	} {
-		gx, gy := regroup(c.x, c.y)
+		gx, gy := Regroup(c.x, c.y)
 		if !equal(gx, c.gx) || !equal(gy, c.gy) {
 			t.Errorf("%v, %v: regrouped to %v, %v; want %v, %v", c.x, c.y, gx, gy, c.gx, c.gy)
 		}
@@ -87,48 +86,6 @@ func equal(a, b []float64) bool {
 		}
 	}
 	return true
-}
-
-// TestSketchInterval holds that what shares may be, given their errors, brackets
-// what they are.
-func TestSketchInterval(t *testing.T) {
-	p, q := []float64{0.5, 0.3, 0.2, 0}, []float64{0.45, 0.3, 0.2, 0.05}
-	exact := psiTest(p, q, 0, 0, 1000, 1000, Options{})
-	if exact.Low != exact.Statistic || exact.High != exact.Statistic {
-		t.Errorf("without error: %+v", exact)
-	}
-	rough := psiTest(p, q, 0.01, 0.02, 1000, 1000, Options{})
-	if rough.Statistic != exact.Statistic || rough.Low >= exact.Low || rough.High <= exact.High || *rough.PValue <= *exact.PValue {
-		t.Errorf("with error %+v, without %+v", rough, exact)
-	}
-	if all := psiTest(p, q, 1, 1, 1000, 1000, Options{}); all.Low > 1e-12 || *all.PValue < 1-1e-9 {
-		t.Errorf("when nothing is known: %+v", all)
-	}
-}
-
-func TestEvalErrors(t *testing.T) {
-	lines := []struct{ in, want string }{
-		{`{"suite":"nope"}`, `{"error":"unknown suite \"nope\" (have chi2_contingency, fisher_exact, generators, ks_2samp, multiple_testing, proportion_confint, proportions_ztest, psi_quantile, quantiles)"}`},
-		{`not JSON`, `{"error":"invalid character 'o' in literal null (expecting 'u')"}`},
-		{`{"suite":"ks_2samp","inputs":{"x":[],"y":[1]}}`, `{"error":"ks_2samp: a sample is empty"}`},
-		{`{"suite":"ks_2samp","args":{"method":"x"},"inputs":{"x":[1],"y":[1]}}`, `{"error":"ks_2samp: unknown method \"x\" (have asymp, exact)"}`},
-		{`{"suite":"generators","inputs":{"x":["NaN",null,"-Inf","+Inf",2]}}`, `{"values":["NaN","NaN","-Inf","+Inf",2]}`},
-		{`{"suite":"generators","inputs":{"x":["two"]}}`, `{"error":"inputs of generators: value \"two\": want a number, \"NaN\", \"+Inf\" or \"-Inf\""}`},
-		{`{"suite":"generators","inputs":{"x":{"gen":{"kind":"x","n":1}}}}`, `{"error":"inputs of generators: unknown generator \"x\" (have uniform, ih12, pow3, int, bern)"}`},
-		{`{"suite":"fisher_exact","inputs":{"table":[[1,0],[0,0]]}}`, `{"odds_ratio":"NaN","p_value":1}`},
-	}
-	var in, want strings.Builder
-	for _, l := range lines {
-		in.WriteString(l.in + "\n")
-		want.WriteString(l.want + "\n")
-	}
-	var out strings.Builder
-	if err := EvalLines(strings.NewReader(in.String()), &out); err != nil {
-		t.Fatal(err)
-	}
-	if out.String() != want.String() {
-		t.Errorf("got\n%s\nwant\n%s", out.String(), want.String())
-	}
 }
 
 // FuzzKS checks that no two samples give a statistic or a probability outside
@@ -149,7 +106,7 @@ func FuzzKS(f *testing.F) {
 				t.Fatalf("%v: statistic %v, probability %v", x, d, p)
 			}
 		}
-		if psi := PSI(Shares(x, []float64{v}), Shares(y, []float64{v}), shareFloor); !(psi >= 0) || math.IsInf(psi, 0) {
+		if psi := PSI(Shares(x, []float64{v}), Shares(y, []float64{v}), ShareFloor); !(psi >= 0) || math.IsInf(psi, 0) {
 			t.Fatalf("psi %v", psi)
 		}
 	})

@@ -1,4 +1,4 @@
-package drift
+package statistics
 
 import (
 	"math"
@@ -20,30 +20,16 @@ const (
 // the two distribution functions, or of the first over the second (Greater), or
 // the other way (Less). It is 0 where a sample is empty.
 func KS(x, y []sketch.Point, alt Alternative) float64 {
-	n, m := float64(weight(x)), float64(weight(y))
+	n, m := float64(N(x)), float64(N(y))
 	if n == 0 || m == 0 {
 		return 0
 	}
 	var over, under float64
-	var i, j int
-	var below, belowY int64 // how many of each are <= the value looked at
-	for i < len(x) || j < len(y) {
-		v := math.Inf(1)
-		if i < len(x) {
-			v = x[i].Value
-		}
-		if j < len(y) {
-			v = min(v, y[j].Value)
-		}
-		if i < len(x) && x[i].Value == v {
-			below += x[i].Weight
-			i++
-		}
-		if j < len(y) && y[j].Value == v {
-			belowY += y[j].Weight
-			j++
-		}
-		d := float64(below)/n - float64(belowY)/m
+	var below counts // how many of each are <= the value looked at
+	for _, c := range pooled(x, y) {
+		below.x += c.x
+		below.y += c.y
+		d := float64(below.x)/n - float64(below.y)/m
 		over = max(over, d)
 		under = max(under, -d)
 	}

@@ -1,4 +1,4 @@
-package drift
+package statistics
 
 import (
 	"math"
@@ -8,8 +8,8 @@ import (
 	"github.com/anneal-ml/anneal/drift/sketch"
 )
 
-// shareFloor stands for an empty bin in the population stability index.
-const shareFloor = 1e-4
+// ShareFloor stands for an empty bin in the population stability index.
+const ShareFloor = 1e-4
 
 // PSI is the population stability index of two lists of shares: the sum of
 // (q-p) ln(q/p), where shares below floor count as floor. Below 0.1 is stable
@@ -45,7 +45,7 @@ func QuantileEdges(x []sketch.Point, k int) []float64 {
 // on its right; the first and the last one are open outwards.
 func Shares(x []sketch.Point, edges []float64) []float64 {
 	shares := make([]float64, len(edges)+1)
-	n := float64(weight(x))
+	n := float64(N(x))
 	for _, p := range x {
 		shares[sort.SearchFloat64s(edges, p.Value)] += float64(p.Weight)
 	}
