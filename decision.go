@@ -42,7 +42,7 @@ type Decision struct {
 	// Reason is the rule that was true, the guard that vetoed, or the signal
 	// that was missing, in one line a person can read.
 	Reason string     `json:"reason"`
-	Rule   string     `json:"rule,omitempty"`  // the first true rule
+	Rule   string     `json:"rule"`            // the first true rule
 	Until  *time.Time `json:"until,omitempty"` // when a deferred decision is looked at again
 
 	Rules   []RuleResult           `json:"rules"`
@@ -92,7 +92,7 @@ type Clause struct {
 type GuardResult struct {
 	ID     string     `json:"id"`
 	Veto   bool       `json:"veto"`
-	Until  *time.Time `json:"until,omitempty"`
+	Until  *time.Time `json:"until"`
 	Detail string     `json:"detail,omitempty"`
 }
 

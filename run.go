@@ -32,11 +32,11 @@ type Run struct {
 	Decision     string     `json:"decision"`
 	Executor     string     `json:"executor"` // embedded or step-functions
 	Status       Status     `json:"status"`
-	Started      time.Time  `json:"started"`         // of the decision, until the execution says better
-	Ended        *time.Time `json:"ended,omitempty"` // nil while it is open
-	ExecutionARN string     `json:"executionArn,omitempty"`
-	Error        string     `json:"error,omitempty"`
-	Cause        string     `json:"cause,omitempty"` // of the Error, as Step Functions calls it
+	Started      time.Time  `json:"started"` // of the decision, until the execution says better
+	Ended        *time.Time `json:"ended"`   // nil while it is open
+	ExecutionARN string     `json:"executionArn"`
+	Error        string     `json:"error"`
+	Cause        string     `json:"cause"` // of the Error, as Step Functions calls it
 
 	// ConcurrencyKey is what the policy's concurrency guard counts by.
 	ConcurrencyKey string `json:"concurrencyKey,omitempty"`

@@ -24,7 +24,7 @@ type Signal struct {
 	Policy string       `json:"policy"` // whose signal it is
 	Model  string       `json:"model"`  // model group
 	Value  *float64     `json:"value"`  // nil unless the status is ok
-	Share  *float64     `json:"share,omitempty"`
+	Share  *float64     `json:"share"`
 	N      int64        `json:"n"`   // rows it was measured on
 	At     time.Time    `json:"at"`  // when it was measured
 	Age    float64      `json:"age"` // seconds from At to the cause's Seen
@@ -35,13 +35,13 @@ type Signal struct {
 	// Window is the identity of the data it was measured on: equal windows
 	// count once in a rule's `for`.
 	Window string          `json:"window,omitempty"`
-	Detail json.RawMessage `json:"detail,omitempty"` // a drift comparison, for a drift signal
+	Detail json.RawMessage `json:"detail"` // a drift comparison, for a drift signal
 }
 
 // SignalValue is a signal as a decision saw it.
 type SignalValue struct {
 	Value  *float64     `json:"value"`
-	Share  *float64     `json:"share,omitempty"`
+	Share  *float64     `json:"share"`
 	N      int64        `json:"n"`
 	At     time.Time    `json:"at"`
 	Age    float64      `json:"age"`

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,7 +26,7 @@ func newBatch(c *Controller) *batch { return &batch{c: c} }
 
 // put adds a record and folds it into the state.
 func (b *batch) put(kind, key string, value any) {
-	data, err := json.Marshal(value)
+	data, err := encode(value)
 	if err != nil {
 		b.fail(fmt.Errorf("encode %s %s: %w", kind, key, err))
 		return
@@ -46,6 +47,17 @@ func (b *batch) fail(err error) {
 	if b.err == nil {
 		b.err = err
 	}
+}
+
+// encode is v as JSON that a person can read: `>=` stays what it is.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // open adds a wake; the record that holds it goes before all others.
@@ -77,12 +89,17 @@ func (c *Controller) commit(ctx context.Context, b *batch) error {
 		last, err := c.cfg.Journal.Append(ctx, records...)
 		if err == nil {
 			c.state.Seq = last
+			if attempt > 0 {
+				c.log.Info("journal has space again")
+			}
 			return nil
 		}
 		if !errors.Is(err, journal.ErrFull) {
 			return err
 		}
 		if attempt == 0 {
+			c.full.Store(true)
+			defer c.full.Store(false)
 			c.log.Error("journal is full; waiting for space", "err", err)
 		}
 		select {

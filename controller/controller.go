@@ -74,6 +74,7 @@ type Controller struct {
 	arriving arriving
 	waiters  waiters
 	status   atomic.Pointer[Status]
+	full     atomic.Bool // the journal has no space, and the loop waits
 
 	profiles profiles
 	tasks    sync.WaitGroup // goroutines the loop started

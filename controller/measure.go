@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/anneal-ml/anneal"
@@ -99,7 +100,7 @@ type profiles struct {
 	// again holds, by policy, what must be read before it decides anything.
 	again  map[string]map[string]bool
 	cache  map[string]*profile.Profile
-	recent []string // keys of cache, oldest first
+	recent []string // keys of cache, the one used last at the end
 	fresh  bool     // something was read since the loop last decided
 }
 
@@ -116,8 +117,9 @@ type profileJob struct {
 	columns map[string]dataset.Type
 }
 
-// cachedProfiles bounds how many merged profiles are kept decoded.
-const cachedProfiles = 32
+// cachedProfiles bounds how many merged profiles are kept decoded: the
+// references and windows of a few policies. One can take a megabyte.
+const cachedProfiles = 8
 
 func newProfiles(cfg Config) profiles {
 	return profiles{
@@ -308,13 +310,19 @@ func (c *Controller) readObject(ctx context.Context, job profileJob) (*profile.P
 
 // merged is the profile of all these objects together.
 func (ps *profiles) merged(ctx context.Context, p *policy.Policy, objects []anneal.Object) (*profile.Profile, error) {
-	key := windowID(objects)
+	keys := make([]string, 0, len(objects)) // two policies may read one object under two schemas
+	for _, o := range objects {
+		keys = append(keys, profileKey(p, o))
+	}
+	key := anneal.ID(keys...)
+	ps.recent = slices.DeleteFunc(ps.recent, func(k string) bool { return k == key })
 	if m := ps.cache[key]; m != nil {
+		ps.recent = append(ps.recent, key)
 		return m, nil
 	}
 	parts := make([]*profile.Profile, 0, len(objects))
-	for _, o := range objects {
-		record, err := ps.cfg.Journal.Find(ctx, KindProfile, profileKey(p, o))
+	for i, o := range objects {
+		record, err := ps.cfg.Journal.Find(ctx, KindProfile, keys[i])
 		if err != nil {
 			return nil, fmt.Errorf("profile of %s: %w", o.URI, err)
 		}

@@ -29,6 +29,10 @@ type PolicyStatus struct {
 	NextWake *time.Time         `json:"nextWake,omitempty"`
 }
 
+// Full reports whether the loop waits because the journal has no space. Safe
+// for concurrent use.
+func (c *Controller) Full() bool { return c.full.Load() }
+
 // Status returns how the loop stands. Safe for concurrent use.
 func (c *Controller) Status() Status { return *c.status.Load() }
 

@@ -110,7 +110,7 @@ func (v *verifier) decision(ctx context.Context, record journal.Record) error {
 		diverges(err.Error(), nil)
 		return nil
 	}
-	again, err := json.Marshal(policy.Decide(p, &v.state.Past, cause))
+	again, err := encode(policy.Decide(p, &v.state.Past, cause))
 	if err != nil {
 		return fmt.Errorf("encode decision %s made again: %w", recorded.ID, err)
 	}

@@ -168,6 +168,10 @@ func (j *Journal) commit(buf []byte, group []*pending) ([]byte, error) {
 	})
 	j.mu.Lock()
 	j.last, j.tip = j.mark.Last, j.mark.Tip
+	if j.grown != nil {
+		close(j.grown)
+		j.grown = nil
+	}
 	j.mu.Unlock()
 	last := b.first - 1
 	for _, p := range group {

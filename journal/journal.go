@@ -60,12 +60,13 @@ type Journal struct {
 	done chan struct{} // closed when the committer has ended
 
 	mu      sync.Mutex
-	queue   []*pending // guarded by mu
-	closing bool       // guarded by mu
-	stopped error      // guarded by mu; why no more is taken
-	first   uint64     // guarded by mu; number of the oldest record kept
-	last    uint64     // guarded by mu; number of the newest record
-	tip     uint64     // guarded by mu; sequence of the newest frame
+	queue   []*pending    // guarded by mu
+	closing bool          // guarded by mu
+	stopped error         // guarded by mu; why no more is taken
+	first   uint64        // guarded by mu; number of the oldest record kept
+	last    uint64        // guarded by mu; number of the newest record
+	tip     uint64        // guarded by mu; sequence of the newest frame
+	grown   chan struct{} // guarded by mu; closed when tip grows; nil if nobody waits
 
 	// Owned by Open, then by the committer.
 	mark  Mark

@@ -67,16 +67,16 @@ func (j *Journal) batches(ctx context.Context, from, tip uint64) iter.Seq2[batch
 	return func(yield func(batch, error) bool) {
 		var c chain
 		for to := tip; ; from = to + 1 {
-			if tip == 0 && j.readOnly {
+			if tip == 0 {
 				var err error
 				if to, err = j.acknowledged(ctx, from); err != nil {
 					yield(batch{}, err)
 					return
 				}
-			} else if to != 0 && from > to {
+			} else if from > to {
 				return
 			}
-			for f, err := range j.store.Read(ctx, from, to == 0) {
+			for f, err := range j.store.Read(ctx, from, false) {
 				if err != nil {
 					yield(batch{}, err)
 					return
@@ -97,9 +97,27 @@ func (j *Journal) batches(ctx context.Context, from, tip uint64) iter.Seq2[batch
 	}
 }
 
-// acknowledged waits until another process has acknowledged frame seq, and
-// returns the last that it has.
+// acknowledged waits until frame seq is acknowledged, by this process or by the
+// one that writes, and returns the last that is. Nobody sees a record before
+// Last, Newest and Find know it.
 func (j *Journal) acknowledged(ctx context.Context, seq uint64) (uint64, error) {
+	for !j.readOnly {
+		j.mu.Lock()
+		tip := j.tip
+		if j.grown == nil {
+			j.grown = make(chan struct{})
+		}
+		grown := j.grown
+		j.mu.Unlock()
+		if tip >= seq {
+			return tip, nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
 	for {
 		if m, err := j.store.Mark(ctx); err != nil || m.Tip >= seq {
 			return m.Tip, err

@@ -78,7 +78,7 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 	}
 
 	var err error
-	if d.Parameters, err = p.parameters(c.Parameters); err != nil {
+	if d.Parameters, err = p.parameters(c.Parameters, c.Event.Source == anneal.SourceManual); err != nil {
 		return verdict(anneal.VerdictError, "%v", err)
 	}
 	v := p.vars(d, c)
@@ -237,10 +237,13 @@ func orEmpty(m map[string]float64) map[string]float64 {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// parameters are those given with the defaults, as JSON reads them.
-func (p *Policy) parameters(given map[string]any) (map[string]any, error) {
-	if err := p.CheckParameters(given); err != nil {
-		return nil, err
+// parameters are those given with the defaults, as JSON reads them. The schema
+// is for what a person passes: an event passes nothing, and breaks no rule.
+func (p *Policy) parameters(given map[string]any, manual bool) (map[string]any, error) {
+	if manual {
+		if err := p.CheckParameters(given); err != nil {
+			return nil, err
+		}
 	}
 	raw, err := json.Marshal(p.effective(given))
 	if err != nil {

@@ -89,7 +89,11 @@ func (p *Policy) CheckParameters(given map[string]any) error {
 		}
 		return nil
 	}
-	raw, err := json.Marshal(p.effective(given))
+	all := p.effective(given)
+	if all == nil {
+		all = map[string]any{} // none are given: that is an object too
+	}
+	raw, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("parameters of policy %s: %w", p.Name(), err)
 	}

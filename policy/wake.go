@@ -22,6 +22,8 @@ type Wake struct {
 	Parameters map[string]any `json:"parameters,omitempty"`
 	Force      bool           `json:"force,omitempty"`
 	Until      *time.Time     `json:"until,omitempty"`
+	// Since is when the policy began to wait: the longest waits are ended first.
+	Since time.Time `json:"since"`
 	// Woken is when its event was seen; nil while that is not in the journal.
 	Woken *time.Time `json:"woken,omitempty"`
 }
@@ -36,7 +38,7 @@ func (w Wake) eventID() string {
 }
 
 // Due makes the events of the wakes whose time has come and that are not in
-// the journal yet, seen now, in the order of the policies' names. A wake of a
+// the journal yet, seen now, those that wait longest first. A wake of a
 // policy that is not among policies waits until it is.
 func (s *State) Due(policies map[string]*Policy, now time.Time) []anneal.Event {
 	var due []anneal.Event
@@ -60,7 +62,9 @@ func (s *State) Due(policies map[string]*Policy, now time.Time) []anneal.Event {
 		e.Data, _ = json.Marshal(data) // strings only: cannot fail
 		due = append(due, e)
 	}
-	slices.SortFunc(due, func(a, b anneal.Event) int { return cmp.Compare(a.Subject, b.Subject) })
+	slices.SortFunc(due, func(a, b anneal.Event) int {
+		return cmp.Or(s.Policies[a.Subject].Wake.Since.Compare(s.Policies[b.Subject].Wake.Since), cmp.Compare(a.Subject, b.Subject))
+	})
 	return due
 }
 
@@ -101,7 +105,10 @@ func (s *State) wake(e anneal.Event) *Wake {
 
 // applyWake spends the wake that d answers, and keeps the one it asks for.
 func (m *Memory) applyWake(d anneal.Decision) {
-	event := d.Cause
+	event, since := d.Cause, d.At
+	if m.Wake != nil {
+		since = m.Wake.Since
+	}
 	switch w := m.Wake; {
 	case w == nil:
 	case w.eventID() == d.Cause:
@@ -109,7 +116,7 @@ func (m *Memory) applyWake(d anneal.Decision) {
 	case w.Woken != nil && d.At.After(*w.Woken):
 		m.Wake = nil // its event was passed over: the policy was away
 	}
-	next := Wake{Policy: d.Policy, Decision: d.ID, Event: event, Parameters: d.Parameters, Force: d.Force}
+	next := Wake{Policy: d.Policy, Decision: d.ID, Event: event, Parameters: d.Parameters, Force: d.Force, Since: since}
 	switch {
 	case d.Verdict == anneal.VerdictDefer:
 		next.Until = d.Until

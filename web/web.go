@@ -142,7 +142,9 @@ func (h *handler) answer(f func(w http.ResponseWriter, r *http.Request) (any, er
 		if r.Method == http.MethodPost && r.URL.Path == "/api/v1/events" {
 			w.WriteHeader(http.StatusAccepted)
 		}
-		if err := json.NewEncoder(w).Encode(v); err != nil && h.Log != nil {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(v); err != nil && h.Log != nil {
 			h.Log.Debug("answer not written", "err", err)
 		}
 	}

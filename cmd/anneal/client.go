@@ -38,8 +38,13 @@ type reach struct {
 }
 
 func (r *reach) flags(c *cobra.Command) {
-	c.Flags().StringVar(&r.server, "server", "", "address of the daemon (default $ANNEAL_SERVER, then "+defaultServer+")")
+	r.daemonFlags(c)
 	c.Flags().StringVar(&r.data, "data", "", "read the journal in this data folder instead of asking a daemon")
+}
+
+// daemonFlags are those of a command that only a daemon can answer.
+func (r *reach) daemonFlags(c *cobra.Command) {
+	c.Flags().StringVar(&r.server, "server", "", "address of the daemon (default $ANNEAL_SERVER, then "+defaultServer+")")
 }
 
 // client opens what the flags name. The caller must call close.

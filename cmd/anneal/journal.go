@@ -17,7 +17,7 @@ func newJournal() *cobra.Command {
 		Use:   "journal",
 		Short: "Verify and salvage the journal",
 		Long: `The journal is the one record of everything: under DATA/journal, where DATA is data in
-the settings. These commands only read it.`,
+the settings. Neither command changes it.`,
 	}
 	c.AddCommand(newJournalVerify(), newJournalSalvage())
 	return c

@@ -125,7 +125,9 @@ func newList(n noun) *cobra.Command {
 	out.flags(c)
 	c.Flags().Uint64Var(&limit, "limit", 100, "how many at most; 0: all")
 	c.Flags().Uint64Var(&cursor, "cursor", 0, "go on where a list ended")
-	c.Flags().StringVar(&policy, "policy", "", "only those of this policy")
+	if n.plural != "events" && n.plural != "models" { // these belong to no policy
+		c.Flags().StringVar(&policy, "policy", "", "only those of this policy")
+	}
 	return c
 }
 

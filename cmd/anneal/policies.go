@@ -52,7 +52,7 @@ func newPolicies() *cobra.Command {
 			return t.Flush()
 		},
 	}
-	from.flags(list)
+	from.daemonFlags(list)
 	out.flags(list)
 	c.AddCommand(list)
 	return c

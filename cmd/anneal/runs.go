@@ -82,7 +82,7 @@ func newRunStop() *cobra.Command {
 			return nil
 		},
 	}
-	from.flags(c)
+	from.daemonFlags(c)
 	c.Flags().StringVar(&cause, "cause", "stopped by hand", "why, for the execution's history")
 	return c
 }

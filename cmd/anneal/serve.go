@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -396,19 +397,32 @@ func (d *daemon) run(ctx context.Context) error {
 	return broken(cause)
 }
 
+// restAfter is how long nothing must be recorded for the daemon to be at rest.
+const restAfter = 15 * time.Second
+
 // keepRecovery folds the journal now and then, so that the next start has
-// little left to fold.
+// little left to fold, and gives memory back when the daemon comes to rest.
 func (d *daemon) keepRecovery(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
+	tick := time.NewTicker(restAfter)
 	defer tick.Stop()
+	last, resting := uint64(0), false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if _, err := controller.Recover(ctx, d.journal); err != nil && ctx.Err() == nil {
-				d.log.Warn("recovery not kept", "err", err)
+		}
+		now := d.journal.Last()
+		if now == last {
+			if !resting {
+				resting = true
+				debug.FreeOSMemory()
 			}
+			continue
+		}
+		last, resting = now, false
+		if _, err := controller.Recover(ctx, d.journal); err != nil && ctx.Err() == nil {
+			d.log.Warn("recovery not kept", "err", err)
 		}
 	}
 }
@@ -470,6 +484,9 @@ func (d *daemon) condition() (bool, map[string]string) {
 	ok := d.ready.Load()
 	if err := d.journal.Err(); err != nil {
 		ok, parts["journal"] = false, err.Error()
+	}
+	if d.controller.Full() {
+		ok, parts["journal"] = false, "full: waiting for space"
 	}
 	for name := range d.sources {
 		parts["source "+name] = "ok"

@@ -56,7 +56,7 @@ reads as JSON is taken as that, anything else as a string.`,
 			return nil
 		},
 	}
-	from.flags(c)
+	from.daemonFlags(c)
 	out.flags(c)
 	c.Flags().StringArrayVar(&inputs, "input", nil, "a parameter, as name=value; may be given again")
 	c.Flags().BoolVar(&force, "force", false, "skip the rules (guards are never skipped)")
