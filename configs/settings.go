@@ -16,7 +16,7 @@ import (
 // Settings are the daemon's own file. Paths in it are relative to the file;
 // here they are absolute.
 type Settings struct {
-	// Listen is where the page, the API, health and metrics are served; a
+	// Listen is where the API, health and metrics are served; a
 	// loopback address. 127.0.0.1:8080 if empty.
 	Listen string `json:"listen"`
 	// Data holds the journal and the job folders. ./anneal-data if empty.

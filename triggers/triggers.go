@@ -5,7 +5,7 @@
 // acknowledge it upstream. So a crash repeats an event and never loses one, and
 // since an event's ID is derived from what it tells of, the repeat is known as
 // one. Sources live in a package each and are held to the contract of
-// triggertest. The constructors here make the events that anneal itself causes.
+// triggertest. [Manual] makes the event of a person who wakes a policy.
 //
 // What an event means, and to whom, is not known here.
 package triggers
