@@ -45,6 +45,11 @@ type Decision struct {
 	Rule   string     `json:"rule"`            // the first true rule
 	Until  *time.Time `json:"until,omitempty"` // when a deferred decision is looked at again
 
+	// Stops are the open runs that make way, by ID, where the policy's overlap
+	// is cancel-other (with hold: the new one waits for their end) or
+	// terminate-other (with run).
+	Stops []string `json:"stops,omitempty"`
+
 	Rules   []RuleResult           `json:"rules"`
 	Guards  []GuardResult          `json:"guards"`
 	Signals map[string]SignalValue `json:"signals"`

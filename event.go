@@ -17,7 +17,10 @@ const (
 	TypeObjectCreated  = "Object Created"
 	TypeScheduledEvent = "Scheduled Event"
 	TypeTriggered      = "Policy Triggered"
+	TypePaused         = "Policy Paused"
+	TypeResumed        = "Policy Resumed"
 	TypeDeferredWake   = "Deferred Wake"
+	TypeDebounceEnded  = "Debounce Ended"
 	TypeRunEnded       = "Run Ended"
 )
 
@@ -106,11 +109,29 @@ type Triggered struct {
 	Force      bool           `json:"force,omitempty"` // skips rules, never guards
 }
 
+// Paused is the Data of a `Policy Paused` and of a `Policy Resumed` event.
+type Paused struct {
+	Policy string `json:"policy"`
+	Note   string `json:"note,omitempty"` // why, in the person's words
+}
+
 // DeferredWake is the Data of a `Deferred Wake` event: a decision that was
 // deferred is looked at again.
 type DeferredWake struct {
 	Policy   string `json:"policy"`
 	Decision string `json:"decision"`
+}
+
+// DebounceEnded is the Data of a `Debounce Ended` event: what a trigger has
+// gathered is decided on.
+type DebounceEnded struct {
+	Policy  string    `json:"policy"`
+	Trigger string    `json:"trigger"`
+	Key     string    `json:"key,omitempty"`
+	Opened  time.Time `json:"opened"` // Seen of the first event
+	Events  int       `json:"events"`
+	Objects int       `json:"objects"` // that they brought
+	Rows    int64     `json:"rows"`    // in them
 }
 
 // RunEnded is the Data of a `Run Ended` event.

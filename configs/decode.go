@@ -109,7 +109,14 @@ func (d *decoder) into(v reflect.Value, n *node, path string) {
 		default:
 			d.wrong(n, "a string")
 		}
-	case reflect.Int:
+	case reflect.Float64:
+		f, ok := float(n.value)
+		if n.kind != number || !ok {
+			d.wrong(n, "a number")
+			return
+		}
+		v.SetFloat(f)
+	case reflect.Int, reflect.Int64:
 		whole, ok := integer(n.value)
 		if n.kind != number || !ok {
 			d.wrong(n, "a whole number")
@@ -145,6 +152,18 @@ func integer(value any) (int64, bool) {
 		return n, true
 	case uint64:
 		return int64(n), n <= math.MaxInt64
+	}
+	return 0, false
+}
+
+func float(value any) (float64, bool) {
+	switch n := value.(type) {
+	case int64:
+		return float64(n), true
+	case uint64:
+		return float64(n), true
+	case float64:
+		return n, !math.IsNaN(n) && !math.IsInf(n, 0)
 	}
 	return 0, false
 }

@@ -29,10 +29,16 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 //	at 09:00  rows=9000 drift.share=0.5    new data, and what is measured
 //	at 09:00  rows=missing                 … or why it is not: missing, stale, failed
 //	at 09:00  same                         an event without new data
+//	at 09:00  object=3000                  an object with so many rows, to be gathered or decided on
 //	at 09:00  trigger NAME force epochs=3  by hand
-//	at 09:00  ends | fails                 the oldest open run
+//	at 09:00  pause NAME why | resume NAME by hand
+//	at 09:00  tick NAME TRIGGER            of its schedule
+//	at 09:00  ends | fails | aborts        the oldest open run, or the oldest that is stopped
+//	at 09:00  promotes                     ends, and its model becomes the champion
 //	at 09:00  champion 2 auc=0.8           a promotion
 //	at 09:00  explain NAME                 its last decision
+//	at 06T09:00                            on 6 January 2026; the first lines are of the 5th, times are UTC
+//	at 03-29T09:00                         in another month
 func TestDays(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -104,6 +110,7 @@ type transcript struct {
 	open     []anneal.Run
 	last     map[string]anneal.Decision
 	windows  int
+	object   *anneal.Object // that the event being decided brought
 	out      strings.Builder
 }
 
@@ -138,11 +145,10 @@ func (d *transcript) play(t *testing.T, script string) string {
 		}
 		command, _, _ := strings.Cut(line, "→")
 		words := strings.Fields(command)
-		at, err := time.Parse("15:04", words[1])
-		if err != nil || words[0] != "at" {
+		now, ok := moment2026(words[1])
+		if !ok || words[0] != "at" {
 			t.Fatalf("%q does not begin with a time", line)
 		}
-		now := time.Date(2026, 1, 5, at.Hour(), at.Minute(), 0, 0, time.UTC)
 		for next, ok := d.state.Next(d.policies); ok && !next.After(now); next, ok = d.state.Next(d.policies) {
 			d.wake(t, next)
 		}
@@ -152,17 +158,56 @@ func (d *transcript) play(t *testing.T, script string) string {
 	return d.out.String()
 }
 
+// moment2026 reads a time of a script.
+func moment2026(s string) (time.Time, bool) {
+	for layout, day := range map[string]string{"15:04": "01-05T", "02T15:04": "01-", "01-02T15:04": ""} {
+		if _, err := time.Parse(layout, s); err == nil {
+			at, err := time.Parse("2006-01-02T15:04", "2026-"+day+s)
+			return at, err == nil
+		}
+	}
+	return time.Time{}, false
+}
+
+// written writes a time as a script does.
+func written(t time.Time) string {
+	switch {
+	case t.Month() != time.January:
+		return t.Format("01-02T15:04")
+	case t.Day() != 5:
+		return t.Format("02T15:04")
+	}
+	return t.Format("15:04")
+}
+
 func (d *transcript) command(t *testing.T, now time.Time, line string, words []string) {
 	switch words[0] {
-	case "ends", "fails":
-		run := d.open[0]
-		d.open = d.open[1:]
-		run.Ended, run.Status = &now, anneal.StatusSucceeded
-		if words[0] == "fails" {
-			run.Status = anneal.StatusFailed
+	case "ends", "fails", "aborts", "promotes":
+		if len(d.open) == 0 {
+			t.Fatalf("%q: no run is open", line)
+		}
+		i := max(0, slices.IndexFunc(d.open, func(r anneal.Run) bool { return words[0] == "aborts" && d.state.Open[r.ID].Stopping }))
+		run := d.open[i]
+		d.open = slices.Delete(d.open, i, i+1)
+		run.Ended = &now
+		run.Status = map[string]anneal.Status{"fails": anneal.StatusFailed, "aborts": anneal.StatusAborted}[words[0]]
+		if run.Status == "" {
+			run.Status = anneal.StatusSucceeded
 		}
 		d.state.ApplyRun(run)
+		if words[0] == "promotes" {
+			d.state.ApplyModel(anneal.Model{Group: "g", Stage: anneal.StageLive, Run: run.ID})
+		}
 		fmt.Fprintln(&d.out, line)
+		return
+	case "pause", "resume":
+		kind := map[string]string{"pause": anneal.TypePaused, "resume": anneal.TypeResumed}[words[0]]
+		raw, _ := json.Marshal(anneal.Paused{Policy: words[1], Note: strings.Join(words[2:], " ")})
+		d.decide(t, anneal.Event{Source: anneal.SourceManual, Type: kind, Data: raw, Seen: now}, line, anneal.Triggered{})
+		return
+	case "tick":
+		raw, _ := json.Marshal(map[string]string{"policy": words[1], "trigger": words[2]})
+		d.decide(t, anneal.Event{Source: anneal.SourceCron, Type: anneal.TypeScheduledEvent, Data: raw, Seen: now}, line, anneal.Triggered{})
 		return
 	case "champion":
 		version, _ := strconv.Atoi(words[1])
@@ -200,6 +245,11 @@ func (d *transcript) command(t *testing.T, now time.Time, line string, words []s
 		if !ok {
 			continue // same
 		}
+		if name == "object" {
+			rows, _ := strconv.ParseInt(value, 10, 64)
+			d.object = &anneal.Object{Rows: rows}
+			continue
+		}
 		name, field, _ := strings.Cut(name, ".")
 		s := d.signals[name]
 		if f, err := strconv.ParseFloat(value, 64); err != nil {
@@ -220,8 +270,13 @@ func (d *transcript) command(t *testing.T, now time.Time, line string, words []s
 	if words[0] != "same" {
 		d.windows++
 	}
-	object, _ := json.Marshal(anneal.ObjectCreated{Bucket: anneal.BucketRef{Name: "b"}, Object: anneal.ObjectRef{Key: fmt.Sprintf("training/%d.csv", d.windows)}})
+	bucket := "b"
+	if i := slices.Index(words, "in"); i >= 0 {
+		bucket = words[i+1]
+	}
+	object, _ := json.Marshal(anneal.ObjectCreated{Bucket: anneal.BucketRef{Name: bucket}, Object: anneal.ObjectRef{Key: fmt.Sprintf("training/%d.csv", d.windows)}})
 	d.decide(t, anneal.Event{Source: "aws.s3", Type: anneal.TypeObjectCreated, Data: object, Seen: now}, line, anneal.Triggered{})
+	d.object = nil
 }
 
 // decide asks every policy that the event wakes.
@@ -231,6 +286,12 @@ func (d *transcript) decide(t *testing.T, e anneal.Event, line string, hand anne
 	}
 	d.events[e.ID] = e
 	d.state.ApplyEvent(e)
+	woken := false
+	defer func() {
+		if !woken {
+			fmt.Fprintf(&d.out, "%-44s → wakes nothing\n", line)
+		}
+	}()
 	for _, name := range d.names {
 		p := d.policies[name]
 		trigger, ok, err := p.Matches(e)
@@ -240,6 +301,20 @@ func (d *transcript) decide(t *testing.T, e anneal.Event, line string, hand anne
 		}
 		if !ok {
 			continue
+		}
+		woken = true
+		if g, gathered, err := p.Gather(trigger, e, d.object); gathered {
+			w := d.state.ApplyGathering(g)
+			at, _ := d.state.Next(map[string]*Policy{name: p})
+			fmt.Fprintf(&d.out, "%-44s → gathered   %s: %d events, %d objects, %d rows, next due at %s%s\n",
+				line, trigger, w.Events, w.Objects, w.Rows, written(at), map[bool]string{true: fmt.Sprint(" ", err)}[err != nil])
+			line = ""
+			d.reload(t)
+			continue
+		}
+		since := ""
+		if at, ok := d.state.Since(e); ok {
+			since = "  since " + written(at)
 		}
 		cause := Cause{Event: e, Trigger: trigger, Signals: map[string]anneal.Signal{}, Champion: d.champion, Parameters: hand.Parameters, Force: hand.Force, TrainingURI: "s3://b/training/"}
 		if wake, ok := d.state.Woken(e); ok {
@@ -278,26 +353,39 @@ func (d *transcript) decide(t *testing.T, e anneal.Event, line string, hand anne
 		if decision.Input != nil && string(decision.Input) != "{}" {
 			input = "  " + string(decision.Input)
 		}
-		fmt.Fprintf(&d.out, "%-44s → %s%-9s  %s%s\n", line, who, decision.Verdict, decision.Reason, input)
+		if len(decision.Stops) > 0 {
+			input += "  stops " + strings.Join(decision.Stops, ", ")
+		}
+		fmt.Fprintf(&d.out, "%-44s → %s%-9s  %s%s%s\n", line, who, decision.Verdict, decision.Reason, input, since)
 		line = ""
 
-		// What was folded so far is as good as what it was folded from.
-		raw, err := json.Marshal(d.state)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.state = &State{}
-		if err := json.Unmarshal(raw, d.state); err != nil {
-			t.Fatal(err)
+		d.reload(t)
+	}
+}
+
+// wake decides on what is due, until nothing is.
+func (d *transcript) wake(t *testing.T, now time.Time) {
+	seen := map[string]bool{}
+	for due := d.state.Due(d.policies, now); len(due) > 0; due = d.state.Due(d.policies, now) {
+		for _, e := range due {
+			if seen[e.ID] {
+				t.Fatalf("the wake %s is due again", e.ID)
+			}
+			seen[e.ID] = true
+			d.decide(t, e, fmt.Sprintf("at %s  (wake)", written(now)), anneal.Triggered{})
 		}
 	}
 }
 
-func (d *transcript) wake(t *testing.T, now time.Time) {
-	for _, e := range d.state.Due(d.policies, now) {
-		d.decide(t, e, fmt.Sprintf("at %s  (wake)", now.Format("15:04")), anneal.Triggered{})
-		if slices.ContainsFunc(d.state.Due(d.policies, now), func(o anneal.Event) bool { return o.ID == e.ID }) {
-			t.Fatalf("the wake %s is due again", e.ID)
-		}
+// reload has the state go through its JSON: what was folded so far is as good
+// as what it was folded from.
+func (d *transcript) reload(t *testing.T) {
+	raw, err := json.Marshal(d.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.state = &State{}
+	if err := json.Unmarshal(raw, d.state); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -43,13 +43,13 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 			c.Parameters = wake.Parameters
 		}
 	}
-	now, b := c.Event.Seen, p.Spec.Spec
+	b := p.Spec.Spec
 	d := anneal.Decision{
 		ID:      anneal.DecisionID(p.Name(), c.Event.ID),
 		Policy:  p.Name(),
 		Cause:   c.Event.ID,
 		Trigger: c.Trigger,
-		At:      now,
+		At:      c.Event.Seen,
 		Rules:   []anneal.RuleResult{},
 		Guards:  []anneal.GuardResult{},
 		Signals: map[string]anneal.SignalValue{},
@@ -77,6 +77,9 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 		return d
 	}
 
+	if reason, ok := byHand(c.Trigger, c.Event); ok {
+		return verdict(anneal.VerdictHold, "%s", reason)
+	}
 	var err error
 	if d.Parameters, err = p.parameters(c.Parameters, c.Event.Source == anneal.SourceManual); err != nil {
 		return verdict(anneal.VerdictError, "%v", err)
@@ -94,22 +97,13 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 		}
 	}
 
-	key := ""
-	if b.Guards.Cooldown != nil {
-		d.Guards = append(d.Guards, b.Guards.Cooldown.ask(past, d.Model, now))
-	}
-	if b.Guards.Concurrency != nil {
-		if key, err = p.concurrencyKey(d.Parameters); err != nil {
-			d.Guards = append(d.Guards, anneal.GuardResult{ID: guardConcurrency, Veto: true, Detail: err.Error()})
-		} else {
-			d.Guards = append(d.Guards, b.Guards.Concurrency.ask(past, key))
-		}
-	}
-
+	stops, err := p.guards(past, &d)
 	reason := ""
 	switch {
 	case b.Mode == Paused:
 		return verdict(anneal.VerdictHold, "paused")
+	case past.paused(p.Name()) != "":
+		return verdict(anneal.VerdictHold, "%s", past.paused(p.Name()))
 	case c.Force:
 		reason = "forced"
 	case d.Rule != "":
@@ -126,30 +120,84 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 	if err != nil {
 		return verdict(anneal.VerdictError, "%v", err)
 	}
-	for _, g := range d.Guards {
-		if !g.Veto {
-			continue
+	vetoes := slices.DeleteFunc(slices.Clone(d.Guards), func(g anneal.GuardResult) bool { return !g.Veto })
+	makesWay := b.Mode == Enforce && len(stops) > 0 // nothing else stands in the way
+	if len(vetoes) > 0 {
+		makesWay = makesWay && len(vetoes) == 1 && vetoes[0].ID == guardConcurrency
+		d.Verdict, d.Reason = anneal.VerdictHold, vetoes[0].ID+": "+vetoes[0].Detail
+		if vetoes[0].Until != nil {
+			d.Verdict, d.Until = anneal.VerdictDefer, latest(vetoes)
 		}
-		if g.Until != nil {
-			d.Until = g.Until
-			return verdict(anneal.VerdictDefer, "%s: %s", g.ID, g.Detail)
+		if !makesWay {
+			return d
 		}
-		return verdict(anneal.VerdictHold, "%s: %s", g.ID, g.Detail)
 	}
-
+	var input json.RawMessage
 	if p.input != nil {
-		input, err := p.input.value(v)
+		value, err := p.input.value(v)
 		if err == nil {
-			d.Input, err = json.Marshal(input)
+			input, err = json.Marshal(value)
 		}
 		if err != nil {
 			return verdict(anneal.VerdictError, "%v", err)
 		}
 	}
+	if makesWay {
+		d.Stops = stops
+	}
+	if len(vetoes) > 0 {
+		return d
+	}
+	d.Input = input
 	if b.Mode == Observe {
 		return verdict(anneal.VerdictWouldRun, "%s", reason)
 	}
 	return verdict(anneal.VerdictRun, "%s", reason)
+}
+
+// guards asks all guards, in their order, and records what they say in d. It
+// returns the runs that make way for a new one. The error is of the concurrency
+// key.
+func (p *Policy) guards(past *State, d *anneal.Decision) (stops []string, err error) {
+	g, now := p.Spec.Spec.Guards, d.At
+	add := func(r anneal.GuardResult) { d.Guards = append(d.Guards, r) }
+	if g.Breaker != nil {
+		add(g.Breaker.ask(past, d.Policy, d.Model, now))
+	}
+	if len(g.Blackout) > 0 {
+		add(p.blackouts.ask(now))
+	}
+	if g.Backoff != nil {
+		add(g.Backoff.ask(past, d.Model, now))
+	}
+	if g.Cooldown != nil {
+		add(g.Cooldown.ask(past, d.Model, now))
+	}
+	if g.Concurrency != nil {
+		var key string
+		if key, err = p.concurrencyKey(d.Parameters); err != nil {
+			add(anneal.GuardResult{ID: guardConcurrency, Veto: true, Detail: err.Error()})
+		} else {
+			var r anneal.GuardResult
+			r, stops = g.Concurrency.ask(past, d.Policy, d.Cause, key)
+			add(r)
+		}
+	}
+	if g.Budget != nil {
+		add(g.Budget.ask(past, d.Model, now))
+	}
+	return stops, err
+}
+
+// latest is when the last of the vetoes with a known end is over: before that
+// another look would only find the next of them.
+func latest(vetoes []anneal.GuardResult) (until *time.Time) {
+	for _, g := range vetoes {
+		if g.Until != nil && (until == nil || g.Until.After(*until)) {
+			until = g.Until
+		}
+	}
+	return until
 }
 
 // NewRun is the run that d decided, pending.
@@ -237,8 +285,7 @@ func orEmpty(m map[string]float64) map[string]float64 {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// parameters are those given with the defaults, as JSON reads them. The schema
-// is for what a person passes: an event passes nothing, and breaks no rule.
+// parameters are those given with the defaults, as JSON reads them.
 func (p *Policy) parameters(given map[string]any, manual bool) (map[string]any, error) {
 	if manual {
 		if err := p.CheckParameters(given); err != nil {

@@ -388,7 +388,12 @@ func TestSpecJSON(t *testing.T) {
 	spec := specOf(t, header+`
   data: {train: {since: 90d}}
   rules: [{id: r, if: "1 < 2 && '&' != '<'", for: null}]
-  guards: {cooldown: {for: 36h}}
+  timeZone: UTC
+  triggers:
+    - {id: a, event: {source: x}, debounce: {quiet: 15m}}
+    - {id: b, schedule: {cron: "0 0 * * *"}}
+    - {id: c, schedule: {cron: "0 0 * * *", catchUp: all}}
+  guards: {cooldown: {for: 36h}, concurrency: {overlap: allow-all}, breaker: {failed: 3}, backoff: {initial: 1h, factor: 1.1}, budget: {runs: 1, per: 1d}, blackout: [{cron: "0 0 * * *", for: 1h}]}
   run: {stateMachine: {file: x}, timeout: 6h, input: {big: 12345678901234567890, small: 0.1, list: [{expr: "1e3"}, null]}}
 `)
 	a, err := spec.JSON()

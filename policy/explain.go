@@ -21,6 +21,9 @@ func Explain(d anneal.Decision, p *Policy, now time.Time) string {
 	if d.Until != nil {
 		fmt.Fprintf(&b, "  looked at again at %s\n", moment(*d.Until, now))
 	}
+	if len(d.Stops) > 0 {
+		fmt.Fprintf(&b, "  stops %s\n", strings.Join(d.Stops, ", "))
+	}
 	fmt.Fprintf(&b, "  decision %s, about event %s", d.ID, d.Cause)
 	if d.Trigger != "" {
 		fmt.Fprintf(&b, ", woken by %s", d.Trigger)
@@ -85,13 +88,21 @@ func (p *Policy) changes(d anneal.Decision, now time.Time) []string {
 			lines = append(lines, start+r.ID+": "+need)
 		}
 	}
+	vetoes := 0
 	for _, g := range d.Guards {
-		switch {
-		case g.Veto && g.Until != nil:
-			lines = append(lines, fmt.Sprintf("%s ends at %s", g.ID, moment(*g.Until, now)))
-		case g.Veto:
-			lines = append(lines, fmt.Sprintf("%s must not veto: %s", g.ID, g.Detail))
+		if g.Veto {
+			vetoes++
+			lines = append(lines, p.lifted(g, d, now))
 		}
+	}
+	if vetoes > 1 && d.Until != nil {
+		lines = append(lines, fmt.Sprintf("so not before %s", moment(*d.Until, now)))
+	}
+	switch {
+	case d.Trigger == TriggerPause || strings.HasPrefix(d.Reason, pausedByHand):
+		lines = append(lines, "the policy must be resumed by hand")
+	case d.Trigger == TriggerResume:
+		return []string{"nothing: what was held is looked at again, and then every event"}
 	}
 	if d.Verdict == anneal.VerdictError {
 		lines = append(lines, "the error must be mended: "+d.Reason)
@@ -100,6 +111,20 @@ func (p *Policy) changes(d anneal.Decision, now time.Time) []string {
 		lines = append(lines, fmt.Sprintf("mode must be enforce (is %s)", mode))
 	}
 	return lines
+}
+
+// lifted says when the guard g, which vetoes, would no longer.
+func (p *Policy) lifted(g anneal.GuardResult, d anneal.Decision, now time.Time) string {
+	switch {
+	case g.Until != nil:
+		return fmt.Sprintf("%s ends at %s", g.ID, moment(*g.Until, now))
+	case g.ID == guardBreaker:
+		_, until, _ := strings.Cut(g.Detail, ": ")
+		return fmt.Sprintf("%s is %s", g.ID, until)
+	case g.ID == guardConcurrency && len(d.Stops) > 0:
+		return fmt.Sprintf("%s has a place when %s has ended", g.ID, strings.Join(d.Stops, " and "))
+	}
+	return fmt.Sprintf("%s must not veto: %s", g.ID, g.Detail)
 }
 
 // need says what would make n come out as want, given how its clauses came out

@@ -51,7 +51,7 @@ type place struct {
 }
 
 // places are the places of a policy with these signals.
-type places struct{ match, rule, key, input, result, promote place }
+type places struct{ match, gather, rule, key, input, result, promote place }
 
 func newPlaces(signals map[string]Signal) places {
 	type fields = map[string]*cel.Type
@@ -83,7 +83,8 @@ func newPlaces(signals map[string]Signal) places {
 	training["prefix"], training["manifest"] = cel.StringType, cel.StringType
 	run := fields{"id": cel.StringType}
 	return places{
-		match: place{"a match", map[string]map[string]*cel.Type{"event": event, "model": model}, cel.BoolType},
+		match:  place{"a match", map[string]map[string]*cel.Type{"event": event, "model": model}, cel.BoolType},
+		gather: place{"a debounce key", map[string]map[string]*cel.Type{"event": event, "model": model}, cel.StringType},
 		rule: place{"a rule", map[string]map[string]*cel.Type{
 			"event": event, "signals": measured, "champion": champion, "model": model, "training": counted,
 			"parameters": nil, "now": nil,

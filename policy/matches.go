@@ -5,29 +5,31 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/anneal-ml/anneal"
 )
 
 // Matches reports whether the event wakes the policy, and by which trigger:
-// the first that matches, or [TriggerManual], [TriggerTimer] or [TriggerRun]
-// where the event names the policy. A match that cannot be evaluated does not
-// match; the error says so, also where another trigger matched.
+// the first that matches; the schedule of a tick; the trigger whose debounce has
+// ended; or, where the event names the policy, [TriggerManual],
+// [TriggerPause], [TriggerResume], [TriggerTimer] or [TriggerRun]. A match that
+// cannot be evaluated does not match; the error says so, also where another
+// trigger matched.
 func (p *Policy) Matches(e anneal.Event) (trigger string, ok bool, err error) {
 	if e.Parked != "" {
 		return "", false, nil
 	}
-	named := map[string]string{anneal.SourceManual: TriggerManual, anneal.SourceTimer: TriggerTimer, anneal.SourceRun: TriggerRun}
-	if wake, ok := named[e.Source]; ok {
-		var data struct{ Policy string }
-		if err := json.Unmarshal(e.Data, &data); err != nil {
-			return "", false, fmt.Errorf("event %s: %w", e.ID, err)
-		}
-		return wake, data.Policy == p.Name(), nil
+	switch e.Source {
+	case anneal.SourceManual, anneal.SourceTimer, anneal.SourceRun, anneal.SourceCron:
+		return p.named(e)
 	}
 	var v vars
 	var problems []error
 	for i, t := range p.Spec.Spec.Triggers {
+		if t.Event == nil {
+			continue
+		}
 		if t.Event.Source != "" && t.Event.Source != e.Source || t.Event.Type != "" && t.Event.Type != e.Type {
 			continue
 		}
@@ -50,6 +52,34 @@ func (p *Policy) Matches(e anneal.Event) (trigger string, ok bool, err error) {
 		}
 	}
 	return "", false, errors.Join(problems...)
+}
+
+// named is the trigger of an event that is meant for one policy, if it is this.
+func (p *Policy) named(e anneal.Event) (trigger string, ok bool, err error) {
+	var data struct{ Policy, Trigger string }
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		return "", false, fmt.Errorf("event %s: %w", e.ID, err)
+	}
+	if data.Policy != p.Name() {
+		return "", false, nil
+	}
+	has := func(t Trigger) bool { return t.ID == data.Trigger }
+	switch {
+	case e.Source == anneal.SourceCron:
+		scheduled := func(t Trigger) bool { return has(t) && t.Schedule != nil }
+		return data.Trigger, e.Type == anneal.TypeScheduledEvent && slices.ContainsFunc(p.Spec.Spec.Triggers, scheduled), nil
+	case e.Source == anneal.SourceRun:
+		return TriggerRun, true, nil
+	case e.Type == anneal.TypeDebounceEnded && slices.ContainsFunc(p.Spec.Spec.Triggers, has):
+		return data.Trigger, true, nil
+	case e.Source == anneal.SourceTimer:
+		return TriggerTimer, true, nil
+	case e.Type == anneal.TypePaused:
+		return TriggerPause, true, nil
+	case e.Type == anneal.TypeResumed:
+		return TriggerResume, true, nil
+	}
+	return TriggerManual, true, nil
 }
 
 // event adds what expressions see of e. Numbers in its data are doubles.

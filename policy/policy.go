@@ -22,7 +22,9 @@ type Policy struct {
 	Revision string
 
 	triggers  []*expr // of Spec.Spec.Triggers; nil without a match
+	keys      []*expr // of their debounce; nil without a key
 	rules     []*expr
+	blackouts blackouts
 	key       *expr // what concurrency counts by
 	input     *template
 	artifact  *template
@@ -48,6 +50,10 @@ const (
 	ExecutorEmbedded  = "embedded"
 	Skip              = "skip"
 	BufferOne         = "buffer-one"
+	BufferAll         = "buffer-all"
+	CancelOther       = "cancel-other"
+	TerminateOther    = "terminate-other"
+	AllowAll          = "allow-all"
 	MissingHold       = "hold"
 	MissingIgnore     = "ignore"
 	MissingRun        = "run"
@@ -61,7 +67,14 @@ const (
 	TriggerManual = "manual" // anneal trigger and the API
 	TriggerTimer  = "timer"  // a deferred decision
 	TriggerRun    = "run"    // a buffered decision
+	TriggerPause  = "pause"  // anneal pause
+	TriggerResume = "resume" // anneal resume
 )
+
+// ownTriggers are those.
+func ownTriggers() []string {
+	return []string{TriggerManual, TriggerTimer, TriggerRun, TriggerPause, TriggerResume}
+}
 
 // withDefaults fills in what the spec leaves open: all defaults are here.
 func withDefaults(s Spec) Spec {
@@ -86,6 +99,17 @@ func withDefaults(s Spec) Spec {
 		signals[name] = signal
 	}
 	b.Signals = signals
+	b.Triggers = slices.Clone(b.Triggers)
+	for i, t := range b.Triggers {
+		if t.Debounce != nil {
+			debounce := t.Debounce.withDefaults()
+			b.Triggers[i].Debounce = &debounce
+		}
+		if t.Schedule != nil {
+			schedule := t.Schedule.withDefaults()
+			b.Triggers[i].Schedule = &schedule
+		}
+	}
 	b.Rules = slices.Clone(b.Rules)
 	for i, r := range b.Rules {
 		if r.For != nil && r.For.Of == 0 {
@@ -101,10 +125,28 @@ func withDefaults(s Spec) Spec {
 		concurrency := *b.Guards.Concurrency
 		or(&concurrency.Key, "model.group")
 		or(&concurrency.Overlap, Skip)
-		if concurrency.Limit == 0 {
+		if concurrency.Limit == 0 && concurrency.Overlap != AllowAll {
 			concurrency.Limit = 1
 		}
 		b.Guards.Concurrency = &concurrency
+	}
+	if b.Guards.Breaker != nil {
+		breaker := *b.Guards.Breaker
+		if breaker.Within == 0 {
+			breaker.Within = Duration(2 * week)
+		}
+		b.Guards.Breaker = &breaker
+	}
+	if b.Guards.Backoff != nil {
+		backoff := *b.Guards.Backoff
+		or(&backoff.After, AfterFailure)
+		if backoff.Factor == 0 {
+			backoff.Factor = 2
+		}
+		if backoff.Max == 0 {
+			backoff.Max = max(Duration(day), backoff.Initial)
+		}
+		b.Guards.Backoff = &backoff
 	}
 	if b.Run != nil {
 		run := *b.Run
@@ -157,19 +199,28 @@ func Compile(spec Spec) (*Policy, Problems) {
 	for i, t := range b.Triggers {
 		path := index("spec.triggers", i)
 		unique(path+".id", "trigger", t.ID)
-		if slices.Contains([]string{TriggerManual, TriggerTimer, TriggerRun}, t.ID) {
+		if slices.Contains(ownTriggers(), t.ID) {
 			c.problems.add(path+".id", "the id %q stands for a wake that needs no trigger: choose another", t.ID)
 		}
-		var match *expr
+		var match, key *expr
 		switch {
-		case t.Event == nil:
-			c.problems.add(path+".event", "a trigger needs an event, such as {type: Object Created}")
+		case t.Event == nil && t.Schedule == nil:
+			c.problems.add(path+".event", "a trigger needs an event, such as {type: Object Created}, or a schedule, such as {cron: \"30 2 * * *\"}")
+		case t.Event != nil && t.Schedule != nil:
+			c.problems.add(path+".schedule", "a trigger has an event or a schedule: write two triggers")
+		case t.Schedule != nil && t.Debounce != nil:
+			c.problems.add(path+".debounce", "there is nothing to gather of a schedule: debounce is for an event")
+		case t.Schedule != nil:
+			c.schedule(path+".schedule", *t.Schedule, b.TimeZone)
 		case *t.Event == Match{}:
 			c.problems.add(path+".event", "this matches every event: give source, type or match")
 		case t.Event.Match != "":
 			match = c.expr(path+".event.match", t.Event.Match, at.match)
 		}
-		p.triggers = append(p.triggers, match)
+		if t.Event != nil && t.Debounce != nil {
+			key = c.debounce(path+".debounce", *t.Debounce, at.gather)
+		}
+		p.triggers, p.keys = append(p.triggers, match), append(p.keys, key)
 	}
 
 	if len(b.Rules) == 0 {
@@ -205,12 +256,18 @@ func Compile(spec Spec) (*Policy, Problems) {
 	key := "model.group"
 	if cc := b.Guards.Concurrency; cc != nil {
 		key = cc.Key
-		if cc.Limit < 1 {
+		switch {
+		case cc.Overlap == AllowAll && cc.Limit != 0:
+			c.problems.add("spec.guards.concurrency.limit", "allow-all has no limit: leave it out, or choose another overlap")
+		case cc.Overlap != AllowAll && cc.Limit < 1:
 			c.problems.add("spec.guards.concurrency.limit", "a limit of %d never runs: at least 1", cc.Limit)
 		}
-		c.problems.oneOf("spec.guards.concurrency.overlap", cc.Overlap, []string{Skip, BufferOne},
-			[]string{"buffer-all", "cancel-other", "terminate-other", "allow-all"})
+		c.problems.oneOf("spec.guards.concurrency.overlap", cc.Overlap, []string{Skip, BufferOne, BufferAll, CancelOther, TerminateOther, AllowAll}, nil)
 	}
+	c.breaker(b.Guards.Breaker, b)
+	p.blackouts = c.blackouts(b.Guards.Blackout, b.TimeZone)
+	c.backoff(b.Guards.Backoff)
+	c.budget(b.Guards.Budget)
 	p.key = c.expr("spec.guards.concurrency.key", key, at.key)
 
 	c.parameters(p, b.Parameters)

@@ -36,7 +36,7 @@ type Metadata struct {
 // Body is everything under `spec`.
 type Body struct {
 	Mode     Mode   `json:"mode,omitempty"`     // observe if empty
-	TimeZone string `json:"timeZone,omitempty"` // IANA name
+	TimeZone string `json:"timeZone,omitempty"` // IANA name; of every cron in the policy, which needs it
 	Model    Model  `json:"model"`
 	// Parameters is the JSON Schema of what `anneal trigger` and the API may
 	// pass. The defaults of its properties are used where nothing is passed.
@@ -146,13 +146,14 @@ type Window struct {
 	Objects int `json:"objects,omitempty"`
 }
 
-// A Trigger wakes the policy; it never decides.
+// A Trigger wakes the policy; it never decides. It has either an Event or a
+// Schedule.
 type Trigger struct {
 	ID    string `json:"id"`
 	Event *Match `json:"event,omitempty"`
-
-	Debounce NotBuilt `json:"debounce,omitzero"`
-	Schedule NotBuilt `json:"schedule,omitzero"`
+	// Debounce gathers events, and wakes the policy once for all of them.
+	Debounce *Debounce `json:"debounce,omitempty"`
+	Schedule *Schedule `json:"schedule,omitempty"`
 }
 
 // Match chooses events; what is empty matches everything.
@@ -160,6 +161,30 @@ type Match struct {
 	Source string `json:"source,omitempty"` // equal to the event's
 	Type   string `json:"type,omitempty"`   // equal to the event's
 	Match  string `json:"match,omitempty"`  // CEL over `event`
+}
+
+// Debounce says when what was gathered is decided on: once it has been quiet,
+// and the minima are reached; at the latest MaxWait after the first event.
+type Debounce struct {
+	Quiet   Duration `json:"quiet,omitempty"`   // since the last event; none if zero
+	MaxWait Duration `json:"maxWait,omitempty"` // 1d, or quiet if that is longer, if zero
+	MinRows int64    `json:"minRows,omitempty"` // in the objects gathered
+	// MinObjects counts each version of an object.
+	MinObjects int64 `json:"minObjects,omitempty"`
+	// Key is CEL over event and model, a string: events are gathered apart by
+	// it. All together if empty.
+	Key string `json:"key,omitempty"`
+}
+
+// A Schedule wakes the policy at the ticks of Cron, in spec.timeZone.
+type Schedule struct {
+	Cron string `json:"cron"` // minute, hour, day of month, month, day of week
+	// CatchUp is what becomes of ticks that were missed: none (if empty),
+	// latest or all.
+	CatchUp  string   `json:"catchUp,omitempty"`
+	Deadline Duration `json:"deadline,omitempty"` // how late a missed tick may be made up; a year if zero
+	Jitter   Duration `json:"jitter,omitempty"`   // each tick comes later by less than this; none if zero
+	Max      int      `json:"max,omitempty"`      // how many catchUp all makes up at most; 24 if zero
 }
 
 // A Rule wants a run when If is true.
@@ -176,16 +201,16 @@ type For struct {
 	Of      int `json:"of,omitempty"` // Windows if zero
 }
 
-// Guards can veto a run, never start one. They are asked in a fixed order and
-// the first veto is the reason.
+// Guards can veto a run, never start one. They are asked in a fixed order,
+// breaker, blackout, backoff, cooldown, concurrency, budget, and the first veto
+// is the reason.
 type Guards struct {
 	Cooldown    *Cooldown    `json:"cooldown,omitempty"`
 	Concurrency *Concurrency `json:"concurrency,omitempty"`
-
-	Breaker  NotBuilt `json:"breaker,omitzero"`
-	Blackout NotBuilt `json:"blackout,omitzero"`
-	Backoff  NotBuilt `json:"backoff,omitzero"`
-	Budget   NotBuilt `json:"budget,omitzero"`
+	Breaker     *Breaker     `json:"breaker,omitempty"`
+	Blackout    []Blackout   `json:"blackout,omitempty"`
+	Backoff     *Backoff     `json:"backoff,omitempty"`
+	Budget      *Budget      `json:"budget,omitempty"`
 }
 
 // Cooldown defers a run until For after the end of the model group's last run.
@@ -199,10 +224,52 @@ type Cooldown struct {
 // Concurrency limits the runs that are open at a time under one key.
 type Concurrency struct {
 	Key   string `json:"key,omitempty"`   // CEL over model and parameters, a string; model.group if empty
-	Limit int    `json:"limit,omitempty"` // 1 if zero
-	// Overlap is what happens past the limit: skip (if empty) holds,
-	// buffer-one holds and decides again when a run under the key has ended.
+	Limit int    `json:"limit,omitempty"` // 1 if zero; none with allow-all
+	// Overlap is what happens past the limit, by Temporal's names:
+	//
+	//	skip             holds (if empty)
+	//	buffer-one       holds, and decides the newest again when a run under the key has ended
+	//	buffer-all       the same, for each in turn
+	//	cancel-other     holds, stops the oldest run under the key, and decides again when it has ended
+	//	terminate-other  runs at once, and stops the oldest
+	//	allow-all        runs: there is no limit
 	Overlap string `json:"overlap,omitempty"`
+}
+
+// Breaker holds, once as many runs of the model group as it says have failed,
+// or have succeeded and not been promoted, Within the time before: until a
+// person resumes the policy, or enough of them are longer ago.
+type Breaker struct {
+	Failed      int      `json:"failed,omitempty"`
+	NotPromoted int      `json:"notPromoted,omitempty"`
+	Within      Duration `json:"within,omitempty"` // 2w if zero
+}
+
+// A Blackout is a time in which no run is decided on: For from each time that
+// Cron names in spec.timeZone.
+type Blackout struct {
+	Cron   string   `json:"cron"` // minute, hour, day of month, month, day of week
+	For    Duration `json:"for"`
+	Reason string   `json:"reason,omitempty"`
+}
+
+// Backoff defers a run after failures of the model group in a row: Initial
+// after the first, then Factor times longer after each, at most Max.
+type Backoff struct {
+	After   string   `json:"after,omitempty"` // failure, the only choice
+	Initial Duration `json:"initial"`
+	Factor  float64  `json:"factor,omitempty"` // 2 if zero
+	Max     Duration `json:"max,omitempty"`    // 1d, or initial if that is longer, if zero
+}
+
+// Budget defers a run while Runs have been decided on for the model group,
+// by whichever policy, in the time Per before.
+type Budget struct {
+	Runs int      `json:"runs"`
+	Per  Duration `json:"per"`
+
+	USD     NotBuilt `json:"usd,omitzero"`
+	Reserve NotBuilt `json:"reserve,omitzero"`
 }
 
 // Run says what is started. Input and the parts of Model are constants, or

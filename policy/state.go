@@ -10,10 +10,10 @@ import (
 )
 
 // A State is the past as decisions need it, of all policies: a fold of the
-// journal's policies, events, decisions and runs, applied in the journal's order. Its
-// JSON is a snapshot to go on from, equal for equal records. Its size grows
-// with the policies, model groups and open runs, not with the journal. The
-// zero State is the beginning.
+// journal's policies, events, decisions, runs, models and what was gathered,
+// applied in the journal's order. Its JSON is a snapshot to go on from, equal
+// for equal records. Its size grows with the policies, model groups and open
+// runs, not with the journal. The zero State is the beginning.
 type State struct {
 	Policies map[string]*Memory `json:"policies,omitempty"` // by policy
 	Open     map[string]OpenRun `json:"open,omitempty"`     // by run ID
@@ -25,7 +25,16 @@ type State struct {
 type Memory struct {
 	Overlap string                 `json:"overlap,omitempty"` // what its concurrency guard says
 	Rules   map[string]*RuleMemory `json:"rules,omitempty"`   // by rule id
-	Wake    *Wake                  `json:"wake,omitempty"`
+	// Wake is the decision that waits; Queue are those behind it, in their
+	// order, where the overlap is buffer-all.
+	Wake  *Wake  `json:"wake,omitempty"`
+	Queue []Wake `json:"queue,omitempty"`
+	// Gathered are the windows of its triggers, the oldest first.
+	Gathered []Gathered `json:"gathered,omitempty"`
+	// Paused is why a person has paused it, nil where nobody has. Resumed is
+	// when one last resumed it.
+	Paused  *string    `json:"paused,omitempty"`
+	Resumed *time.Time `json:"resumed,omitempty"`
 }
 
 // RuleMemory is what is remembered of one rule.
@@ -52,12 +61,25 @@ type OpenRun struct {
 	Policy string `json:"policy"`
 	Model  string `json:"model"`
 	Key    string `json:"key"` // what concurrency guards count by
+
+	Decided  time.Time `json:"decided"`
+	Stopping bool      `json:"stopping,omitempty"` // a decision has stopped it
 }
 
 // Ends are the last ends of a model group's runs.
 type Ends struct {
 	Success *End `json:"success,omitempty"`
 	Failure *End `json:"failure,omitempty"`
+
+	// Streak is how many have failed since the last success. Those that were
+	// stopped have not failed, here and below.
+	Streak int `json:"streak,omitempty"`
+	// Failed are the last that failed, NotPromoted the last that succeeded and
+	// whose model has not become the champion; the newest last.
+	Failed      []End `json:"failed,omitempty"`
+	NotPromoted []End `json:"notPromoted,omitempty"`
+	// Decided are when the last runs were decided on, in order.
+	Decided []time.Time `json:"decided,omitempty"`
 }
 
 // An End is when a run ended.
@@ -67,8 +89,13 @@ type End struct {
 	At     time.Time     `json:"at"`
 }
 
-// maxWindows bounds `for.of`, and so what is remembered of a rule.
-const maxWindows = 64
+// Bounds of what is remembered: of a rule, which bounds `for.of`, and of the
+// runs of a model group, which bounds what a breaker and a budget can count.
+const (
+	maxWindows = 64
+	maxEnds    = 64
+	maxDecided = 512
+)
 
 // ApplyPolicy takes in a policy of the journal: it decides from here on.
 func (s *State) ApplyPolicy(spec Spec) {
@@ -76,15 +103,16 @@ func (s *State) ApplyPolicy(spec Spec) {
 	if c := spec.Spec.Guards.Concurrency; c != nil {
 		overlap = c.Overlap
 	}
-	if m.Overlap = overlap; overlap != BufferOne && m.Wake != nil && m.Wake.Until == nil {
-		m.Wake = nil
-	}
+	m.applyOverlap(overlap)
 }
 
-// ApplyEvent takes in an event of the journal. Only the wakes that [State.Due]
-// gave matter: one whose event is in the journal is not due again.
+// ApplyEvent takes in an event of the journal. Only those that [State.Due]
+// gave matter: what has its event in the journal is not due again.
 func (s *State) ApplyEvent(e anneal.Event) {
 	if w := s.wake(e); w != nil {
+		w.Woken = &e.Seen
+	}
+	if w := s.window(e); w != nil {
 		w.Woken = &e.Seen
 	}
 }
@@ -96,13 +124,28 @@ func (s *State) ApplyDecision(d anneal.Decision) {
 		return
 	}
 	m := s.memory(d.Policy)
-	vetoed := slices.ContainsFunc(d.Guards, func(g anneal.GuardResult) bool { return g.Veto })
+	switch d.Trigger {
+	case TriggerPause:
+		m.Paused = &d.Reason
+		return
+	case TriggerResume:
+		m.Paused, m.Resumed = nil, &d.At
+		m.release(d.At)
+		return
+	}
+	vetoed := m.Paused != nil || firstVeto(d.Guards) != ""
 	for _, r := range d.Rules {
 		m.rule(r.ID).apply(d, r, vetoed)
 	}
 	m.applyWake(d)
-	if _, known := s.Open[d.ID]; !known && d.Verdict == anneal.VerdictRun {
-		s.open(d.ID, OpenRun{Policy: d.Policy, Model: d.Model, Key: d.Model})
+	for _, id := range d.Stops {
+		if o, open := s.Open[id]; open {
+			o.Stopping = true
+			s.Open[id] = o
+		}
+	}
+	if d.Verdict == anneal.VerdictRun {
+		s.open(d.ID, OpenRun{Policy: d.Policy, Model: d.Model, Key: d.Model, Decided: d.At})
 	}
 }
 
@@ -113,23 +156,45 @@ func (s *State) ApplyRun(r anneal.Run) {
 		key = r.Model
 	}
 	if !r.Status.Ended() {
-		s.open(r.ID, OpenRun{Policy: r.Policy, Model: r.Model, Key: key})
+		s.open(r.ID, OpenRun{Policy: r.Policy, Model: r.Model, Key: key, Decided: r.Started})
 		return
 	}
+	_, open := s.Open[r.ID]
 	delete(s.Open, r.ID)
-	if r.Ended == nil {
+	if r.Ended == nil || !open {
+		return // told before
+	}
+	ends, end := s.Ended[r.Model], End{Run: r.ID, Status: r.Status, At: *r.Ended}
+	switch r.Status {
+	case anneal.StatusSucceeded:
+		ends.Success, ends.Streak = &end, 0
+		ends.NotPromoted = lastOf(append(ends.NotPromoted, end), maxEnds) // until ApplyModel knows better
+	case anneal.StatusAborted:
+		ends.Failure = &end
+	default:
+		ends.Failure = &end
+		ends.Streak++
+		ends.Failed = lastOf(append(ends.Failed, end), maxEnds)
+	}
+	s.ended(r.Model, ends)
+	s.Last = &end
+}
+
+// ApplyModel takes in a model of the journal, each time it is told anew.
+func (s *State) ApplyModel(m anneal.Model) {
+	ends, known := s.Ended[m.Group]
+	if !known || m.Stage != anneal.StageLive {
 		return
 	}
+	ends.NotPromoted = slices.DeleteFunc(ends.NotPromoted, func(e End) bool { return e.Run == m.Run })
+	s.ended(m.Group, ends)
+}
+
+func (s *State) ended(group string, ends Ends) {
 	if s.Ended == nil {
 		s.Ended = map[string]Ends{}
 	}
-	ends, end := s.Ended[r.Model], &End{Run: r.ID, Status: r.Status, At: *r.Ended}
-	if r.Status == anneal.StatusSucceeded {
-		ends.Success = end
-	} else {
-		ends.Failure = end
-	}
-	s.Ended[r.Model], s.Last = ends, end
+	s.Ended[group] = ends
 }
 
 func (s *State) memory(policy string) *Memory {
@@ -142,12 +207,24 @@ func (s *State) memory(policy string) *Memory {
 	return s.Policies[policy]
 }
 
+// open takes in an open run: what is known of it already stays.
 func (s *State) open(run string, o OpenRun) {
 	if s.Open == nil {
 		s.Open = map[string]OpenRun{}
 	}
+	if known, ok := s.Open[run]; ok {
+		o.Decided, o.Stopping = known.Decided, known.Stopping
+	} else {
+		ends := s.Ended[o.Model]
+		ends.Decided = append(ends.Decided, o.Decided)
+		slices.SortFunc(ends.Decided, time.Time.Compare)
+		ends.Decided = lastOf(ends.Decided, maxDecided)
+		s.ended(o.Model, ends)
+	}
 	s.Open[run] = o
 }
+
+func lastOf[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
 
 // openUnder lists the open runs under key.
 func (s *State) openUnder(key string) (ids []string) {

@@ -10,9 +10,10 @@ import (
 )
 
 // A Wake is a decision that will be looked at again: at Until, where it was
-// deferred, or, without Until, when its run can have a place, where it was
-// buffered. A policy keeps one at a time; a newer one takes its place, except
-// that what was forced is not displaced by what was not.
+// deferred; once the policy is resumed, where a person or the breaker held it;
+// else when its run can have a place. A policy keeps one at a time, with
+// buffer-all up to 100; a newer one takes the place of the last, except that
+// what was forced is not displaced by what was not.
 type Wake struct {
 	Policy   string `json:"policy"`
 	Decision string `json:"decision"`
@@ -22,11 +23,18 @@ type Wake struct {
 	Parameters map[string]any `json:"parameters,omitempty"`
 	Force      bool           `json:"force,omitempty"`
 	Until      *time.Time     `json:"until,omitempty"`
-	// Since is when the policy began to wait: the longest waits are ended first.
-	Since time.Time `json:"since"`
+	Held       bool           `json:"held,omitempty"` // until the policy is resumed
+	// Asked is when the policy began to wait: the longest waits are ended first.
+	Asked time.Time `json:"asked"`
+	// Since is where the objects begin that a trigger had gathered for the
+	// decision, or for one that it took the place of: see [State.Since].
+	Since *time.Time `json:"since,omitempty"`
 	// Woken is when its event was seen; nil while that is not in the journal.
 	Woken *time.Time `json:"woken,omitempty"`
 }
+
+// maxBuffer is how many decisions of one policy wait with buffer-all.
+const maxBuffer = 100
 
 // eventID is the identity of the event that wakes the policy.
 func (w Wake) eventID() string {
@@ -37,95 +45,306 @@ func (w Wake) eventID() string {
 	return anneal.ID("event", source, w.Policy, w.Decision)
 }
 
-// Due makes the events of the wakes whose time has come and that are not in
-// the journal yet, seen now, those that wait longest first. A wake of a
-// policy that is not among policies waits until it is.
-func (s *State) Due(policies map[string]*Policy, now time.Time) []anneal.Event {
-	var due []anneal.Event
-	for name, m := range s.Policies {
-		w, p := m.Wake, policies[name]
-		if w == nil || w.Woken != nil || p == nil {
-			continue
-		}
-		e := anneal.Event{SpecVersion: "1.0", ID: w.eventID(), Subject: name, Time: now, DataContentType: "application/json", Seen: now}
-		var data any
-		switch {
-		case w.Until != nil && !now.Before(*w.Until):
-			e.Source, e.Type = anneal.SourceTimer, anneal.TypeDeferredWake
-			data = anneal.DeferredWake{Policy: name, Decision: w.Decision}
-		case w.Until == nil && s.Last != nil && p.hasPlace(s, w.Parameters):
-			e.Source, e.Type = anneal.SourceRun, anneal.TypeRunEnded
-			data = anneal.RunEnded{Policy: name, Run: s.Last.Run, Status: s.Last.Status}
-		default:
-			continue
-		}
-		e.Data, _ = json.Marshal(data) // strings only: cannot fail
-		due = append(due, e)
+// waiting are the decisions that wait, in their order.
+func (m *Memory) waiting() []Wake {
+	if m.Wake == nil {
+		return nil
 	}
-	slices.SortFunc(due, func(a, b anneal.Event) int {
-		return cmp.Or(s.Policies[a.Subject].Wake.Since.Compare(s.Policies[b.Subject].Wake.Since), cmp.Compare(a.Subject, b.Subject))
-	})
-	return due
+	return append([]Wake{*m.Wake}, m.Queue...)
 }
 
-// Next is when the next deferred wake of these policies is due, if there is one.
-func (s *State) Next(policies map[string]*Policy) (at time.Time, ok bool) {
+// wait makes list the decisions that wait.
+func (m *Memory) wait(list []Wake) {
+	m.Wake, m.Queue = nil, nil
+	if len(list) > 0 {
+		m.Wake = &list[0]
+	}
+	if len(list) > 1 {
+		m.Queue = list[1:]
+	}
+}
+
+// Awaits reports whether a policy waits for an event of [State.Due], or for
+// what is gathered to be complete: without it, no event matters to ApplyEvent.
+func (s *State) Awaits() bool {
+	for _, m := range s.Policies {
+		if m.Wake != nil || len(m.Gathered) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Due makes the events of the wakes whose time has come and that are not in
+// the journal yet, seen now, those that wait longest first: those that wait to
+// be decided again, of each policy one at a time, and those of what triggers
+// have gathered. What is of a policy that is paused by a person, or
+// not among policies, waits until it no longer is.
+func (s *State) Due(policies map[string]*Policy, now time.Time) []anneal.Event {
+	type waited struct {
+		event anneal.Event
+		since time.Time
+	}
+	var due []waited
 	for name, m := range s.Policies {
-		w := m.Wake
-		if w == nil || w.Until == nil || w.Woken != nil || policies[name] == nil {
+		p := policies[name]
+		if p == nil || m.Paused != nil {
 			continue
 		}
-		if !ok || w.Until.Before(at) {
-			at, ok = *w.Until, true
+		if w := m.due(s, p, now); w != nil {
+			var data any = anneal.DeferredWake{Policy: name, Decision: w.Decision}
+			source, kind := anneal.SourceTimer, anneal.TypeDeferredWake
+			if w.Until == nil {
+				ended := anneal.RunEnded{Policy: name}
+				if s.Last != nil {
+					ended.Run, ended.Status = s.Last.Run, s.Last.Status
+				}
+				source, kind, data = anneal.SourceRun, anneal.TypeRunEnded, ended
+			}
+			due = append(due, waited{event(w.eventID(), source, kind, name, data, now), w.Asked})
+		}
+		for w, at := range m.open(p) {
+			if !now.Before(at) {
+				due = append(due, waited{event(w.eventID(), anneal.SourceTimer, anneal.TypeDebounceEnded, name, w.ended(), now), w.Opened})
+			}
+		}
+	}
+	slices.SortFunc(due, func(a, b waited) int {
+		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.event.Subject, b.event.Subject), cmp.Compare(a.event.ID, b.event.ID))
+	})
+	events := make([]anneal.Event, len(due))
+	for i, w := range due {
+		events[i] = w.event
+	}
+	return events
+}
+
+func event(id, source, kind, policy string, data any, now time.Time) anneal.Event {
+	raw, _ := json.Marshal(data) // structs of strings, numbers and times: cannot fail
+	return anneal.Event{
+		SpecVersion: "1.0", ID: id, Source: source, Type: kind, Subject: policy,
+		Time: now, DataContentType: "application/json", Data: raw, Seen: now,
+	}
+}
+
+// due is the first of the decisions that wait whose time has come, nil if
+// there is none, or if one is on its way.
+func (m *Memory) due(s *State, p *Policy, now time.Time) *Wake {
+	list := m.waiting()
+	if slices.ContainsFunc(list, func(w Wake) bool { return w.Woken != nil }) {
+		return nil
+	}
+	for i, w := range list {
+		if w.Until != nil && !now.Before(*w.Until) || w.Until == nil && !w.Held && p.hasPlace(s, w.Parameters) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// Next is when the next deferred wake of these policies is due, or the next of
+// what was gathered, if there is one.
+func (s *State) Next(policies map[string]*Policy) (at time.Time, ok bool) {
+	next := func(t time.Time) {
+		if !ok || t.Before(at) {
+			at, ok = t, true
+		}
+	}
+	for name, m := range s.Policies {
+		p := policies[name]
+		if p == nil || m.Paused != nil {
+			continue
+		}
+		list := m.waiting()
+		if !slices.ContainsFunc(list, func(w Wake) bool { return w.Woken != nil }) {
+			for _, w := range list {
+				if w.Until != nil {
+					next(*w.Until)
+				}
+			}
+		}
+		for _, at := range m.open(p) {
+			next(at)
 		}
 	}
 	return at, ok
 }
 
 // Woken is the wake that e is the event of: where there is one, the event
-// with the ID Wake.Event is the [Cause]'s Origin.
+// with the ID Wake.Event is the [Cause]'s Origin. Of what a trigger has
+// gathered that is the last event.
 func (s *State) Woken(e anneal.Event) (Wake, bool) {
 	if w := s.wake(e); w != nil {
 		return *w, true
 	}
+	if w := s.window(e); w != nil {
+		return Wake{Policy: w.Policy, Event: w.Newest, Since: &w.Opened}, true
+	}
 	return Wake{}, false
 }
 
+// Since says that a run about e, decided now, must train on every object that
+// was seen at that time or later, since they were gathered for it.
+func (s *State) Since(e anneal.Event) (time.Time, bool) {
+	if w, ok := s.Woken(e); ok && w.Since != nil {
+		return *w.Since, true
+	}
+	return time.Time{}, false
+}
+
+// KeepFrom says that objects of the policy which were seen at that time or
+// later may still be asked for by Since, whatever else they are kept for.
+func (s *State) KeepFrom(policy string) (time.Time, bool) {
+	var from *time.Time
+	if m := s.Policies[policy]; m != nil {
+		for _, w := range m.waiting() {
+			from = earlier(from, w.Since)
+		}
+		for _, w := range m.Gathered {
+			from = earlier(from, &w.Opened)
+		}
+	}
+	if from == nil {
+		return time.Time{}, false
+	}
+	return *from, true
+}
+
+func earlier(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.Before(*a) {
+		return b
+	}
+	return a
+}
+
+// wake is the wake that e is the event of, as it is kept; else nil.
 func (s *State) wake(e anneal.Event) *Wake {
 	if e.Source != anneal.SourceTimer && e.Source != anneal.SourceRun {
 		return nil
 	}
-	for _, m := range s.Policies {
-		if m.Wake != nil && m.Wake.eventID() == e.ID {
-			return m.Wake
+	m := s.Policies[e.Subject]
+	if m == nil || m.Wake == nil {
+		return nil
+	}
+	if m.Wake.eventID() == e.ID {
+		return m.Wake
+	}
+	for i := range m.Queue {
+		if m.Queue[i].eventID() == e.ID {
+			return &m.Queue[i]
 		}
 	}
 	return nil
 }
 
-// applyWake spends the wake that d answers, and keeps the one it asks for.
+// ahead counts the decisions of the policy that wait before one about the event
+// cause; none, where that is one of them.
+func (s *State) ahead(policy, cause string) int {
+	m := s.Policies[policy]
+	if m == nil {
+		return 0
+	}
+	list := m.waiting()
+	if slices.ContainsFunc(list, func(w Wake) bool { return w.eventID() == cause }) {
+		return 0
+	}
+	return len(list)
+}
+
+// passedOver is how much later than the event of a wake another one is decided
+// on, where the policy was away when the first one was taken.
+const passedOver = time.Hour
+
+// applyWake spends the wake or the window that d answers, and keeps what it
+// asks for.
 func (m *Memory) applyWake(d anneal.Decision) {
-	event, since := d.Cause, d.At
-	if m.Wake != nil {
-		since = m.Wake.Since
+	gone := func(woken *time.Time) bool { return woken != nil && d.At.After(woken.Add(passedOver)) }
+	next := Wake{Policy: d.Policy, Decision: d.ID, Event: d.Cause, Parameters: d.Parameters, Force: d.Force, Asked: d.At}
+	veto, wanted := firstVeto(d.Guards), d.Force || d.Rule != ""
+	held := m.Paused != nil || veto == guardBreaker || d.Verdict == anneal.VerdictError
+	at := -1
+	var list []Wake
+	for _, w := range m.waiting() {
+		switch {
+		case w.eventID() == d.Cause:
+			at, next.Event, next.Since, next.Asked = len(list), w.Event, w.Since, w.Asked
+		case w.Held && !held && !w.Force && w.Since == nil && m.Overlap != BufferAll:
+			// the breaker has closed since, and d takes its place
+		case !gone(w.Woken):
+			list = append(list, w)
+		}
 	}
-	switch w := m.Wake; {
-	case w == nil:
-	case w.eventID() == d.Cause:
-		event, m.Wake = w.Event, nil
-	case w.Woken != nil && d.At.After(*w.Woken):
-		m.Wake = nil // its event was passed over: the policy was away
+	var windows []Gathered
+	for _, w := range m.Gathered {
+		switch {
+		case w.eventID() == d.Cause:
+			next.Event, next.Since = w.Newest, &w.Opened
+		case !gone(w.Woken):
+			windows = append(windows, w)
+		}
 	}
-	next := Wake{Policy: d.Policy, Decision: d.ID, Event: event, Parameters: d.Parameters, Force: d.Force, Since: since}
+	m.Gathered = windows
+	m.wait(list)
+
+	if !held {
+		m.release(d.At)
+	}
+	hold := d.Verdict == anneal.VerdictHold
 	switch {
 	case d.Verdict == anneal.VerdictDefer:
 		next.Until = d.Until
-	case d.Verdict == anneal.VerdictHold && m.Overlap == BufferOne && firstVeto(d.Guards) == guardConcurrency:
+	case hold && (m.Paused != nil || wanted && veto == guardBreaker):
+		next.Held = true
+	case hold && wanted && veto == guardConcurrency && waits(m.Overlap):
 	default:
 		return
 	}
-	if w := m.Wake; w != nil && (w.Woken != nil || w.Force && !next.Force) {
-		return // a woken one will be decided, and ask again, in a moment
+	m.join(next, at)
+}
+
+// join has next wait: at that place among the others, at the end with -1, and
+// in place of the last where no more can wait.
+func (m *Memory) join(next Wake, at int) {
+	list, most := m.waiting(), 1
+	if m.Overlap == BufferAll {
+		most = maxBuffer
 	}
-	m.Wake = &next
+	if len(list) < most {
+		if at < 0 {
+			at = len(list)
+		}
+		m.wait(slices.Insert(list, at, next))
+		return
+	}
+	last := &list[len(list)-1]
+	since, asked := earlier(last.Since, next.Since), last.Asked
+	if last.Woken == nil && (next.Force || !last.Force) { // a woken one will be decided, and ask again, in a moment
+		*last = next
+	}
+	last.Since, last.Asked = since, asked
+	m.wait(list)
+}
+
+// release has what was held looked at again at that time.
+func (m *Memory) release(at time.Time) {
+	list := m.waiting()
+	for i := range list {
+		if list[i].Held {
+			list[i].Held, list[i].Until = false, &at
+		}
+	}
+	m.wait(list)
+}
+
+// applyOverlap goes on with another overlap: with skip nothing waits for a
+// place, and only with buffer-all more than one does.
+func (m *Memory) applyOverlap(overlap string) {
+	list := m.waiting()
+	m.Overlap = overlap
+	m.wait(nil)
+	for _, w := range list {
+		if overlap != Skip || w.Until != nil || w.Held {
+			m.join(w, -1)
+		}
+	}
 }
