@@ -72,16 +72,41 @@ func Load(file string, options Options) (*Config, error) {
 	for i, path := range c.Settings.Policies {
 		l.policies(string(path), func(format string, args ...any) { d.add(index("policies", i), -1, format, args...) })
 	}
-	l.finish(c, func(channel string) []string {
-		if _, ok := c.Settings.Notify[channel]; ok {
-			return nil
-		}
-		return sortedKeys(c.Settings.Notify)
-	})
+	l.finish(c, c.Settings.channels)
 	if err := l.problems.err(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Reload reads the policies of c and their state machines anew, under the
+// settings of c, as another generation. Where the error is [Problems], the
+// Config has Files alone: what the problems are mended in.
+func (c *Config) Reload(options Options) (*Config, error) {
+	l, err := newLoader(options)
+	if err != nil {
+		return nil, err
+	}
+	next := &Config{File: c.File, Settings: c.Settings}
+	for _, path := range c.Settings.Policies {
+		l.policies(string(path), func(format string, args ...any) {
+			l.problems = append(l.problems, Problem{File: c.File, Message: fmt.Sprintf(format, args...)})
+		})
+	}
+	l.files = append(l.files, c.File)
+	l.finish(next, c.Settings.channels)
+	if err := l.problems.err(); err != nil {
+		return &Config{Files: next.Files}, err
+	}
+	return next, nil
+}
+
+// channels lists the channels there are, if channel is none of them.
+func (s *Settings) channels(channel string) []string {
+	if _, ok := s.Notify[channel]; ok {
+		return nil
+	}
+	return sortedKeys(s.Notify)
 }
 
 // LoadPolicies reads policies alone, from files and folders, with the state
@@ -278,13 +303,13 @@ func (l *loader) finish(c *Config, have func(channel string) []string) {
 		}
 		c.Policies = append(c.Policies, doc.Policy)
 	}
+	slices.Sort(l.files)
+	c.Files = slices.Compact(l.files)
 	if len(l.problems) > 0 {
 		return
 	}
 	slices.SortFunc(c.Policies, func(a, b Policy) int { return strings.Compare(a.Name(), b.Name()) })
 	c.Machines = l.machines
-	slices.Sort(l.files)
-	c.Files = slices.Compact(l.files)
 }
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

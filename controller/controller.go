@@ -31,7 +31,6 @@ import (
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/notify"
 	"github.com/anneal-ml/anneal/orchestrator"
-	"github.com/anneal-ml/anneal/policy"
 )
 
 // Config is what a controller works with.
@@ -39,10 +38,9 @@ type Config struct {
 	Journal *journal.Journal
 	Log     *slog.Logger
 
-	Policies []*policy.Policy
-	// Machines are the state machines that the policies name, by policy.
-	Machines map[string]orchestrator.Machine
-	// Executors run them, by the name used in spec.run.executor.
+	// Generation decides until another one is loaded: see [Controller.Load].
+	Generation Generation
+	// Executors run the state machines, by the name used in spec.run.executor.
 	Executors map[string]orchestrator.Executor
 
 	// Profile reads an object once and summarises it. An error means that the
@@ -64,9 +62,9 @@ type Config struct {
 
 // A Controller is the loop and its state.
 type Controller struct {
-	cfg    Config
-	log    *slog.Logger
-	byName map[string]*policy.Policy
+	cfg        Config
+	log        *slog.Logger
+	generation atomic.Pointer[Generation] // stored by the loop
 
 	state *State // owned by the loop
 
@@ -92,15 +90,12 @@ func New(cfg Config, state *State) *Controller {
 	c := &Controller{
 		cfg:     cfg,
 		log:     cfg.Log,
-		byName:  map[string]*policy.Policy{},
 		state:   state,
 		inbox:   make(chan input),
 		notices: map[string]bool{},
 		runs:    map[string]bool{},
 	}
-	for _, p := range cfg.Policies {
-		c.byName[p.Name()] = p
-	}
+	c.generation.Store(cfg.Generation.index())
 	c.profiles = newProfiles(cfg)
 	c.publishStatus()
 	return c
@@ -150,10 +145,10 @@ func (c *Controller) Run(ctx context.Context) error {
 		c.tasks.Go(func() { c.profileWorker(ctx) })
 	}
 	b := newBatch(c)
-	c.recordPolicies(b)
-	if err := c.resume(ctx, b); err != nil {
+	if err := c.begin(ctx, b); err != nil {
 		return err
 	}
+	c.resume(b)
 	wake := time.NewTimer(time.Hour)
 	defer wake.Stop()
 	for {
@@ -258,7 +253,7 @@ func (c *Controller) take(b *batch, t taken) {
 	if t.event.Parked != "" {
 		return
 	}
-	for _, p := range c.cfg.Policies {
+	for _, p := range c.generation.Load().Policies {
 		if w, ok := c.wakes(p, t.event); ok {
 			b.open(w)
 		}
@@ -280,47 +275,25 @@ func dataObject(e anneal.Event) (anneal.Object, bool) {
 	}, true
 }
 
-// recordPolicies writes down each policy that is not the one the journal knows
-// under its name, so that its decisions can be made again later.
-func (c *Controller) recordPolicies(b *batch) {
-	for _, p := range c.cfg.Policies {
-		if c.state.Revisions[p.Name()] == p.Revision {
-			continue
-		}
-		data, err := p.Spec.JSON()
-		if err != nil {
-			b.fail(err)
-			return
-		}
-		b.putData(KindPolicy, p.Revision, data)
-	}
-}
-
 // resume goes on with what was under way when the last process ended.
-func (c *Controller) resume(ctx context.Context, b *batch) error {
-	for _, p := range c.cfg.Policies {
-		if err := c.wantAgain(ctx, p); err != nil {
-			return err
-		}
-	}
-	for _, w := range c.state.Wakes {
-		c.want(w)
-	}
+func (c *Controller) resume(b *batch) {
 	for _, id := range sortedKeys(c.state.Runs) {
 		run := c.state.Runs[id]
 		b.then = append(b.then, func(ctx context.Context) { c.startRun(ctx, run) })
+	}
+	for _, id := range c.state.Past.Stopping() {
+		b.then = append(b.then, func(ctx context.Context) { c.makeWay(ctx, id) })
 	}
 	for _, id := range sortedKeys(c.state.Unsent) {
 		notice := c.state.Unsent[id]
 		b.then = append(b.then, func(ctx context.Context) { c.deliver(ctx, notice) })
 	}
-	return nil
 }
 
 // untilNextWake is how long the loop may sleep before a deferred decision is
 // due: at least a millisecond, at most an hour.
 func (c *Controller) untilNextWake(now time.Time) time.Duration {
-	at, ok := c.state.Past.Next(c.byName)
+	at, ok := c.state.Past.Next(c.generation.Load().byName)
 	if !ok {
 		return time.Hour
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/policy"
 )
 
 // Data is the data of one policy: its newest objects, in the order they came,
@@ -19,19 +20,25 @@ type Data struct {
 }
 
 // add takes an object in. A new version of one that is there takes its place
-// at the end: both under one name cannot be trained on.
-func (d *Data) add(r objectRecord) {
+// at the end: both under one name cannot be trained on. Where a trigger gathers,
+// what was seen since from is kept, whatever the policy trains on.
+func (d *Data) add(r objectRecord, from time.Time, gathers bool) {
 	d.Objects = slices.DeleteFunc(d.Objects, func(o anneal.Object) bool { return o.URI == r.Object.URI })
 	d.Objects = append(d.Objects, r.Object)
 	d.Rows += r.Object.Rows
+	since := func(t time.Time) int { // how many objects from the first that was seen then
+		i := slices.IndexFunc(d.Objects, func(o anneal.Object) bool { return !o.Seen.Before(t) })
+		return len(d.Objects) - i
+	}
+	n := max(r.Window, 1)
+	if gathers {
+		n = max(n, since(from))
+	}
 	switch {
 	case r.Keep.Last > 0:
-		d.keepLast(max(r.Keep.Last, r.Window, 1))
+		d.keepLast(max(n, r.Keep.Last))
 	case r.Keep.Since > 0:
-		oldest := r.Object.Seen.Add(-time.Duration(r.Keep.Since))
-		n := len(d.Objects)
-		i := slices.IndexFunc(d.Objects, func(o anneal.Object) bool { return !o.Seen.Before(oldest) })
-		d.keepLast(max(n-i, r.Window, 1))
+		d.keepLast(max(n, since(r.Object.Seen.Add(-time.Duration(r.Keep.Since)))))
 	}
 }
 
@@ -73,15 +80,14 @@ func trainedOn(m *anneal.Model, o anneal.Object) bool {
 	return slices.ContainsFunc(m.Objects, func(t anneal.Object) bool { return t.URI == o.URI && t.Version == o.Version })
 }
 
-// training chooses what a run would train on now.
-func (d *Data) training(last int, since time.Duration, now time.Time) anneal.Training {
-	objects := d.Objects
-	if last > 0 && len(objects) > last {
-		objects = objects[len(objects)-last:]
-	}
+// training chooses what a run would train on now: what the policy trains on,
+// and all that was gathered for the decision, which was seen since then.
+func (d *Data) training(train policy.Train, now time.Time, gathered *time.Time) anneal.Training {
 	t := anneal.Training{}
-	for _, o := range objects {
-		if since > 0 && o.Seen.Before(now.Add(-since)) {
+	for i, o := range d.Objects {
+		old := train.Last > 0 && i < len(d.Objects)-train.Last ||
+			train.Since > 0 && o.Seen.Before(now.Add(-time.Duration(train.Since)))
+		if old && (gathered == nil || o.Seen.Before(*gathered)) {
 			continue
 		}
 		t.Objects = append(t.Objects, o)

@@ -62,7 +62,7 @@ func (c *Controller) decideReady(ctx context.Context, b *batch) (more bool) {
 			waits[w.Policy] = true
 		}
 	}
-	for _, e := range c.state.Past.Due(c.byName, time.Now().UTC()) {
+	for _, e := range c.state.Past.Due(c.generation.Load().byName, time.Now().UTC()) {
 		b.put(KindEvent, e.ID, e)
 	}
 	return false
@@ -70,7 +70,7 @@ func (c *Controller) decideReady(ctx context.Context, b *batch) (more bool) {
 
 // decide lets the policy of w decide, and has done what it decides.
 func (c *Controller) decide(ctx context.Context, b *batch, w *wake) {
-	p := c.byName[w.Policy]
+	p := c.generation.Load().policy(w.Policy)
 	if p == nil {
 		id := anneal.DecisionID(w.Policy, w.Event.ID)
 		b.put(KindDecision, id, anneal.Decision{
@@ -79,17 +79,29 @@ func (c *Controller) decide(ctx context.Context, b *batch, w *wake) {
 		})
 		return
 	}
-	if w.Object != nil {
-		o := *w.Object
+	object := w.Object
+	if object != nil {
+		o := *object
 		read := c.profiles.known[profileKey(p, o)]
 		o.Rows, o.Ragged = read.rows, read.ragged
 		b.put(KindObject, "", objectRecord{Policy: w.Policy, Object: o, Keep: p.Spec.Spec.Data.Train, Window: widestWindow(p)})
+		object = &o
+	}
+	gathering, gathers, err := p.Gather(w.Trigger, w.Event, object)
+	if err != nil {
+		c.log.Warn("debounce key could not be evaluated", "policy", p.Name(), "event", w.Event.ID, "err", err)
+	}
+	if gathers {
+		b.put(KindGathered, "", gathering)
+		return
 	}
 	signals := map[string]anneal.Signal{}
-	for _, name := range sortedKeys(p.Spec.Spec.Signals) {
-		s := c.measure(ctx, p, name, w)
-		signals[name] = s
-		b.put(KindSignal, s.ID, s)
+	if !byHand(w.Trigger) {
+		for _, name := range sortedKeys(p.Spec.Spec.Signals) {
+			s := c.measure(ctx, p, name, w)
+			signals[name] = s
+			b.put(KindSignal, s.ID, s)
+		}
 	}
 	cause, err := causeOf(ctx, c.cfg.Journal, c.state, p, w, signals)
 	if err != nil {
@@ -100,10 +112,16 @@ func (c *Controller) decide(ctx context.Context, b *batch, w *wake) {
 	b.put(KindDecision, d.ID, d)
 	b.then = append(b.then, func(context.Context) { c.waiters.decided(d) })
 	c.log.Info("decided", "policy", d.Policy, "verdict", d.Verdict, "reason", d.Reason, "decision", d.ID, "event", d.Cause)
+	for _, id := range d.Stops {
+		b.then = append(b.then, func(ctx context.Context) { c.makeWay(ctx, id) })
+	}
 	switch d.Verdict {
 	case anneal.VerdictRun:
 		c.open(b, p, d)
 	case anneal.VerdictHold, anneal.VerdictDefer, anneal.VerdictError:
+		if byHand(w.Trigger) {
+			return
+		}
 		c.tell(b, d.Policy, anneal.NoticeHeld, func(channel string) anneal.Notice { return notify.Held(channel, d) })
 	}
 }
@@ -115,6 +133,7 @@ func (c *Controller) open(b *batch, p *policy.Policy, d anneal.Decision) {
 		b.fail(err)
 		return
 	}
+	run.Machine = digestOf(c.generation.Load().Machines[p.Name()])
 	b.put(KindRun, run.ID, run)
 	b.then = append(b.then, func(ctx context.Context) { c.startRun(ctx, run) })
 }
@@ -132,13 +151,16 @@ func (s Staging) manifest(run string) string { return string(s) + "/" + run + ".
 // causeOf gathers what a decision about w rests on, from records before it.
 func causeOf(ctx context.Context, j *journal.Journal, s *State, p *policy.Policy, w *wake, signals map[string]anneal.Signal) (policy.Cause, error) {
 	id := anneal.DecisionID(p.Name(), w.Event.ID)
-	train := p.Spec.Spec.Data.Train
+	var gathered *time.Time
+	if since, ok := s.Past.Since(w.Event); ok {
+		gathered = &since
+	}
 	cause := policy.Cause{
 		Event:    w.Event,
 		Trigger:  w.Trigger,
 		Signals:  signals,
 		Champion: s.Models.Champion(p.Spec.Spec.Model.Group),
-		Training: s.data(w.Policy).training(train.Last, time.Duration(train.Since), w.Event.Seen),
+		Training: s.data(w.Policy).training(p.Spec.Spec.Data.Train, w.Event.Seen, gathered),
 
 		Parameters: w.Parameters,
 		Force:      w.Force,
@@ -233,27 +255,14 @@ func (e *ParametersError) Unwrap() error { return e.Err }
 // rules, never a guard. A policy that is not loaded is an
 // [UnknownPolicyError], parameters that it refuses are a [ParametersError].
 func (c *Controller) Trigger(ctx context.Context, name string, parameters map[string]any, force bool) (anneal.Decision, error) {
-	p := c.byName[name]
+	p := c.generation.Load().policy(name)
 	if p == nil {
-		return anneal.Decision{}, &UnknownPolicyError{Policy: name, Have: sortedKeys(c.byName)}
+		return anneal.Decision{}, &UnknownPolicyError{Policy: name, Have: sortedKeys(c.generation.Load().byName)}
 	}
 	if err := p.CheckParameters(parameters); err != nil {
 		return anneal.Decision{}, &ParametersError{err}
 	}
-	event, err := triggers.Manual(name, parameters, force, rand.Text(), time.Now().UTC())
-	if err != nil {
-		return anneal.Decision{}, err
-	}
-	id := anneal.DecisionID(name, event.ID)
-	decided := c.waiters.expect(id)
-	defer c.waiters.forget(id)
-	if _, _, err := c.Ingest(ctx, event); err != nil {
-		return anneal.Decision{}, err
-	}
-	select {
-	case d := <-decided:
-		return d, nil
-	case <-ctx.Done():
-		return anneal.Decision{}, fmt.Errorf("wait for decision %s: %w", id, context.Cause(ctx))
-	}
+	return c.ask(ctx, name, func(now time.Time) (anneal.Event, error) {
+		return triggers.Manual(name, parameters, force, rand.Text(), now)
+	})
 }

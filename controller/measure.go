@@ -150,7 +150,7 @@ func profileKey(p *policy.Policy, o anneal.Object) string {
 
 // want has the object of a wake read, if it brought one.
 func (c *Controller) want(w *wake) {
-	if p := c.byName[w.Policy]; p != nil && w.Object != nil {
+	if p := c.generation.Load().policy(w.Policy); p != nil && w.Object != nil {
 		c.profiles.want(p, *w.Object)
 	}
 }
@@ -209,7 +209,7 @@ func (c *Controller) forget() {
 	}
 	needed := map[string]bool{}
 	for _, w := range c.state.Wakes {
-		if p := c.byName[w.Policy]; p != nil && w.Object != nil {
+		if p := c.generation.Load().policy(w.Policy); p != nil && w.Object != nil {
 			needed[profileKey(p, *w.Object)] = true
 		}
 	}
@@ -229,7 +229,7 @@ func (ps *profiles) started() { ps.queue = ps.queue[1:] }
 // measured says whether everything that w needs has been read, and why it
 // never can be.
 func (c *Controller) measured(w *wake) (ready bool, unreadable string) {
-	p := c.byName[w.Policy]
+	p := c.generation.Load().policy(w.Policy)
 	if p == nil {
 		return true, ""
 	}

@@ -62,7 +62,7 @@ func newRig(tb testing.TB) *rig {
 		tb.Fatal(err)
 	}
 	r := &rig{tb: tb, journal: j, Controller: controller.New(controller.Config{
-		Journal: j, Log: slog.New(slog.DiscardHandler), Policies: []*policy.Policy{p}, Profile: profileRows,
+		Journal: j, Log: slog.New(slog.DiscardHandler), Generation: controller.Generation{Policies: []*policy.Policy{p}}, Profile: profileRows,
 	}, recovery.State)}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	ended := make(chan error, 1)

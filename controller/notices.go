@@ -13,7 +13,7 @@ const maxAttempts = 10
 
 // tell makes a notice for each channel that the policy wants told.
 func (c *Controller) tell(b *batch, policy string, kind anneal.NoticeKind, make func(channel string) anneal.Notice) {
-	p := c.byName[policy]
+	p := c.generation.Load().policy(policy)
 	if p == nil {
 		return
 	}

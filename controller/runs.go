@@ -114,9 +114,9 @@ func (c *Controller) machineOf(ctx context.Context, run anneal.Run) (orchestrato
 	if err != nil {
 		return orchestrator.Machine{}, 0, err
 	}
-	machine, ok := c.cfg.Machines[run.Policy]
-	if !ok {
-		return orchestrator.Machine{}, 0, fmt.Errorf("policy %s, which decided on this run, is no longer loaded", run.Policy)
+	machine, err := c.machine(ctx, run.Policy, run.Machine)
+	if err != nil {
+		return orchestrator.Machine{}, 0, err
 	}
 	return machine, time.Duration(p.Spec.Spec.Run.Timeout), nil
 }
@@ -156,7 +156,7 @@ func (c *Controller) outcome(ctx context.Context, run anneal.Run, execution orch
 
 // policyOf returns the policy that decided on run, as it was then.
 func (c *Controller) policyOf(ctx context.Context, run anneal.Run) (*policy.Policy, error) {
-	if p := c.byName[run.Policy]; p != nil && p.Revision == run.Revision {
+	if p := c.generation.Load().policy(run.Policy); p != nil && p.Revision == run.Revision {
 		return p, nil
 	}
 	return policyRevision(ctx, c.cfg.Journal, run.Revision)
@@ -241,13 +241,35 @@ func (c *Controller) enter(b *batch, run anneal.Run, made candidate, at time.Tim
 	}
 }
 
+// makeWay stops an open run for another, in a goroutine of its own. One that is
+// not started yet is stopped when it is.
+func (c *Controller) makeWay(ctx context.Context, id string) {
+	c.tasks.Go(func() {
+		for attempt := 0; ; attempt++ {
+			err := c.StopRun(ctx, id, "makes way for a newer run")
+			var closed *notOpenError
+			if err == nil || errors.As(err, &closed) || ctx.Err() != nil {
+				return
+			}
+			c.log.Debug("run not stopped yet, trying again", "run", id, "err", err)
+			if sleep(ctx, notify.Backoff(attempt)) != nil {
+				return
+			}
+		}
+	})
+}
+
+type notOpenError struct{ run string }
+
+func (e *notOpenError) Error() string { return fmt.Sprintf("run %s is not open", e.run) }
+
 // StopRun ends the execution of an open run.
 func (c *Controller) StopRun(ctx context.Context, id, cause string) error {
 	var run anneal.Run
 	err := c.do(ctx, func(*batch) error {
 		var open bool
 		if run, open = c.state.Runs[id]; !open {
-			return fmt.Errorf("run %s is not open", id)
+			return &notOpenError{id}
 		}
 		return nil
 	})

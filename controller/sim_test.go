@@ -506,7 +506,7 @@ func live(ctx context.Context, cancel context.CancelFunc, w *world, store *dying
 		defer func() { cancel(); <-engineEnded }()
 	}
 	c := controller.New(controller.Config{
-		Journal: j, Log: silent, Policies: policies, Machines: machines,
+		Journal: j, Log: silent, Generation: controller.Generation{Policies: policies, Machines: machines},
 		Executors: map[string]orchestrator.Executor{"embedded": executor},
 		Profile:   readFile,
 		Stage:     func(context.Context, anneal.Training) error { return nil },

@@ -9,6 +9,7 @@ import (
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
 	"github.com/anneal-ml/anneal/policy"
 	"github.com/anneal-ml/anneal/registry"
 )
@@ -21,11 +22,14 @@ const (
 	KindRun      = "run"
 	KindModel    = "model"
 	KindNotice   = "notice"
-	KindPolicy   = "policy"  // a policy.Spec, by revision
-	KindProfile  = "profile" // of an object under a schema
-	KindObject   = "object"  // an object that joined a policy's data
-	KindTaken    = "taken"   // how far events were taken, and whom they woke
-	KindParked   = "parked"  // why an event could not be processed, by its ID
+	KindPolicy   = "policy"           // a policy.Spec, by revision
+	KindProfile  = "profile"          // of an object under a schema
+	KindObject   = "object"           // an object that joined a policy's data
+	KindMachine  = engine.KindMachine // a definition, by digest
+	KindTaken    = "taken"            // how far events were taken, and whom they woke
+	KindGathered = "gathered"         // an event that a debounce gathered: a policy.Gathering
+	KindSchedule = "schedule"         // since when a policy's schedule is in force
+	KindParked   = "parked"           // why an event could not be processed, by its ID
 )
 
 // State is a fold of the journal: everything the loop has to remember. Its size
@@ -35,6 +39,8 @@ type State struct {
 	Taken uint64 `json:"taken"` // events up to this record have been taken
 
 	Revisions map[string]string `json:"revisions"` // by policy: the one that decides
+	// Schedules are those in force, by policy and trigger.
+	Schedules Ticks `json:"schedules"`
 
 	Past   policy.State             `json:"past"`
 	Models registry.State           `json:"models"`
@@ -81,6 +87,7 @@ type objectRecord struct {
 func newState() *State {
 	return &State{
 		Revisions: map[string]string{},
+		Schedules: Ticks{},
 		Data:      map[string]*Data{},
 		Runs:      map[string]anneal.Run{},
 		Unsent:    map[string]anneal.Notice{},
@@ -104,6 +111,22 @@ func (s *State) Apply(r journal.Record) error {
 		}
 		s.Taken = t.UpTo
 		s.Wakes = append(s.Wakes, t.Wakes...)
+		for _, w := range t.Wakes {
+			s.ticked(w)
+		}
+	case KindSchedule:
+		var changed scheduleRecord
+		if err := decode(r, &changed); err != nil {
+			return err
+		}
+		s.scheduled(changed)
+	case KindGathered:
+		var g policy.Gathering
+		if err := decode(r, &g); err != nil {
+			return err
+		}
+		s.Past.ApplyGathering(g)
+		s.decided(g.Policy, g.Event)
 	case KindParked:
 		var p parkedRecord
 		if err := decode(r, &p); err != nil {
@@ -115,9 +138,10 @@ func (s *State) Apply(r journal.Record) error {
 		if err := decode(r, &o); err != nil {
 			return err
 		}
-		s.data(o.Policy).add(o)
+		from, gathers := s.Past.KeepFrom(o.Policy)
+		s.data(o.Policy).add(o, from, gathers)
 	case KindEvent:
-		if !s.waits() {
+		if !s.Past.Awaits() {
 			break // decoding every event would be most of a start's time
 		}
 		var e anneal.Event
@@ -131,7 +155,7 @@ func (s *State) Apply(r journal.Record) error {
 			return err
 		}
 		s.Past.ApplyDecision(d)
-		s.Wakes = slices.DeleteFunc(s.Wakes, func(w *wake) bool { return w.Policy == d.Policy && w.Event.ID == d.Cause })
+		s.decided(d.Policy, d.Cause)
 	case KindRun:
 		var run anneal.Run
 		if err := decode(r, &run); err != nil {
@@ -144,6 +168,7 @@ func (s *State) Apply(r journal.Record) error {
 			return err
 		}
 		s.Models.Apply(m)
+		s.Past.ApplyModel(m)
 	case KindNotice:
 		var n anneal.Notice
 		if err := decode(r, &n); err != nil {
@@ -161,14 +186,9 @@ func (s *State) Apply(r journal.Record) error {
 	return nil
 }
 
-// waits says whether a policy waits to be woken: else no event matters.
-func (s *State) waits() bool {
-	for _, m := range s.Past.Policies {
-		if m.Wake != nil {
-			return true
-		}
-	}
-	return false
+// decided closes the policy's wake about an event.
+func (s *State) decided(policy, event string) {
+	s.Wakes = slices.DeleteFunc(s.Wakes, func(w *wake) bool { return w.Policy == policy && w.Event.ID == event })
 }
 
 func (s *State) applyRun(run anneal.Run) {

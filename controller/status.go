@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/anneal-ml/anneal/policy"
@@ -27,6 +28,8 @@ type PolicyStatus struct {
 	Rows     int64              `json:"rows"`    // since the last training
 	OpenRuns []string           `json:"openRuns"`
 	NextWake *time.Time         `json:"nextWake,omitempty"`
+	Paused   string             `json:"paused,omitempty"`   // why a person has paused it
+	Gathered []policy.Gathered  `json:"gathered,omitempty"` // what its triggers have gathered
 }
 
 // Full reports whether the loop waits because the journal has no space. Safe
@@ -38,7 +41,7 @@ func (c *Controller) Status() Status { return *c.status.Load() }
 
 func (c *Controller) publishStatus() {
 	s := Status{Record: c.state.Seq, Taken: c.state.Taken, Waiting: len(c.state.Wakes), Policies: []PolicyStatus{}}
-	for _, p := range c.cfg.Policies {
+	for _, p := range c.generation.Load().Policies {
 		spec := p.Spec.Spec
 		data := c.state.data(p.Name())
 		ps := PolicyStatus{
@@ -58,8 +61,14 @@ func (c *Controller) publishStatus() {
 				ps.OpenRuns = append(ps.OpenRuns, id)
 			}
 		}
-		if m := c.state.Past.Policies[p.Name()]; m != nil && m.Wake != nil {
-			ps.NextWake = m.Wake.Until
+		if m := c.state.Past.Policies[p.Name()]; m != nil {
+			if m.Paused != nil {
+				ps.Paused = *m.Paused
+			}
+			ps.Gathered = slices.Clone(m.Gathered)
+		}
+		if at, ok := c.state.Past.Next(map[string]*policy.Policy{p.Name(): p}); ok {
+			ps.NextWake = &at
 		}
 		s.Policies = append(s.Policies, ps)
 	}

@@ -37,6 +37,7 @@ import (
 	"github.com/anneal-ml/anneal/policy"
 	"github.com/anneal-ml/anneal/registry"
 	"github.com/anneal-ml/anneal/triggers"
+	"github.com/anneal-ml/anneal/triggers/cron"
 	"github.com/anneal-ml/anneal/triggers/directory"
 	"github.com/anneal-ml/anneal/triggers/envelope"
 	"github.com/anneal-ml/anneal/web"
@@ -88,7 +89,7 @@ func newLog(w io.Writer, verbose bool) *slog.Logger {
 
 // A daemon is all parts, put together over one journal.
 type daemon struct {
-	cfg        *configs.Config
+	cfg        *configs.Config // its Settings; the policies are those of generation
 	log        *slog.Logger
 	listener   net.Listener
 	journal    *journal.Journal
@@ -96,6 +97,8 @@ type daemon struct {
 	tasks      *tasks.Tasks
 	engine     *engine.Engine
 	controller *controller.Controller
+	generation generation
+	schedules  *schedules
 	sources    map[string]triggers.Source
 	ready      atomic.Bool
 }
@@ -137,6 +140,10 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 		return nil, broken(err)
 	}
 	d.controller = controller.New(d.controllerConfig(), recovery.State)
+	d.generation.take(cfg)
+	d.schedules = &schedules{log: log, next: make(chan []*cron.Schedule, 1), ticks: d.controller.Ticks}
+	d.schedules.set(d.scheduled(cfg))
+	d.sources["schedules"] = d.schedules
 	for i, s := range cfg.Settings.Sources {
 		if s.Directory == nil {
 			continue
@@ -260,10 +267,10 @@ func (d *daemon) validate(ctx context.Context, prefix string, rules drift.Rules)
 
 func (d *daemon) controllerConfig() controller.Config {
 	cfg := controller.Config{
-		Journal:   d.journal,
-		Log:       d.log,
-		Machines:  map[string]orchestrator.Machine{},
-		Executors: map[string]orchestrator.Executor{policy.ExecutorEmbedded: d.engine},
+		Journal:    d.journal,
+		Log:        d.log,
+		Generation: controllerGeneration(d.cfg),
+		Executors:  map[string]orchestrator.Executor{policy.ExecutorEmbedded: d.engine},
 		Profile: func(ctx context.Context, o anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error) {
 			return readProfile(ctx, d.objects, o.URI, columns)
 		},
@@ -271,12 +278,6 @@ func (d *daemon) controllerConfig() controller.Config {
 		Staging:  stagingOf(d.cfg, d.objects),
 		Checksum: d.objects.Checksum,
 		Channels: map[string]notify.Channel{},
-	}
-	for _, p := range d.cfg.Policies {
-		cfg.Policies = append(cfg.Policies, p.Policy)
-		if m, ok := d.cfg.Machines[p.Machine]; ok {
-			cfg.Machines[p.Name()] = orchestrator.Machine{Name: p.Name(), Definition: m.Definition}
-		}
 	}
 	for name, channel := range d.cfg.Settings.Notify {
 		if channel.Log {
@@ -371,6 +372,7 @@ func (d *daemon) run(ctx context.Context) error {
 	for _, name := range sortedKeys(d.sources) {
 		start(&inner, innerCtx, "source "+name, func(ctx context.Context) error { return d.sources[name].Run(ctx, d.controller) })
 	}
+	start(&inner, innerCtx, "policies", d.keepPolicies)
 	start(&inner, innerCtx, "http", d.serveHTTP)
 	address := "http://" + d.listener.Addr().String()
 	if err := os.WriteFile(filepath.Join(string(d.cfg.Settings.Data), "address"), []byte(address+"\n"), 0o666); err != nil {
@@ -480,7 +482,7 @@ func (d *daemon) handler() http.Handler {
 
 // condition is what /readyz says.
 func (d *daemon) condition() (bool, map[string]string) {
-	parts := map[string]string{"journal": "ok", "policies": fmt.Sprintf("%d loaded", len(d.cfg.Policies))}
+	parts := map[string]string{"journal": "ok", "policies": d.generation.String()}
 	ok := d.ready.Load()
 	if err := d.journal.Err(); err != nil {
 		ok, parts["journal"] = false, err.Error()

@@ -220,7 +220,7 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 	if len(in.Machine.Definition) == 0 {
 		return orchestrator.Execution{}, errors.New("the embedded engine needs the definition, not an ARN")
 	}
-	digest := digestOf(in.Machine.Definition)
+	digest := Digest(in.Machine.Definition)
 	e.mu.Lock()
 	m := e.machines[digest]
 	e.mu.Unlock()
@@ -238,8 +238,8 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		return orchestrator.Execution{}, err
 	}
 	var records []journal.Record
-	if _, err := e.journal.Find(ctx, kindMachine, digest); errors.Is(err, journal.ErrNotFound) {
-		records = append(records, journal.Record{Kind: kindMachine, Key: digest, Data: in.Machine.Definition})
+	if _, err := e.journal.Find(ctx, KindMachine, digest); errors.Is(err, journal.ErrNotFound) {
+		records = append(records, journal.Record{Kind: KindMachine, Key: digest, Data: in.Machine.Definition})
 	} else if err != nil {
 		return orchestrator.Execution{}, err
 	}

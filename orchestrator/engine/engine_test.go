@@ -265,7 +265,7 @@ func TestFailsAlone(t *testing.T) {
 			start(t, e, "lost", task(invoke, ""), `{}`)
 			start(t, e, "sound", task(trainSync, ""), `{}`)
 			// A definition that a later version can no longer read.
-			bad := journal.Record{Kind: kindMachine, Key: digestOf([]byte(task(invoke, ""))), Data: []byte("{")}
+			bad := journal.Record{Kind: KindMachine, Key: Digest([]byte(task(invoke, ""))), Data: []byte("{")}
 			if _, err := j.Append(t.Context(), bad); err != nil {
 				t.Fatal(err)
 			}

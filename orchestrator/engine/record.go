@@ -15,8 +15,9 @@ import (
 
 // The kinds of the engine's records.
 const (
-	kindTurn    = "turn"    // a turnRecord; key: the execution's name
-	kindMachine = "machine" // a definition, as it was given; key: its digest
+	kindTurn = "turn" // a turnRecord; key: the execution's name
+	// KindMachine is a definition, as it was given; its key is the [Digest].
+	KindMachine = "machine"
 )
 
 // A turnRecord is one turn in the journal. The newest one of an execution is
@@ -30,7 +31,8 @@ type turnRecord struct {
 	asl.Turn
 }
 
-func digestOf(definition []byte) string {
+// Digest is the identity of a definition: its SHA-256, in hex.
+func Digest(definition []byte) string {
 	sum := sha256.Sum256(definition)
 	return hex.EncodeToString(sum[:])
 }

@@ -154,7 +154,7 @@ func (e *Engine) machine(ctx context.Context, digest string) (*asl.Machine, erro
 	if m := e.machines[digest]; m != nil {
 		return m, nil
 	}
-	r, err := e.journal.Find(ctx, kindMachine, digest)
+	r, err := e.journal.Find(ctx, KindMachine, digest)
 	if err != nil {
 		return nil, err
 	}
