@@ -63,6 +63,13 @@ func (c *compiler) blackouts(list []Blackout, timeZone string) blackouts {
 	return out
 }
 
+// Blackout is when the blackouts that t is in are over, and the reason that the
+// first of them gives; it is false where t is in none.
+func (p *Policy) Blackout(t time.Time) (until time.Time, reason string, ok bool) {
+	end, reason, _ := p.blackouts.end(t)
+	return end, reason, end.After(t)
+}
+
 // ask defers to the end of the blackouts that now is in, those that follow
 // without a gap included.
 func (b blackouts) ask(now time.Time) anneal.GuardResult {
