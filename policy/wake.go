@@ -45,6 +45,16 @@ func (w Wake) eventID() string {
 	return anneal.ID("event", source, w.Policy, w.Decision)
 }
 
+// next are those of the decisions that wait of which one is decided next: with
+// buffer-all the first alone that is not held, whatever it waits for.
+func (m *Memory) next() []Wake {
+	list := slices.DeleteFunc(m.waiting(), func(w Wake) bool { return w.Held })
+	if m.Overlap == BufferAll && len(list) > 1 {
+		return list[:1]
+	}
+	return list
+}
+
 // waiting are the decisions that wait, in their order.
 func (m *Memory) waiting() []Wake {
 	if m.Wake == nil {
@@ -134,9 +144,9 @@ func (m *Memory) due(s *State, p *Policy, now time.Time) *Wake {
 	if slices.ContainsFunc(list, func(w Wake) bool { return w.Woken != nil }) {
 		return nil
 	}
-	for i, w := range list {
-		if w.Until != nil && !now.Before(*w.Until) || w.Until == nil && !w.Held && p.hasPlace(s, w.Parameters) {
-			return &list[i]
+	for _, w := range m.next() {
+		if w.Until != nil && !now.Before(*w.Until) || w.Until == nil && p.hasPlace(s, w.Parameters) {
+			return &w
 		}
 	}
 	return nil
@@ -157,7 +167,7 @@ func (s *State) Next(policies map[string]*Policy) (at time.Time, ok bool) {
 		}
 		list := m.waiting()
 		if !slices.ContainsFunc(list, func(w Wake) bool { return w.Woken != nil }) {
-			for _, w := range list {
+			for _, w := range m.next() {
 				if w.Until != nil {
 					next(*w.Until)
 				}
