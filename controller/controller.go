@@ -69,6 +69,8 @@ type Controller struct {
 	state *State // owned by the loop
 
 	inbox    chan input
+	asked    chan chan Status
+	ended    chan struct{} // closed when Run returns
 	arriving arriving
 	waiters  waiters
 	status   atomic.Pointer[Status]
@@ -92,6 +94,8 @@ func New(cfg Config, state *State) *Controller {
 		log:     cfg.Log,
 		state:   state,
 		inbox:   make(chan input),
+		asked:   make(chan chan Status),
+		ended:   make(chan struct{}),
 		notices: map[string]bool{},
 		runs:    map[string]bool{},
 	}
@@ -138,6 +142,8 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer func() {
 		cancel(errStopped)
 		c.tasks.Wait()
+		c.publishStatus()
+		close(c.ended)
 	}()
 	events := make(chan taken, maxBatch) // what came while the loop was busy
 	c.tasks.Go(func() { cancel(c.follow(ctx, c.state.Taken+1, events)) })
@@ -163,7 +169,6 @@ func (c *Controller) Run(ctx context.Context) error {
 			then(ctx)
 		}
 		c.forget()
-		c.publishStatus()
 		b = newBatch(c)
 		if more || c.profiles.fresh {
 			c.profiles.fresh = false
@@ -182,6 +187,8 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.profiles.started()
 		case in := <-c.inbox:
 			c.handle(b, in)
+		case answer := <-c.asked:
+			answer <- c.publishStatus()
 		case t := <-from:
 			c.take(b, t)
 			c.takeMore(b, from)
@@ -250,12 +257,12 @@ func (c *Controller) takeMore(b *batch, events <-chan taken) {
 // take opens a wake for each policy that the event concerns.
 func (c *Controller) take(b *batch, t taken) {
 	b.taken.UpTo = t.seq
-	if t.event.Parked != "" {
-		return
-	}
-	for _, p := range c.generation.Load().Policies {
-		if w, ok := c.wakes(p, t.event); ok {
-			b.open(w)
+	for _, m := range c.generation.Load().woken.Match(t.event) {
+		if m.Err != nil {
+			c.log.Debug("trigger could not be evaluated", "policy", m.Policy.Name(), "event", t.event.ID, "err", m.Err)
+		}
+		if m.Woken {
+			b.open(c.wake(m.Policy, m.Trigger, t.event))
 		}
 	}
 }

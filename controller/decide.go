@@ -16,15 +16,8 @@ import (
 	"github.com/anneal-ml/anneal/triggers"
 )
 
-// wakes says whether an event concerns a policy, and what it wakes it for.
-func (c *Controller) wakes(p *policy.Policy, e anneal.Event) (*wake, bool) {
-	trigger, ok, err := p.Matches(e)
-	if err != nil {
-		c.log.Warn("trigger could not be evaluated", "policy", p.Name(), "event", e.ID, "err", err)
-	}
-	if !ok {
-		return nil, false
-	}
+// wake is what an event wakes a policy for.
+func (c *Controller) wake(p *policy.Policy, trigger string, e anneal.Event) *wake {
 	w := &wake{Policy: p.Name(), Trigger: trigger, Event: e, Staging: c.cfg.Staging}
 	if trigger == policy.TriggerManual {
 		var t anneal.Triggered
@@ -38,7 +31,7 @@ func (c *Controller) wakes(p *policy.Policy, e anneal.Event) (*wake, bool) {
 	if object, ok := dataObject(e); ok {
 		w.Object = &object
 	}
-	return w, true
+	return w
 }
 
 // decideReady decides each wake whose data is measured. A policy decides in

@@ -21,6 +21,7 @@ type Generation struct {
 	Machines map[string]orchestrator.Machine
 
 	byName map[string]*policy.Policy
+	woken  *policy.Index // whom events wake
 }
 
 // policy is the policy of that name, nil if it is not loaded.
@@ -31,6 +32,7 @@ func (g Generation) index() *Generation {
 	for _, p := range g.Policies {
 		g.byName[p.Name()] = p
 	}
+	g.woken = policy.NewIndex(g.Policies)
 	return &g
 }
 

@@ -36,30 +36,47 @@ type PolicyStatus struct {
 // for concurrent use.
 func (c *Controller) Full() bool { return c.full.Load() }
 
-// Status returns how the loop stands. Safe for concurrent use.
-func (c *Controller) Status() Status { return *c.status.Load() }
+// statusWithin is how long Status waits for the loop to say how it stands.
+const statusWithin = 250 * time.Millisecond
 
-func (c *Controller) publishStatus() {
-	s := Status{Record: c.state.Seq, Taken: c.state.Taken, Waiting: len(c.state.Wakes), Policies: []PolicyStatus{}}
-	for _, p := range c.generation.Load().Policies {
-		spec := p.Spec.Spec
-		data := c.state.data(p.Name())
+// Status returns how the loop stands, or stood last where it does not answer:
+// while it waits for space, and when it has ended. Safe for concurrent use.
+func (c *Controller) Status() Status {
+	late := time.NewTimer(statusWithin)
+	defer late.Stop()
+	answer := make(chan Status, 1)
+	select {
+	case c.asked <- answer:
+		return <-answer
+	case <-c.ended:
+	case <-late.C:
+	}
+	return *c.status.Load()
+}
+
+// standing is how the loop stands now.
+func (c *Controller) standing() Status {
+	policies := c.generation.Load().Policies
+	s := Status{Record: c.state.Seq, Taken: c.state.Taken, Waiting: len(c.state.Wakes), Policies: make([]PolicyStatus, 0, len(policies))}
+	waiting, open := map[string]int{}, map[string][]string{}
+	for _, w := range c.state.Wakes {
+		waiting[w.Policy]++
+	}
+	for _, id := range sortedKeys(c.state.Runs) {
+		name := c.state.Runs[id].Policy
+		open[name] = append(open[name], id)
+	}
+	for _, p := range policies {
+		spec, data := p.Spec.Spec, c.state.data(p.Name())
 		ps := PolicyStatus{
-			Name: p.Name(), Mode: spec.Mode, Model: spec.Model.Group, Revision: p.Revision,
-			Objects: len(data.Objects), Rows: data.Rows - data.Trained, OpenRuns: []string{},
+			Name: p.Name(), Mode: spec.Mode, Model: spec.Model.Group, Revision: p.Revision, Waiting: waiting[p.Name()],
+			Objects: len(data.Objects), Rows: data.Rows - data.Trained, OpenRuns: slices.Clone(open[p.Name()]),
+		}
+		if ps.OpenRuns == nil {
+			ps.OpenRuns = []string{}
 		}
 		if champion := c.state.Models.Champion(spec.Model.Group); champion != nil {
 			ps.Champion, ps.Metrics = champion.ID(), champion.Metrics
-		}
-		for _, w := range c.state.Wakes {
-			if w.Policy == p.Name() {
-				ps.Waiting++
-			}
-		}
-		for _, id := range sortedKeys(c.state.Runs) {
-			if c.state.Runs[id].Policy == p.Name() {
-				ps.OpenRuns = append(ps.OpenRuns, id)
-			}
 		}
 		if m := c.state.Past.Policies[p.Name()]; m != nil {
 			if m.Paused != nil {
@@ -67,10 +84,16 @@ func (c *Controller) publishStatus() {
 			}
 			ps.Gathered = slices.Clone(m.Gathered)
 		}
-		if at, ok := c.state.Past.Next(map[string]*policy.Policy{p.Name(): p}); ok {
+		if at, ok := c.state.Past.NextOf(p); ok {
 			ps.NextWake = &at
 		}
 		s.Policies = append(s.Policies, ps)
 	}
+	return s
+}
+
+func (c *Controller) publishStatus() Status {
+	s := c.standing()
 	c.status.Store(&s)
+	return s
 }

@@ -26,6 +26,9 @@ type node struct {
 	read    string // text of the other side
 	limit   ref.Val
 	limitAs string // text of the constant
+
+	// Where it is prefixOf.startsWith(prefix).
+	prefixOf, prefix string
 }
 
 // A leaf is what an expression reads: a variable, or a value within one.
@@ -77,6 +80,10 @@ func (b *builder) node(e ast.Expr) *node {
 			return n
 		case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals, operators.Equals, operators.NotEquals:
 			b.comparison(n, name, call.Args()[0], call.Args()[1])
+		case "startsWith":
+			if text, ok := b.constant(call.Args()[0]).(types.String); ok && call.IsMemberFunction() {
+				n.prefixOf, n.prefix = b.text(call.Target()), string(text)
+			}
 		}
 	}
 	b.read(e, nil)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -456,7 +457,7 @@ func (s *storm) step(quiet bool) {
 			s.end(id, []anneal.Status{anneal.StatusSucceeded, anneal.StatusFailed, anneal.StatusTimedOut}[s.random.IntN(3)])
 		}
 	}
-	for due := s.state.Due(s.policies, s.now); len(due) > 0; due = s.state.Due(s.policies, s.now) {
+	for due := s.due(); len(due) > 0; due = s.due() {
 		for _, e := range due { // first all are in the journal, then they are decided
 			if s.woken[e.ID] {
 				s.t.Fatalf("%s %s wakes %s twice", e.ID, e.Type, e.Subject)
@@ -478,7 +479,7 @@ func (s *storm) step(quiet bool) {
 				s.gather(e.Subject, anneal.Event{ID: fmt.Sprint("e", s.n), Source: "y", Subject: ended.Key, Seen: s.now})
 			}
 		}
-		if again := s.state.Due(s.policies, s.now); len(again) > 0 {
+		if again := s.due(); len(again) > 0 {
 			s.t.Fatalf("%s of %s is due while what was due is on its way", again[0].Type, again[0].Subject)
 		}
 		for _, e := range due {
@@ -506,6 +507,22 @@ func (s *storm) step(quiet bool) {
 	if again, _ := json.Marshal(s.state); string(again) != string(raw) {
 		s.t.Fatalf("snapshot\n%s\nread back\n%s", raw, again)
 	}
+}
+
+// due is what is due now, which a state without an agenda says as well.
+func (s *storm) due() []anneal.Event {
+	s.t.Helper()
+	got := s.state.Due(s.policies, s.now)
+	afresh := *s.state
+	afresh.agenda = nil
+	if want := afresh.Due(s.policies, s.now); !reflect.DeepEqual(got, want) {
+		s.t.Fatalf("due is\n%v\nand without an agenda\n%v", got, want)
+	}
+	at, ok := s.state.Next(s.policies)
+	if want, wants := afresh.Next(s.policies); !at.Equal(want) || ok != wants {
+		s.t.Fatalf("next is %s %t and without an agenda %s %t", at, ok, want, wants)
+	}
+	return got
 }
 
 func (s *storm) gather(name string, e anneal.Event) {

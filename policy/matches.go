@@ -17,14 +17,26 @@ import (
 // cannot be evaluated does not match; the error says so, also where another
 // trigger matched.
 func (p *Policy) Matches(e anneal.Event) (trigger string, ok bool, err error) {
+	return p.matches(&occurrence{event: e})
+}
+
+// own reports whether e is of anneal itself, and names the policy it is for.
+func own(e anneal.Event) bool {
+	switch e.Source {
+	case anneal.SourceManual, anneal.SourceTimer, anneal.SourceRun, anneal.SourceCron:
+		return true
+	}
+	return false
+}
+
+func (p *Policy) matches(o *occurrence) (trigger string, ok bool, err error) {
+	e := o.event
 	if e.Parked != "" {
 		return "", false, nil
 	}
-	switch e.Source {
-	case anneal.SourceManual, anneal.SourceTimer, anneal.SourceRun, anneal.SourceCron:
+	if own(e) {
 		return p.named(e)
 	}
-	var v vars
 	var problems []error
 	for i, t := range p.Spec.Spec.Triggers {
 		if t.Event == nil {
@@ -36,10 +48,8 @@ func (p *Policy) Matches(e anneal.Event) (trigger string, ok bool, err error) {
 		if p.triggers[i] == nil {
 			return t.ID, true, errors.Join(problems...)
 		}
-		if v == nil {
-			v = vars{"model.group": p.Group()}
-			v.event(e)
-		}
+		v := o.vars()
+		v["model.group"] = p.Group()
 		result, _, err := p.triggers[i].eval(v)
 		if err == nil && result.Value() == true {
 			return t.ID, true, errors.Join(problems...)

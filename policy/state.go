@@ -19,6 +19,8 @@ type State struct {
 	Open     map[string]OpenRun `json:"open,omitempty"`     // by run ID
 	Ended    map[string]Ends    `json:"ended,omitempty"`    // by model group
 	Last     *End               `json:"last,omitempty"`     // the last run that ended
+
+	agenda *agenda // a cache; nil until it is asked for
 }
 
 // Memory is what is remembered of one policy.
@@ -111,9 +113,11 @@ func (s *State) ApplyPolicy(spec Spec) {
 func (s *State) ApplyEvent(e anneal.Event) {
 	if w := s.wake(e); w != nil {
 		w.Woken = &e.Seen
+		s.touch(e.Subject)
 	}
 	if w := s.window(e); w != nil {
 		w.Woken = &e.Seen
+		s.touch(e.Subject)
 	}
 }
 
@@ -161,6 +165,9 @@ func (s *State) ApplyRun(r anneal.Run) {
 	}
 	_, open := s.Open[r.ID]
 	delete(s.Open, r.ID)
+	if s.agenda != nil {
+		s.agenda.freed = true
+	}
 	if r.Ended == nil || !open {
 		return // told before
 	}
@@ -197,7 +204,9 @@ func (s *State) ended(group string, ends Ends) {
 	s.Ended[group] = ends
 }
 
+// memory is what is remembered of a policy, to be changed.
 func (s *State) memory(policy string) *Memory {
+	s.touch(policy)
 	if s.Policies == nil {
 		s.Policies = map[string]*Memory{}
 	}
@@ -213,6 +222,9 @@ func (s *State) open(run string, o OpenRun) {
 		s.Open = map[string]OpenRun{}
 	}
 	if known, ok := s.Open[run]; ok {
+		if s.agenda != nil && known.Key != o.Key {
+			s.agenda.freed = true
+		}
 		o.Decided, o.Stopping = known.Decided, known.Stopping
 	} else {
 		ends := s.Ended[o.Model]

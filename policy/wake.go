@@ -96,12 +96,16 @@ func (s *State) Due(policies map[string]*Policy, now time.Time) []anneal.Event {
 		since time.Time
 	}
 	var due []waited
-	for name, m := range s.Policies {
-		p := policies[name]
-		if p == nil || m.Paused != nil {
+	agenda := s.look(policies)
+	for _, name := range agenda.due(now) {
+		p, m := policies[name], s.Policies[name]
+		if m.Paused != nil {
 			continue
 		}
-		if w := m.due(s, p, now); w != nil {
+		w := m.due(s, p, now)
+		if w == nil {
+			delete(agenda.placed, name) // until a run ends
+		} else {
 			var data any = anneal.DeferredWake{Policy: name, Decision: w.Decision}
 			source, kind := anneal.SourceTimer, anneal.TypeDeferredWake
 			if w.Until == nil {
@@ -140,8 +144,7 @@ func event(id, source, kind, policy string, data any, now time.Time) anneal.Even
 // due is the first of the decisions that wait whose time has come, nil if
 // there is none, or if one is on its way.
 func (m *Memory) due(s *State, p *Policy, now time.Time) *Wake {
-	list := m.waiting()
-	if slices.ContainsFunc(list, func(w Wake) bool { return w.Woken != nil }) {
+	if m.onTheWay() {
 		return nil
 	}
 	for _, w := range m.next() {
@@ -155,29 +158,50 @@ func (m *Memory) due(s *State, p *Policy, now time.Time) *Wake {
 // Next is when the next deferred wake of these policies is due, or the next of
 // what was gathered, if there is one.
 func (s *State) Next(policies map[string]*Policy) (at time.Time, ok bool) {
+	t, ok := s.look(policies).first()
+	return t.at, ok
+}
+
+// NextOf is [State.Next] of one policy.
+func (s *State) NextOf(p *Policy) (at time.Time, ok bool) {
+	if m := s.Policies[p.Name()]; m != nil {
+		return m.nextTime(p)
+	}
+	return time.Time{}, false
+}
+
+// nextTime is when the next of what waits for a time is due.
+func (m *Memory) nextTime(p *Policy) (at time.Time, ok bool) {
+	if m.Paused != nil {
+		return at, false
+	}
 	next := func(t time.Time) {
 		if !ok || t.Before(at) {
 			at, ok = t, true
 		}
 	}
-	for name, m := range s.Policies {
-		p := policies[name]
-		if p == nil || m.Paused != nil {
-			continue
-		}
-		list := m.waiting()
-		if !slices.ContainsFunc(list, func(w Wake) bool { return w.Woken != nil }) {
-			for _, w := range m.next() {
-				if w.Until != nil {
-					next(*w.Until)
-				}
+	if !m.onTheWay() {
+		for _, w := range m.next() {
+			if w.Until != nil {
+				next(*w.Until)
 			}
 		}
-		for _, at := range m.open(p) {
-			next(at)
-		}
+	}
+	for _, at := range m.open(p) {
+		next(at)
 	}
 	return at, ok
+}
+
+// waitsForPlace reports whether something waits for nothing but a run's end.
+func (m *Memory) waitsForPlace() bool {
+	return m.Paused == nil && !m.onTheWay() && slices.ContainsFunc(m.next(), func(w Wake) bool { return w.Until == nil })
+}
+
+// onTheWay reports whether one of the decisions that wait has its event in the
+// journal: no other is woken before that is decided.
+func (m *Memory) onTheWay() bool {
+	return slices.ContainsFunc(m.waiting(), func(w Wake) bool { return w.Woken != nil })
 }
 
 // Woken is the wake that e is the event of: where there is one, the event

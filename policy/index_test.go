@@ -1,0 +1,94 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+)
+
+// matchForms are matches of triggers; K is a number.
+var matchForms = []string{
+	"",
+	"event.data.object.key.startsWith('pK/')",
+	"event.data.object.key.startsWith('p')",
+	"event.data.object.key == 'pK/a.csv'",
+	"'pK/a.csv' == event.data.object.key",
+	"event.data.bucket.name == 'bK' && event.data.object.key.startsWith('pK/')",
+	"event.data.object.key.startsWith('pK/') || event.data.bucket.name == 'b1'",
+	"!(event.data.object.key == 'pK/a.csv')",
+	"event.data.object.size > 50 && event.data.object.key.endsWith('.csv')",
+	"event.subject == 'sK'",
+	"event.data.nothing == 'x'",
+	"event.data.object.size == 'x'",
+	"event.data['object']['key'] == 'pK/a.csv'",
+	"event.data.object.key == model.group + '/a.csv'",
+	"'a'.startsWith(event.subject)",
+}
+
+// The index wakes exactly those that wake when each is asked.
+func TestIndexAsksTheRightOnes(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	var policies []*Policy
+	for n := range 120 {
+		var triggers []string
+		for i := range 1 + r.IntN(2) {
+			match := strings.ReplaceAll(matchForms[r.IntN(len(matchForms))], "K", fmt.Sprint(r.IntN(5)))
+			event := fmt.Sprintf("match: %q", match)
+			if match == "" || r.IntN(3) > 0 {
+				event += ", type: Object Created"
+			}
+			if r.IntN(3) == 0 {
+				event += ", source: aws.s3"
+			}
+			triggers = append(triggers, fmt.Sprintf("{id: t%d, event: {%s}}", i, event))
+		}
+		head := strings.NewReplacer("{name: p}", fmt.Sprintf("{name: p%d}", n), "{group: g}", fmt.Sprintf("{group: p%d}", n%5)).Replace(header)
+		p, problems := Compile(specOf(t, head+"\n  mode: enforce\n  rules: [{id: r, if: \"true\"}]\n  run: {stateMachine: {file: x}}\n  triggers: ["+strings.Join(triggers, ", ")+"]\n"))
+		if problems != nil {
+			t.Fatal(problems)
+		}
+		policies = append(policies, p)
+	}
+	index := NewIndex(policies)
+	woken := 0
+	for range 400 {
+		e := anneal.Event{
+			ID: "e", Source: []string{"aws.s3", "anneal.directory"}[r.IntN(2)], Type: []string{"Object Created", "Other"}[r.IntN(2)],
+			Subject: fmt.Sprintf("s%d", r.IntN(5)), Seen: time.Unix(0, 0),
+			Data: json.RawMessage(fmt.Sprintf(`{"bucket":{"name":"b%d"},"object":{"key":"p%d/%c.csv","size":%d}}`, r.IntN(5), r.IntN(5), 'a'+r.IntN(2), r.IntN(100))),
+		}
+		switch r.IntN(12) {
+		case 0:
+			e.Data = json.RawMessage(`{"object": 7}`)
+		case 1:
+			e.Data = nil
+		case 2:
+			e = event("e", anneal.SourceManual, anneal.TypeTriggered, "p7", anneal.Triggered{Policy: "p7"}, time.Unix(0, 0))
+		case 3:
+			e.Parked = "torn"
+		}
+		var got, want []string
+		for _, m := range index.Match(e) {
+			if m.Woken {
+				got = append(got, m.Policy.Name()+" "+m.Trigger)
+			}
+		}
+		for _, p := range policies {
+			if trigger, ok, _ := p.Matches(e); ok {
+				want = append(want, p.Name()+" "+trigger)
+			}
+		}
+		woken += len(want)
+		if strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Fatalf("event %+v:\ngot\n%s\nwant\n%s", e, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	if woken == 0 {
+		t.Error("nothing was woken: the test shows nothing")
+	}
+}
