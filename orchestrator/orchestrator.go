@@ -44,24 +44,46 @@ type Executor interface {
 	// Stop ends an execution as ABORTED, and its jobs as far as they can be
 	// reached. It does nothing to one that has ended.
 	Stop(ctx context.Context, name, errorName, cause string) error
+
+	// Redrive goes on with an execution that did not end well, from the states
+	// that failed, and returns when that is durable. It answers
+	// ErrNotRedrivable, with the reason, for one that has succeeded or runs, or
+	// ended more than RedrivableFor ago.
+	Redrive(ctx context.Context, name string) (Execution, error)
 }
+
+// RedrivableFor is how long after its end an execution can be redriven.
+const RedrivableFor = 14 * 24 * time.Hour
 
 // Errors of executors.
 var (
 	ErrExecutionExists = errors.New("an execution of this name has another input")
 	ErrNotFound        = errors.New("no execution of this name")
+	ErrNotRedrivable   = errors.New("not redrivable")
 )
+
+// ErrLater is answered for an effect whose outcome somebody else tells, by its
+// token.
+var ErrLater = errors.New("the outcome is told later")
 
 // A StartInput is what to run.
 type StartInput struct {
 	// Name is 1 to 80 letters, digits, `-`, `_`, `.` or others that Step
 	// Functions allows.
-	Name    string
+	Name string
+	// Key is by which the executor knows it, in the place of Name: executions of
+	// several machines may have one name.
+	Key     string
 	Machine Machine
 	Input   json.RawMessage // a JSON value; empty: {}
 	// Timeout ends the execution as TIMED_OUT; zero: only the definition's own
 	// does.
 	Timeout time.Duration
+
+	// StartedBy is the effect that begins a nested execution, and Depth how many
+	// executions are above it.
+	StartedBy string
+	Depth     int
 }
 
 // A Machine is a definition, or where Step Functions has it.
@@ -75,6 +97,7 @@ type Machine struct {
 type Execution struct {
 	Name    string
 	ARN     string
+	Machine string        // ARN of the state machine
 	Status  anneal.Status // RUNNING or an end
 	Started *time.Time
 	Ended   *time.Time // nil while it runs
@@ -82,4 +105,9 @@ type Execution struct {
 	Output  json.RawMessage // where it SUCCEEDED
 	Error   string          // where it did not
 	Cause   string          // of the Error
+
+	Redrives  int64  // how often it was redriven
+	Fixed     string // why it cannot be redriven, in Step Functions' words; empty: it can
+	StartedBy string // as in StartInput
+	Depth     int    // as in StartInput
 }

@@ -186,6 +186,9 @@ func (f *frame) gathered() {
 func (f *frame) fell(x *fault) {
 	t, b := f.t, f.c
 	after := b.LastEvent
+	if t.left == nil {
+		t.left = t.standing()
+	}
 	if b.up == nil {
 		t.finish(after, StatusFailed, x.name, x.cause, nil)
 		return

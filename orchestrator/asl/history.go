@@ -17,6 +17,7 @@ const (
 	ExecutionFailed    EventType = "ExecutionFailed"
 	ExecutionTimedOut  EventType = "ExecutionTimedOut"
 	ExecutionAborted   EventType = "ExecutionAborted"
+	ExecutionRedriven  EventType = "ExecutionRedriven"
 
 	TaskStateEntered EventType = "TaskStateEntered"
 	TaskStateExited  EventType = "TaskStateExited"
@@ -61,6 +62,7 @@ type HistoryEvent struct {
 	ExecutionFailed    *ErrorDetails        `json:"executionFailedEventDetails,omitempty"`
 	ExecutionTimedOut  *ErrorDetails        `json:"executionTimedOutEventDetails,omitempty"`
 	ExecutionAborted   *ErrorDetails        `json:"executionAbortedEventDetails,omitempty"`
+	ExecutionRedriven  *RedrivenDetails     `json:"executionRedrivenEventDetails,omitempty"`
 	StateEntered       *StateEnteredDetails `json:"stateEnteredEventDetails,omitempty"`
 	StateExited        *StateExitedDetails  `json:"stateExitedEventDetails,omitempty"`
 
@@ -111,6 +113,11 @@ type OutputDetails struct {
 type ErrorDetails struct {
 	Error string `json:"error,omitempty"`
 	Cause string `json:"cause,omitempty"`
+}
+
+// RedrivenDetails are those of ExecutionRedriven.
+type RedrivenDetails struct {
+	RedriveCount int64 `json:"redriveCount"` // 1 for the first
 }
 
 // StateEnteredDetails are those of a state that was entered.

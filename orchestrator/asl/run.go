@@ -35,15 +35,18 @@ type turn struct {
 	ready []ready             // lines that can go on
 	gone  map[*Context]bool   // lines that were aborted in this turn
 	wide  map[*Context]*frame // of Parallel and Map states, as one is asked for again and again
+	left  *Context            // where the execution stood as a line fell; nil: none did, or it was handled
 
 	input  *value.Value // of the execution, once it was asked for
 	random *rand.Rand
 }
 
-// A ready is a line that can enter its state, with this input.
+// A ready is a line that can enter its state, with this input; one that was
+// redriven has entered it already.
 type ready struct {
-	c *Context
-	d datum
+	c       *Context
+	d       datum
+	entered bool
 }
 
 // Start begins an execution with input, a JSON text; an empty one is {}.
@@ -197,6 +200,9 @@ func (t *turn) finish(after int64, status, errorName, cause string, output *datu
 	for _, x := range t.s.contexts() {
 		t.cancel(x)
 	}
+	if status != StatusSucceeded {
+		t.s.Left = cmp.Or(t.left, t.s.Root)
+	}
 	e := HistoryEvent{}
 	switch details := (&ErrorDetails{Error: errorName, Cause: cause}); status {
 	case StatusSucceeded:
@@ -248,14 +254,14 @@ func (s *State) size() int {
 // goOn has a line enter its state, once it is its turn.
 func (t *turn) goOn(c *Context, d datum) {
 	c.Phase, c.Wake, c.Effect = PhaseReady, time.Time{}, nil
-	t.ready = append(t.ready, ready{c, d})
+	t.ready = append(t.ready, ready{c: c, d: d})
 }
 
 // run has the lines that can go on enter their next states, one after the
 // other, until all wait, the execution has ended or the turn is long enough.
 func (t *turn) run() {
 	for len(t.ready) > 0 && !t.s.Ended() && !t.full {
-		if len(t.out.Events) >= turnEvents || t.bytes >= turnBytes {
+		if !t.ready[0].entered && (len(t.out.Events) >= turnEvents || t.bytes >= turnBytes) {
 			for _, r := range t.ready {
 				r.c.Wake, r.c.Input = t.env.Now, json.RawMessage(r.d.json())
 			}
@@ -263,7 +269,11 @@ func (t *turn) run() {
 		}
 		next := t.ready[0]
 		t.ready = t.ready[1:]
-		if !t.gone[next.c] {
+		switch {
+		case t.gone[next.c]:
+		case next.entered:
+			t.again(next.c)
+		default:
 			t.enter(next.c, next.d)
 		}
 	}
@@ -369,15 +379,19 @@ func (f *frame) context() value.Value {
 	case TypeTask, TypeParallel, TypeMap:
 		state = append(state, value.Member{Key: "RetryCount", Value: value.OfInt(f.c.RetryCount)})
 	}
+	execution := []value.Member{
+		{Key: "Id", Value: text(x.ARN)},
+		{Key: "Input", Value: *t.input},
+		{Key: "StartTime", Value: text(x.Started.UTC().Format(isoTime))},
+		{Key: "Name", Value: text(x.Name)},
+		{Key: "RoleArn", Value: text(x.RoleARN)},
+		{Key: "RedriveCount", Value: value.OfInt(t.s.Redrives)},
+	}
+	if t.s.Redrives > 0 {
+		execution = append(execution, value.Member{Key: "RedriveTime", Value: text(t.s.RedrivenAt.UTC().Format(isoTime))})
+	}
 	members := []value.Member{
-		{Key: "Execution", Value: value.OfObject(
-			value.Member{Key: "Id", Value: text(x.ARN)},
-			value.Member{Key: "Input", Value: *t.input},
-			value.Member{Key: "StartTime", Value: text(x.Started.UTC().Format(isoTime))},
-			value.Member{Key: "Name", Value: text(x.Name)},
-			value.Member{Key: "RoleArn", Value: text(x.RoleARN)},
-			value.Member{Key: "RedriveCount", Value: value.OfInt(0)},
-		)},
+		{Key: "Execution", Value: value.OfObject(execution...)},
 		{Key: "StateMachine", Value: value.OfObject(
 			value.Member{Key: "Id", Value: text(x.StateMachineARN)},
 			value.Member{Key: "Name", Value: text(x.StateMachineName)},
@@ -386,7 +400,7 @@ func (f *frame) context() value.Value {
 	}
 	if f.st.task.resource.token {
 		members = append(members, value.Member{Key: "Task", Value: value.OfObject(
-			value.Member{Key: "Token", Value: text(f.effectID())},
+			value.Member{Key: "Token", Value: text(token(x.Handle(), f.effectID()))},
 		)})
 	}
 	if index, item, ok := f.mapItem(); ok {

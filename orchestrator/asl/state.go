@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
@@ -31,7 +32,16 @@ type ExecutionInfo struct {
 	// Deadline is when the execution times out, whatever the definition says
 	// of TimeoutSeconds; zero is never.
 	Deadline time.Time `json:"deadline,omitzero"`
+	// Key is by which its engine knows it, where that is not the name.
+	Key string `json:"key,omitempty"`
+	// StartedBy is the effect that began it, where it is nested; Depth is how
+	// many executions are above it then.
+	StartedBy string `json:"startedBy,omitempty"`
+	Depth     int    `json:"depth,omitempty"`
 }
+
+// Handle is by which the engine of the execution knows it.
+func (x ExecutionInfo) Handle() string { return cmp.Or(x.Key, x.Name) }
 
 // A State is where an execution stands: plain data, whose JSON is all that is
 // needed to go on. It is never changed by a turn, which makes a new one.
@@ -42,6 +52,12 @@ type State struct {
 	NextEvent int64           `json:"nextEvent"`         // ID of the next history event
 	Deadline  time.Time       `json:"deadline,omitzero"` // when the whole execution times out
 	Root      *Context        `json:"root,omitempty"`    // nil once the execution has ended
+
+	// Left is where an execution stood as it ended otherwise than well: what
+	// Redrive goes on from.
+	Left       *Context  `json:"left,omitempty"`
+	Redrives   int64     `json:"redrives,omitempty"` // how often it was redriven
+	RedrivenAt time.Time `json:"redrivenAt,omitzero"`
 }
 
 // The statuses of an execution.

@@ -314,6 +314,7 @@ func (f *frame) fail(err error) {
 		if i < len(f.c.Retries) && f.c.Retries[i] < r.attempts {
 			f.c.Phase, f.c.Wake = PhaseRetry, f.t.env.Now.Add(r.delay(f.c.Retries[i], f.rand()))
 			f.c.Retries[i]++
+			f.t.left = nil
 			return
 		}
 		break
@@ -340,6 +341,7 @@ func (f *frame) fail(err error) {
 			x = err.(*fault)
 			break
 		}
+		f.t.left = nil
 		f.leave(out, c.next)
 		return
 	}

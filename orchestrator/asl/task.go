@@ -13,8 +13,12 @@ import (
 // effectID is the identity of the attempt that the state is at.
 func (f *frame) effectID() string {
 	x, c := f.t.s.Execution, f.c
-	return anneal.ID("effect", cmp.Or(x.ARN, x.Name), c.Path+"/"+c.Name,
-		strconv.FormatInt(c.EnteredEvent, 10), strconv.FormatInt(c.RetryCount, 10))
+	parts := []string{"effect", cmp.Or(x.Key, x.ARN, x.Name), c.Path + "/" + c.Name,
+		strconv.FormatInt(c.EnteredEvent, 10), strconv.FormatInt(c.RetryCount, 10)}
+	if n := f.t.s.Redrives; n > 0 { // attempts are counted anew
+		parts = append(parts, strconv.FormatInt(n, 10))
+	}
+	return anneal.ID(parts...)
 }
 
 // schedule begins an attempt of a Task.
@@ -49,7 +53,7 @@ func (f *frame) schedule() {
 	p.beat(now)
 	f.c.Phase, f.c.Effect = PhaseTask, p
 	f.t.out.Effects = append(f.t.out.Effects, Effect{
-		ID: p.ID, Execution: f.t.s.Execution.Name, State: f.st.name, Attempt: int(f.c.RetryCount),
+		ID: p.ID, Execution: f.t.s.Execution.Handle(), State: f.st.name, Attempt: int(f.c.RetryCount),
 		Resource: r.arn, Input: json.RawMessage(text), Deadline: p.Deadline,
 	})
 }
@@ -133,6 +137,17 @@ func (m *Machine) Submitted(s *State, effect string, output json.RawMessage, env
 		return unchanged(s)
 	}
 	return t.done()
+}
+
+// HasToken reports whether an effect that is waited for has a token, by which
+// its outcome may be told.
+func (m *Machine) HasToken(s *State, effect string) bool {
+	c := s.waiting(effect)
+	if c == nil || m.states[c.Name] == nil {
+		return false
+	}
+	r := m.states[c.Name].task.resource
+	return r.token || r.service == serviceActivity
 }
 
 // Heartbeat tells that an effect is alive.

@@ -132,6 +132,12 @@ func play(t *testing.T, w *bytes.Buffer, m *Machine, input []byte, script string
 			turn = m.Heartbeat(old, effects[what], env)
 		case "stop":
 			turn = m.Stop(old, what, rest, env)
+		case "redrive":
+			if why := old.NotRedrivable(); why != "" {
+				fmt.Fprintf(w, "+%v redrive\n  %s\n", now.Sub(start), why)
+				continue
+			}
+			turn = m.Redrive(old, env)
 		default:
 			t.Fatalf("unknown line %q", line)
 		}

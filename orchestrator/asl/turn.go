@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ type Effect struct {
 	// ID is derived from execution, state path, entry event and attempt. It
 	// is the handle by which a restarted engine finds the work again.
 	ID        string          `json:"id"`
-	Execution string          `json:"execution"` // name
+	Execution string          `json:"execution"` // by which the engine knows it: [ExecutionInfo.Handle]
 	State     string          `json:"state"`     // name of the Task state
 	Attempt   int             `json:"attempt"`   // 0 for the first
 	Resource  string          `json:"resource"`  // ARN as in the definition
@@ -22,8 +23,26 @@ type Effect struct {
 	Deadline time.Time `json:"deadline,omitzero"`
 }
 
-// ByToken reports whether the outcome is told by somebody who has the effect's
-// ID as $$.Task.Token, or as an activity's task.
+// Token is $$.Task.Token of the effect, by which its outcome may be told.
+func (e Effect) Token() string { return token(e.Execution, e.ID) }
+
+func token(execution, effect string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(execution + "/" + effect)) // no name has a slash
+}
+
+// ParseToken takes a token apart. It is false for what never was one.
+func ParseToken(token string) (execution, effect string, ok bool) {
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return "", "", false
+	}
+	execution, effect, ok = strings.Cut(string(text), "/")
+	return execution, effect, ok && execution != "" && effect != "" && !strings.Contains(effect, "/")
+}
+
+// ByToken reports whether the outcome is told by somebody who has the token, and
+// by nobody else: .waitForTaskToken and activities. The outcome of a .sync may
+// be told so too.
 func (e Effect) ByToken() bool {
 	r, _ := parseResource(e.Resource) // it was one when the definition was parsed
 	return r.service == serviceActivity || strings.HasSuffix(r.action, ".waitForTaskToken")

@@ -12,8 +12,9 @@
 // the appends of many share commits. One that panics or does not go on fails
 // alone. An ended execution takes no memory; it is read from the journal.
 //
-// A task that waits for its token to come back is told its outcome by Resolve,
-// under the ID of its effect; who hands the token over is the task's matter.
+// A task that waits for its token to come back is told its outcome by Resolve;
+// who hands the token over is the task's matter. A token comes back whenever it
+// does: before the task has ended, and after a restart.
 //
 // When Run ends, what runs outside goes on: nothing is stopped by a restart.
 // What a task is and where it runs is left to [Tasks].
@@ -25,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +35,7 @@ import (
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // Tasks does the effects of executions.
@@ -41,9 +44,9 @@ type Tasks interface {
 	// work was handed over that it goes on to wait for. After a restart it is
 	// called with recovered for what had not ended: it must look whether the
 	// work is there before it begins it. An error only says that ctx ended; the
-	// work may go on. It is ErrLater where the work was handed over to somebody
-	// who tells the outcome by the effect's ID ([asl.Effect.ByToken]); a restart
-	// does not ask for that again, once it was submitted.
+	// work may go on. It is [orchestrator.ErrLater] where the work was handed over
+	// to somebody who tells the outcome by token ([asl.Effect.ByToken]); a
+	// restart does not ask for that again, once it was submitted.
 	Do(ctx context.Context, e asl.Effect, recovered bool, submitted func(output json.RawMessage)) (asl.Outcome, error)
 	// Stop ends an effect that is no longer waited for, begun or not. It does
 	// not wait, and may be called again.
@@ -70,7 +73,6 @@ type Engine struct {
 	mu       sync.Mutex
 	open     map[string]*execution   // guarded by mu; those that have not ended
 	machines map[string]*asl.Machine // guarded by mu; by digest of the definition
-	tokens   map[string]*execution   // guarded by mu; by the effects whose outcomes are told by token
 	ready    []*execution            // guarded by mu; to be worked on
 	times    times                   // guarded by mu; when open executions must be looked at
 	failed   error                   // guarded by mu; why Run must end
@@ -90,7 +92,6 @@ func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
 		wake:     make(chan struct{}, 1),
 		open:     map[string]*execution{},
 		machines: map[string]*asl.Machine{},
-		tokens:   map[string]*execution{},
 	}
 	if err := e.recover(ctx, fold); err != nil {
 		return nil, fmt.Errorf("recover executions: %w", err)
@@ -175,43 +176,33 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 	if err := checkName(in.Name); err != nil {
 		return orchestrator.Execution{}, err
 	}
+	if in.Key == "" {
+		in.Key = in.Name
+	}
 	if len(in.Input) == 0 {
 		in.Input = json.RawMessage("{}")
 	}
 	if !json.Valid(in.Input) {
 		return orchestrator.Execution{}, errors.New("the input is not JSON")
 	}
-
-	// The name is taken first, so that one of many wins.
-	x := &execution{name: in.Name, started: make(chan struct{}), ended: make(chan struct{}), at: -1}
-	e.mu.Lock()
-	other := e.open[in.Name]
-	if other == nil {
-		e.open[in.Name] = x
+	x, other, err := e.take(ctx, in.Key)
+	if err != nil {
+		return orchestrator.Execution{}, err
 	}
-	e.mu.Unlock()
-	if other != nil {
-		select {
-		case <-other.started:
-		case <-ctx.Done():
-			return orchestrator.Execution{}, ctx.Err()
-		}
-		if other.failed {
-			return e.start(ctx, in) // it was not begun after all
-		}
+	if other {
 		return e.existing(ctx, in)
+	}
+	if in.Depth > 0 && e.crowded() {
+		e.release(x)
+		return orchestrator.Execution{}, ErrTooMany
 	}
 	begun := false
 	defer func() {
 		if !begun {
-			e.mu.Lock()
-			delete(e.open, in.Name)
-			x.failed = true
-			e.mu.Unlock()
-			close(x.started)
+			e.release(x)
 		}
 	}()
-	if _, err := e.journal.Find(ctx, kindTurn, in.Name); err == nil {
+	if _, err := e.journal.Find(ctx, kindTurn, in.Key); err == nil {
 		return e.existing(ctx, in)
 	} else if !errors.Is(err, journal.ErrNotFound) {
 		return orchestrator.Execution{}, err
@@ -251,6 +242,11 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		StateMachineARN:  machineARN + in.Machine.Name,
 		StateMachineName: in.Machine.Name,
 		Started:          now,
+		StartedBy:        in.StartedBy,
+		Depth:            in.Depth,
+	}
+	if in.Key != in.Name {
+		info.Key = in.Key
 	}
 	if in.Timeout > 0 {
 		info.Deadline = now.Add(in.Timeout)
@@ -269,22 +265,75 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		return orchestrator.Execution{}, err
 	}
 	begun = true
-	x.advance(turn, seq)
-	view := describe(turn)
+	e.enter(x, turn, seq)
+	return describe(turn), nil
+}
+
+// maxNested is how many executions may be open when a nested one begins, so that
+// machines which begin each other come to an end.
+const maxNested = 10_000
+
+// ErrTooMany says that a nested execution was not begun because too many are
+// open.
+var ErrTooMany = fmt.Errorf("%d executions are open", maxNested)
+
+func (e *Engine) crowded() bool {
 	e.mu.Lock()
-	e.machines[digest] = m
+	defer e.mu.Unlock()
+	return len(e.open) > maxNested
+}
+
+// take takes a name, so that one of many wins. other says that an execution
+// has it that is open.
+func (e *Engine) take(ctx context.Context, name string) (x *execution, other bool, err error) {
+	for {
+		e.mu.Lock()
+		open := e.open[name]
+		if open == nil {
+			x = &execution{name: name, started: make(chan struct{}), ended: make(chan struct{}), at: -1}
+			e.open[name] = x
+		}
+		e.mu.Unlock()
+		if open == nil {
+			return x, false, nil
+		}
+		select {
+		case <-open.started:
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		}
+		if !open.failed { // else it was not begun after all
+			return nil, true, nil
+		}
+	}
+}
+
+// release gives a name back that was taken in vain.
+func (e *Engine) release(x *execution) {
+	e.mu.Lock()
+	delete(e.open, x.name)
+	x.failed = true
+	e.mu.Unlock()
+	close(x.started)
+}
+
+// enter has Run work on an execution whose first turn in this process is
+// durable.
+func (e *Engine) enter(x *execution, turn asl.Turn, seq uint64) {
+	x.advance(turn, seq)
+	e.mu.Lock()
+	e.machines[x.digest] = x.machine
 	x.busy = true
 	x.todo = turn
 	e.ready = append(e.ready, x)
 	e.mu.Unlock()
 	close(x.started)
 	e.signal()
-	return view, nil
 }
 
 // existing answers the execution that has the name, if it has the input.
 func (e *Engine) existing(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error) {
-	x, err := e.Describe(ctx, in.Name)
+	x, err := e.Describe(ctx, in.Key)
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}
@@ -305,20 +354,46 @@ func (e *Engine) Describe(ctx context.Context, name string) (orchestrator.Execut
 
 // History implements [orchestrator.Executor].
 func (e *Engine) History(ctx context.Context, name string) ([]asl.HistoryEvent, error) {
-	turn, err := e.newest(ctx, name)
-	turns := []turnRecord{turn}
-	for err == nil && turn.Previous != 0 {
-		turn, err = e.turnAt(ctx, turn.Previous)
-		turns = append(turns, turn)
-	}
+	turns, err := e.turns(ctx, name, func(turnRecord) bool { return true })
 	if err != nil {
 		return nil, fmt.Errorf("history of execution %s: %w", name, err)
 	}
 	var events []asl.HistoryEvent
-	for i := len(turns) - 1; i >= 0; i-- {
-		events = append(events, turns[i].Events...)
+	for _, t := range turns {
+		events = append(events, t.Events...)
 	}
 	return events, nil
+}
+
+// Effects are what an execution has asked for so far, oldest first.
+func (e *Engine) Effects(ctx context.Context, name string) ([]asl.Effect, error) {
+	turns, err := e.turns(ctx, name, func(turnRecord) bool { return true })
+	if err != nil {
+		return nil, fmt.Errorf("effects of execution %s: %w", name, err)
+	}
+	var effects []asl.Effect
+	for _, t := range turns {
+		effects = append(effects, t.Effects...)
+	}
+	return effects, nil
+}
+
+// turns reads the turns of an execution, the newest first, while more says so,
+// and gives them the oldest first.
+func (e *Engine) turns(ctx context.Context, name string, more func(turnRecord) bool) ([]turnRecord, error) {
+	turn, err := e.newest(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	turns := []turnRecord{turn}
+	for more(turn) && turn.Previous != 0 {
+		if turn, err = e.turnAt(ctx, turn.Previous); err != nil {
+			return nil, err
+		}
+		turns = append(turns, turn)
+	}
+	slices.Reverse(turns)
+	return turns, nil
 }
 
 // Wait implements [orchestrator.Executor].
@@ -398,6 +473,12 @@ func describe(turn asl.Turn) orchestrator.Execution {
 		Output:  turn.Output,
 		Error:   turn.Error,
 		Cause:   turn.Cause,
+
+		Machine:   s.Execution.StateMachineARN,
+		Redrives:  s.Redrives,
+		Fixed:     s.NotRedrivable(),
+		StartedBy: s.Execution.StartedBy,
+		Depth:     s.Execution.Depth,
 	}
 	if s.Ended() && len(turn.Events) > 0 {
 		x.Ended = &turn.Events[len(turn.Events)-1].Timestamp
@@ -424,6 +505,11 @@ func sameJSON(a, b json.RawMessage) bool {
 	x, errX := canonical(a)
 	y, errY := canonical(b)
 	return errX == nil && errY == nil && x == y
+}
+
+func validOutput(output json.RawMessage) bool {
+	_, err := value.Parse(output)
+	return err == nil
 }
 
 func canonical(data json.RawMessage) (string, error) {

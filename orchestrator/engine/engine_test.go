@@ -291,15 +291,17 @@ func TestFailsAlone(t *testing.T) {
 type messenger struct {
 	mu      sync.Mutex
 	tokens  []string
+	effects []string
 	stopped []string
 }
 
 func (w *messenger) Do(_ context.Context, e asl.Effect, _ bool, submitted func(json.RawMessage)) (asl.Outcome, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.tokens = append(w.tokens, e.ID)
+	w.tokens = append(w.tokens, e.Token())
+	w.effects = append(w.effects, e.ID)
 	submitted(json.RawMessage(`{"sent":true}`))
-	return asl.Outcome{}, ErrLater
+	return asl.Outcome{}, orchestrator.ErrLater
 }
 func (w *messenger) Stop(_ context.Context, effect string) {
 	w.mu.Lock()
@@ -342,20 +344,20 @@ func TestToken(t *testing.T) {
 		if x := wait(t, e, "silent"); x.Status != anneal.StatusFailed || x.Error != asl.ErrTimeout {
 			t.Errorf("silent ended %s: %s", x.Status, x.Error)
 		}
-		if err := e.Heartbeat(t.Context(), w.tokens[1]); !errors.Is(err, ErrNoTask) {
+		if err := e.Heartbeat(t.Context(), w.tokens[1]); !errors.Is(err, ErrTaskClosed) {
 			t.Errorf("heartbeat after the end: %v", err)
 		}
 		if err := e.Resolve(t.Context(), w.tokens[0], asl.Outcome{Output: json.RawMessage(`{"ok":true}`)}); err != nil {
 			t.Error(err)
 		}
-		if err := e.Resolve(t.Context(), w.tokens[0], asl.Outcome{}); !errors.Is(err, ErrNoTask) {
+		if err := e.Resolve(t.Context(), w.tokens[0], asl.Outcome{Output: json.RawMessage(`1`)}); !errors.Is(err, ErrTaskClosed) {
 			t.Errorf("resolve again: %v", err)
 		}
 		if x := wait(t, e, "answered"); x.Status != anneal.StatusSucceeded || string(x.Output) != `{"ok":true}` {
 			t.Errorf("answered ended %s: %s", x.Status, x.Output)
 		}
-		if diff := cmp.Diff(w.tokens[1:], w.stopped); diff != "" || len(e.tokens) != 0 {
-			t.Errorf("%d tokens are kept, stopped (-want +got):\n%s", len(e.tokens), diff)
+		if diff := cmp.Diff(w.effects[1:], w.stopped); diff != "" {
+			t.Errorf("stopped (-want +got):\n%s", diff)
 		}
 	})
 }

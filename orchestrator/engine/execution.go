@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"hash/fnv"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
 
@@ -36,7 +36,6 @@ type execution struct {
 	pending map[string]uint64 // effects waited for, each with the record that asked for it
 	todo    asl.Turn          // durable, and not acted on yet
 	again   []asl.Effect      // asked for before a restart, and not ended then
-	tokens  []string          // effects in Engine.tokens
 }
 
 // An input is something that happened to an execution.
@@ -149,7 +148,6 @@ func (e *Engine) append(ctx context.Context, r journal.Record) (uint64, error) {
 func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 	turn := x.todo
 	x.todo = asl.Turn{}
-	e.expect(x, slices.Concat(x.again, turn.Effects))
 	for _, c := range turn.Cancels {
 		e.tasks.Stop(ctx, c.Effect)
 	}
@@ -190,7 +188,7 @@ func (e *Engine) do(ctx context.Context, x *execution, effect asl.Effect, recove
 			return x.machine.Submitted(x.state, effect.ID, output, env)
 		}})
 	})
-	if ctx.Err() != nil || errors.Is(err, ErrLater) {
+	if ctx.Err() != nil || errors.Is(err, orchestrator.ErrLater) {
 		return
 	}
 	if err != nil {

@@ -151,17 +151,22 @@ func (e *Engine) asked(ctx context.Context, pending map[string]uint64) ([]asl.Ef
 
 // machine reads a definition from the journal.
 func (e *Engine) machine(ctx context.Context, digest string) (*asl.Machine, error) {
-	if m := e.machines[digest]; m != nil {
+	e.mu.Lock()
+	m := e.machines[digest]
+	e.mu.Unlock()
+	if m != nil {
 		return m, nil
 	}
 	r, err := e.journal.Find(ctx, KindMachine, digest)
 	if err != nil {
 		return nil, err
 	}
-	m, err := asl.Parse(r.Data, digest)
+	m, err = asl.Parse(r.Data, digest)
 	if err != nil {
 		return nil, fmt.Errorf("machine %s: %w", digest, err)
 	}
+	e.mu.Lock()
 	e.machines[digest] = m
+	e.mu.Unlock()
 	return m, nil
 }

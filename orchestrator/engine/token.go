@@ -5,82 +5,100 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
 
-// ErrLater is answered by [Tasks.Do] where somebody else tells the outcome, by
-// the effect's ID.
-var ErrLater = errors.New("the outcome is told later")
+// Errors of tokens, as Step Functions tells them apart.
+var (
+	ErrInvalidToken = errors.New("this is no task token")
+	ErrNoTask       = errors.New("there is no task of this token")
+	// ErrTaskClosed says that the task has ended, timed out, or was stopped.
+	ErrTaskClosed = errors.New("the task of this token no longer waits")
+	// ErrInvalidOutput says that what a task should come to is not JSON, or too
+	// long.
+	ErrInvalidOutput = errors.New("invalid output")
+)
 
-// ErrNoTask says that no task waits for an outcome under a token: it has ended,
-// timed out or was stopped, or there never was one.
-var ErrNoTask = errors.New("no task waits under this token")
-
-// Resolve tells how a task ended that waits for its token, which is the ID of
-// its effect, to come back. It returns when that is durable.
+// Resolve tells how a task ended that waits for its token ([asl.Effect.Token])
+// to come back. It returns when that is durable.
 func (e *Engine) Resolve(ctx context.Context, token string, o asl.Outcome) error {
-	return e.tell(ctx, token, func(x *execution, env asl.Env) asl.Turn {
-		return x.machine.Resolve(x.state, token, o, env)
+	if len(o.Output) > asl.MaxData {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrInvalidOutput, len(o.Output), asl.MaxData)
+	}
+	if failed := o.Failed || o.Error != "" || o.Cause != ""; !failed && !validOutput(o.Output) {
+		return fmt.Errorf("%w: %.100q is not JSON", ErrInvalidOutput, o.Output)
+	}
+	return e.tell(ctx, token, func(x *execution, effect string, env asl.Env) asl.Turn {
+		return x.machine.Resolve(x.state, effect, o, env)
 	})
 }
 
 // Heartbeat tells that a task which waits for its token is alive.
 func (e *Engine) Heartbeat(ctx context.Context, token string) error {
-	return e.tell(ctx, token, func(x *execution, env asl.Env) asl.Turn {
-		return x.machine.Heartbeat(x.state, token, env)
+	return e.tell(ctx, token, func(x *execution, effect string, env asl.Env) asl.Turn {
+		return x.machine.Heartbeat(x.state, effect, env)
 	})
 }
 
-func (e *Engine) tell(ctx context.Context, token string, step func(*execution, asl.Env) asl.Turn) error {
+func (e *Engine) tell(ctx context.Context, token string, step func(x *execution, effect string, env asl.Env) asl.Turn) error {
+	name, effect, ok := asl.ParseToken(token)
+	if !ok {
+		return fmt.Errorf("token %.100q: %w", token, ErrInvalidToken)
+	}
+	x, err := e.find(ctx, name)
+	if err != nil {
+		return fmt.Errorf("execution %s: %w", name, err)
+	}
+	if x == nil {
+		return e.closed(ctx, name, effect)
+	}
 	done := make(chan struct{})
 	waits := false
 	e.mu.Lock()
-	x := e.tokens[token]
-	if x != nil {
+	if e.open[name] == x { // else it has ended meanwhile
 		e.post(x, input{done: done, step: func(env asl.Env) asl.Turn {
-			waits = x.waits(token) // it may have ended since it was looked up
-			return step(x, env)
+			if waits = x.byToken(effect); !waits {
+				return asl.Turn{State: x.state, Wake: x.state.Wake()}
+			}
+			return step(x, effect, env)
 		}})
+	} else {
+		close(done)
 	}
 	e.mu.Unlock()
-	if x == nil {
-		return fmt.Errorf("token %s: %w", token, ErrNoTask)
-	}
 	select {
 	case <-done:
 	case <-ctx.Done():
-		return fmt.Errorf("token %s: %w", token, ctx.Err())
+		return fmt.Errorf("execution %s: %w", name, ctx.Err())
 	}
 	if !waits {
-		return fmt.Errorf("token %s: %w", token, ErrNoTask)
+		return e.closed(ctx, name, effect)
 	}
 	return nil
 }
 
-// waits reports whether an effect's outcome is waited for.
-func (x *execution) waits(effect string) bool {
-	_, ok := x.pending[effect]
-	return ok
+// closed says why nothing waits for an effect.
+func (e *Engine) closed(ctx context.Context, name, effect string) error {
+	asked := false
+	_, err := e.turns(ctx, name, func(t turnRecord) bool {
+		for _, x := range t.Effects {
+			asked = asked || x.ID == effect
+		}
+		return !asked
+	})
+	switch {
+	case err != nil && !errors.Is(err, orchestrator.ErrNotFound):
+		return fmt.Errorf("execution %s: %w", name, err)
+	case asked:
+		return fmt.Errorf("execution %s: %w", name, ErrTaskClosed)
+	}
+	return fmt.Errorf("execution %s: %w", name, ErrNoTask)
 }
 
-// expect keeps Engine.tokens: the effects that an execution waits for, those of
-// asked among them, and no others.
-func (e *Engine) expect(x *execution, asked []asl.Effect) {
-	tokens := x.tokens[:0]
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, id := range x.tokens {
-		if x.waits(id) {
-			tokens = append(tokens, id)
-		} else {
-			delete(e.tokens, id)
-		}
-	}
-	for _, effect := range asked {
-		if effect.ByToken() && x.waits(effect.ID) {
-			tokens = append(tokens, effect.ID)
-			e.tokens[effect.ID] = x
-		}
-	}
-	x.tokens = tokens
+// byToken reports whether the outcome of an effect is waited for that may be
+// told by token.
+func (x *execution) byToken(effect string) bool {
+	_, ok := x.pending[effect]
+	return ok && x.machine.HasToken(x.state, effect)
 }
