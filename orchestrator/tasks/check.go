@@ -20,6 +20,12 @@ func (t *Tasks) Check(r asl.Resource) error {
 
 func (t *Tasks) checkResource(r asl.Resource) error {
 	service, action := integration(r.ARN)
+	if plain, ok := strings.CutSuffix(action, ".waitForTaskToken"); ok {
+		if service == "sagemaker" {
+			return fmt.Errorf("resource %q: sagemaker has no .waitForTaskToken (have .sync)", r.ARN)
+		}
+		action = plain
+	}
 	switch service + ":" + strings.TrimSuffix(action, ".sync") {
 	case "lambda:function":
 		if _, ok := t.lookup(r.ARN); !ok {
@@ -61,6 +67,29 @@ func (t *Tasks) checkResource(r asl.Resource) error {
 				if _, ok := match(t.cfg.Topics, topicNames(p.Text)...); !ok {
 					return unmapped("topic", p.Text, "topics", topicNames(p.Text)[0])
 				}
+			}
+		}
+		return nil
+	case "sqs:sendMessage":
+		if action != "sendMessage" {
+			return notBuilt(r.ARN)
+		}
+		if err := sendMessageFields.require(r); err != nil {
+			return err
+		}
+		if p, ok := r.Parameter("QueueUrl"); ok && p.Text != "" {
+			if _, ok := match(t.cfg.Topics, queueNames(p.Text)...); !ok {
+				return unmapped("queue", p.Text, "topics", queueNames(p.Text)[0])
+			}
+		}
+		return nil
+	case "states:startExecution", "states:startExecution.sync:2":
+		if err := startExecutionFields.require(r); err != nil {
+			return err
+		}
+		if p, ok := r.Parameter("StateMachineArn"); ok && p.Text != "" {
+			if _, ok := match(t.cfg.Machines, machineNames(p.Text)...); !ok {
+				return unmapped("state machine", p.Text, "stateMachines", machineNames(p.Text)[0])
 			}
 		}
 		return nil
@@ -106,5 +135,5 @@ func unmapped(noun, name, section, key string) error {
 
 // notBuilt says which resource nothing here can do.
 func notBuilt(arn string) error {
-	return fmt.Errorf("resource %q is not built yet (have lambda:invoke, a Lambda function's ARN, sagemaker:createTrainingJob[.sync], sagemaker:createProcessingJob[.sync], sns:publish)", arn)
+	return fmt.Errorf("resource %q is not built yet (have lambda:invoke, a Lambda function's ARN, sagemaker:createTrainingJob[.sync], sagemaker:createProcessingJob[.sync], states:startExecution[.sync[:2]], sns:publish, sqs:sendMessage, and .waitForTaskToken of those that SageMaker does not run)", arn)
 }

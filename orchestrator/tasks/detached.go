@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
 
@@ -26,10 +27,7 @@ func (t *Tasks) async(e asl.Effect, k *jobKind) asl.Outcome {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return awsError("SageMaker", "AmazonSageMakerException", err.Error(), "AmazonSageMaker", 500, "InternalFailure", e.ID)
 	}
-	select {
-	case t.wake <- struct{}{}:
-	default: // Run has been woken already
-	}
+	t.rouse()
 	return j.accepted()
 }
 
@@ -39,12 +37,20 @@ func (t *Tasks) listed(effect string) string {
 }
 
 // Run sees the jobs to their end that were asked for without .sync, those from
-// before a restart too. It ends with ctx; the jobs go on.
+// before a restart too, and ends the nested executions and containers of effects
+// that were stopped. It ends with ctx; the jobs go on.
 func (t *Tasks) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	followed := map[string]bool{}
 	for {
+		t.mu.Lock()
+		ending := t.ending
+		t.ending = nil
+		t.mu.Unlock()
+		for _, n := range ending {
+			wg.Go(func() { t.finish(ctx, n) })
+		}
 		entries, err := os.ReadDir(filepath.Dir(t.listed("")))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("list detached jobs: %w", err)
@@ -66,6 +72,22 @@ func (t *Tasks) Run(ctx context.Context) error {
 			return nil
 		case <-t.wake:
 		}
+	}
+}
+
+// finish ends what a stopped effect began elsewhere.
+func (t *Tasks) finish(ctx context.Context, n noted) {
+	var err error
+	if n.Child != "" {
+		err = t.cfg.Executor.Stop(ctx, n.Child, "", "Execution was stopped with the one that began it: "+n.Execution)
+		if errors.Is(err, orchestrator.ErrNotFound) {
+			err = nil // not begun
+		}
+	} else if err = t.stopContainer(ctx, n.Engine, n.Container); err == nil {
+		_, err = engineCommand(ctx, n.Engine, nil, "rm", "-f", n.Container)
+	}
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errNoContainer) {
+		t.cfg.Log.ErrorContext(ctx, "not stopped", "execution", n.Child, "container", n.Container, "err", err)
 	}
 }
 

@@ -34,7 +34,7 @@ var invokeFields = fields{
 // function is a Task whose resource is a function's ARN: the parameters are
 // the payload, the result is the result.
 func (t *Tasks) function(ctx context.Context, e asl.Effect) (asl.Outcome, error) {
-	return t.call(ctx, e, e.Resource, e.Input)
+	return t.call(ctx, e, e.Resource, e.Input, false)
 }
 
 // invoke is lambda:invoke: the result comes with what the service says of it.
@@ -54,18 +54,22 @@ func (t *Tasks) invoke(ctx context.Context, e asl.Effect) (asl.Outcome, error) {
 	}
 	out := map[string]any{"ExecutedVersion": "$LATEST", "StatusCode": 200}
 	switch in.InvocationType {
-	case "", "RequestResponse":
+	case "", "RequestResponse", "Event":
 	case "DryRun":
 		if _, ok := t.lookup(in.FunctionName); !ok {
 			return t.noFunction(e, in.FunctionName), nil
 		}
 		return result(e.ID, map[string]any{"StatusCode": 204}, "application/json", 0), nil
 	default:
-		return runtimeError(e, fmt.Sprintf("InvocationType %q is not built yet (have RequestResponse, DryRun)", in.InvocationType)), nil
+		return runtimeError(e, fmt.Sprintf("InvocationType %q is not built yet (have RequestResponse, Event, DryRun)", in.InvocationType)), nil
 	}
-	o, err := t.call(ctx, e, in.FunctionName, in.Payload)
+	event := in.InvocationType == "Event"
+	o, err := t.call(ctx, e, in.FunctionName, in.Payload, event)
 	if err != nil || o.Error != "" {
 		return o, err
+	}
+	if event {
+		return result(e.ID, map[string]any{"ExecutedVersion": "$LATEST", "Payload": json.RawMessage("{}"), "StatusCode": 202}, "application/json", 0), nil
 	}
 	out["Payload"] = o.Output
 	if in.LogType == "Tail" {
@@ -90,8 +94,9 @@ func (t *Tasks) noFunction(e asl.Effect, name string) asl.Outcome {
 	return awsError("Lambda", "ResourceNotFoundException", "Function not found: "+name, "AWSLambda", 404, "ResourceNotFoundException", e.ID)
 }
 
-// call runs a function; the outcome's output is what it returned.
-func (t *Tasks) call(ctx context.Context, e asl.Effect, name string, payload json.RawMessage) (asl.Outcome, error) {
+// call runs a function; the outcome's output is what it returned. What becomes
+// of an event is nobody's concern: a command is only begun.
+func (t *Tasks) call(ctx context.Context, e asl.Effect, name string, payload json.RawMessage, event bool) (asl.Outcome, error) {
 	f, ok := t.lookup(name)
 	if !ok {
 		return t.noFunction(e, name), nil
@@ -100,6 +105,9 @@ func (t *Tasks) call(ctx context.Context, e asl.Effect, name string, payload jso
 		out, err := callBuiltin(ctx, t.cfg.Builtins[f.Builtin], payload)
 		if ctx.Err() != nil {
 			return asl.Outcome{}, ctx.Err()
+		}
+		if event {
+			return asl.Outcome{}, nil
 		}
 		if err != nil {
 			kind := "Error"
@@ -111,12 +119,21 @@ func (t *Tasks) call(ctx context.Context, e asl.Effect, name string, payload jso
 		return asl.Outcome{Output: out}, nil
 	}
 
+	if f.HTTP != nil {
+		o, err := t.callHTTP(ctx, e, f, payload)
+		if event && err == nil {
+			o = asl.Outcome{}
+		}
+		return o, err
+	}
+
 	dir := t.dir(e.ID)
 	state, _, err := job.Describe(dir)
 	if err == nil && state == job.New {
 		err = job.Launch(ctx, t.cfg.Shim, dir, job.Spec{
-			Command: f.Command,
-			Dir:     f.Dir,
+			Execution: e.Execution,
+			Command:   f.Command,
+			Dir:       f.Dir,
 			Env: environ(e.ID, map[string]string{
 				"AWS_LAMBDA_FUNCTION_NAME":    functionNames(name)[0],
 				"AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
@@ -133,12 +150,18 @@ func (t *Tasks) call(ctx context.Context, e asl.Effect, name string, payload jso
 		// What definitions retry by AWS's own advice.
 		return awsError("Lambda", "ServiceException", err.Error(), "AWSLambda", 500, "ServiceException", e.ID), nil
 	}
+	if event {
+		return asl.Outcome{}, nil
+	}
 	o, err := job.Wait(ctx, dir)
 	if err != nil {
 		if ctx.Err() != nil {
 			return asl.Outcome{}, ctx.Err()
 		}
 		return awsError("Lambda", "ServiceException", err.Error(), "AWSLambda", 500, "ServiceException", e.ID), nil
+	}
+	if o.Lost {
+		t.reap(dir)
 	}
 	return commandResult(e, dir, f, o), nil
 }

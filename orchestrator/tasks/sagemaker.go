@@ -45,6 +45,7 @@ type request struct {
 	AlgorithmSpecification struct {
 		TrainingImage, TrainingInputMode string
 		MetricDefinitions                []metricDefinition
+		ContainerEntrypoint              []string
 		ContainerArguments               []string
 	}
 	HyperParameters  map[string]string
@@ -53,8 +54,9 @@ type request struct {
 	ResourceConfig   struct{ InstanceType string }
 
 	AppSpecification struct {
-		ImageUri           string
-		ContainerArguments []string
+		ImageUri            string
+		ContainerEntrypoint []string
+		ContainerArguments  []string
 	}
 	ProcessingInputs       []processingInput
 	ProcessingOutputConfig struct{ Outputs []processingOutput }
@@ -164,11 +166,50 @@ func (j *mlJob) accepted() asl.Outcome {
 	return result(j.effect.ID, map[string]any{j.kind.prefix + "JobArn": j.arn}, "application/x-amz-json-1.1", len(j.arn)+len(j.kind.prefix)+12)
 }
 
+// A runner runs a job: a local process under a shim, or a container.
+type runner interface {
+	describe(ctx context.Context) (job.State, job.Outcome, error)
+	launch(ctx context.Context, spec job.Spec) error
+	wait(ctx context.Context) (job.Outcome, error)
+}
+
+// local runs jobs as processes of this machine.
+type local struct {
+	t   *Tasks
+	dir string
+}
+
+func (l local) describe(context.Context) (job.State, job.Outcome, error) { return job.Describe(l.dir) }
+func (l local) launch(ctx context.Context, spec job.Spec) error {
+	return job.Launch(ctx, l.t.cfg.Shim, l.dir, spec)
+}
+func (l local) wait(ctx context.Context) (job.Outcome, error) { return job.Wait(ctx, l.dir) }
+
+// reap ends what a lost job left behind.
+func (t *Tasks) reap(dir string) {
+	if n, err := job.Reap(dir); err != nil {
+		t.cfg.Log.Error("what a lost job left behind was not ended", "dir", dir, "err", err)
+	} else if n > 0 {
+		t.cfg.Log.Warn("what a lost job left behind was ended", "dir", dir, "processes", n)
+	}
+}
+
 // follow takes an accepted job from wherever it is to its end.
 func (t *Tasks) follow(ctx context.Context, j *mlJob) (asl.Outcome, error) {
-	state, o, err := job.Describe(j.dir)
-	if err != nil {
+	image, _ := match(t.cfg.Images, imageNames(j.kind.image(j.in))...)
+	var r runner = local{t, j.dir}
+	if image.Container != "" {
+		r = t.container(j, image)
+	}
+	fails := func(err error) (asl.Outcome, error) {
+		if ctx.Err() != nil {
+			return asl.Outcome{}, ctx.Err()
+		}
 		return j.ended(job.Outcome{}, "Failed", "Failed", "InternalServerError: "+err.Error(), nil), nil
+	}
+	state, o, err := r.describe(ctx)
+	if err != nil {
+		return fails(err)
 	}
 	if state != job.Ended {
 		if err := t.queue.enter(ctx, j.created, state == job.Running); err != nil {
@@ -177,13 +218,14 @@ func (t *Tasks) follow(ctx context.Context, j *mlJob) (asl.Outcome, error) {
 		defer t.queue.leave()
 	}
 	if state == job.New {
-		image, _ := match(t.cfg.Images, imageNames(j.kind.image(j.in))...)
 		begun := time.Now().UTC()
 		spec, err := j.kind.prepare(ctx, t, j, image)
 		reason := "ClientError: "
 		if err == nil {
 			reason = "InternalServerError: "
-			err = job.Launch(ctx, t.cfg.Shim, j.dir, spec)
+			spec.Execution = j.effect.Execution
+			err = r.launch(ctx, spec)
+			t.stopIfAsked(j.effect.ID)
 		}
 		if err != nil {
 			if ctx.Err() != nil {
@@ -193,12 +235,12 @@ func (t *Tasks) follow(ctx context.Context, j *mlJob) (asl.Outcome, error) {
 		}
 	}
 	if state != job.Ended {
-		if o, err = job.Wait(ctx, j.dir); err != nil {
-			if ctx.Err() != nil {
-				return asl.Outcome{}, ctx.Err()
-			}
-			return j.ended(job.Outcome{}, "Failed", "Failed", "InternalServerError: "+err.Error(), nil), nil
+		if o, err = r.wait(ctx); err != nil {
+			return fails(err)
 		}
+	}
+	if o.Lost {
+		t.reap(j.dir)
 	}
 	return t.conclude(ctx, j, o)
 }

@@ -1,22 +1,26 @@
 // Package tasks runs what a state machine asks for: it takes Step Functions'
 // resource ARNs to where they run, which is configuration and not definition.
 //
-//	lambda:invoke, a Lambda ARN                a built-in function, or a local command
-//	sagemaker:createTrainingJob[.sync]         a local process under /opt/ml's contract
+//	lambda:invoke, a Lambda ARN                a built-in function, a local command, an HTTP endpoint
+//	sagemaker:createTrainingJob[.sync]         a local process or a container under /opt/ml's contract
 //	sagemaker:createProcessingJob[.sync]       the same
-//	sns:publish                                a channel
+//	states:startExecution[.sync[:2]]           an execution of the engine itself
+//	sns:publish, sqs:sendMessage               a channel
+//
+// All but the SageMaker jobs may wait for their token too (.waitForTaskToken).
 //
 // What comes back, and how it fails, is shaped as AWS shapes it, so that a
 // definition's paths, Retry and Catch work unchanged.
 //
-// Promises: the effect's ID is the handle of local commands. [Tasks.Do] looks
-// for it first, attaches to what it finds, and starts a command at most once
-// per effect. Built-in functions and publishing have no such handle: they are
-// repeated when a daemon ends between doing them and recording that. A resource
+// Promises: the effect's ID is the handle of local commands, containers and
+// nested executions. [Tasks.Do] looks for it first, attaches to what it finds,
+// and starts one at most once per effect. Built-in functions, HTTP endpoints and
+// publishing have no such handle: they are repeated when a daemon ends between
+// doing them and recording that. A resource
 // that is not mapped is refused by name, by [Tasks.Check] where the definition
 // names it and by Do where the input does.
 //
-// Functions, objects and channels are handed in.
+// Functions, objects, channels and the engine are handed in.
 package tasks
 
 import (
@@ -27,6 +31,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +39,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/tasks/job"
 )
@@ -49,10 +55,11 @@ type Config struct {
 	// Functions, Images and Topics are looked up by name: exactly, then by the
 	// longest glob (`*` any run of letters, `?` one). A function and a topic
 	// match by name or ARN, an image by the last component of its repository
-	// without tag, or by URI.
+	// without tag, or by URI, and a state machine by name or ARN.
 	Functions map[string]Function
 	Images    map[string]Image
-	Topics    map[string]string // to the channel
+	Topics    map[string]string // of SNS, and queues of SQS, to the channel
+	Machines  map[string]orchestrator.Machine
 
 	// Jobs is how many SageMaker jobs run at a time; the rest wait. Default 2.
 	Jobs int
@@ -67,22 +74,30 @@ type Config struct {
 	Publish func(ctx context.Context, effect, topic, channel, subject, message string) error
 	// Objects is where jobs read their input and leave their output.
 	Objects Objects
+	// Executor runs nested executions: the one whose effects these are.
+	Executor orchestrator.Executor
 
 	Log *slog.Logger // default: nowhere
 }
 
-// A Function is where a Lambda function runs: one of Builtin and Command.
+// A Function is where a Lambda function runs: one of Builtin, Command and HTTP.
 type Function struct {
 	Builtin string // a name in [Config.Builtins]
+	HTTP    *HTTP
 
 	Command []string          // program and arguments; payload on stdin, result on stdout
 	Dir     string            // where the command runs, and what it is relative to
 	Env     map[string]string // added to its environment
-	Timeout time.Duration     // default 15 min, Lambda's longest
+	Timeout time.Duration     // default 15 min, Lambda's longest; not of a Builtin
 }
 
-// An Image is the local command that stands for a container image.
+// An Image is the local command that stands for a container image, or what runs
+// containers of it.
 type Image struct {
+	// Container is docker or podman, a command of that interface. Command is
+	// then the entry point, in place of the image's own, and may be empty.
+	Container string
+
 	Command []string
 	Dir     string // where the command runs, and what it is relative to
 	Env     map[string]string
@@ -104,12 +119,14 @@ type Objects interface {
 
 // Tasks does effects. It is safe for concurrent use.
 type Tasks struct {
-	cfg   Config
-	queue *queue
-	wake  chan struct{} // a detached job was added
+	cfg    Config
+	queue  *queue
+	client *http.Client
+	wake   chan struct{} // a detached job was added, or there is something to end
 
 	mu     sync.Mutex
 	cancel map[string]context.CancelFunc // guarded by mu; what is being done, by effect ID
+	ending []noted                       // guarded by mu; what Run has to end
 }
 
 // New checks the settings.
@@ -139,15 +156,19 @@ func New(cfg Config) (*Tasks, error) {
 	for _, name := range slices.Sorted(maps.Keys(cfg.Functions)) {
 		f := cfg.Functions[name]
 		switch {
-		case (f.Builtin == "") == (len(f.Command) == 0):
-			problems = append(problems, fmt.Errorf("function %q: set one of builtin and command", name))
+		case one(f.Builtin != "", len(f.Command) > 0, f.HTTP != nil) != 1:
+			problems = append(problems, fmt.Errorf("function %q: set one of builtin, command and http", name))
 		case f.Builtin != "" && cfg.Builtins[f.Builtin] == nil:
 			problems = append(problems, fmt.Errorf("function %q: unknown builtin %q (have %s)", name, f.Builtin, list(cfg.Builtins)))
+		case f.HTTP != nil:
+			if _, err := f.HTTP.endpoint(); err != nil {
+				problems = append(problems, fmt.Errorf("function %q: %w", name, err))
+			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Images)) {
-		if len(cfg.Images[name].Command) == 0 {
-			problems = append(problems, fmt.Errorf("image %q: set its command", name))
+		if image := cfg.Images[name]; len(image.Command) == 0 && image.Container == "" {
+			problems = append(problems, fmt.Errorf("image %q: set its command or container", name))
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -156,6 +177,7 @@ func New(cfg Config) (*Tasks, error) {
 	return &Tasks{
 		cfg:    cfg,
 		queue:  newQueue(cfg.Jobs),
+		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		wake:   make(chan struct{}, 1),
 		cancel: map[string]context.CancelFunc{},
 	}, nil
@@ -187,8 +209,8 @@ func (t *Tasks) Do(ctx context.Context, e asl.Effect, recovered bool, submitted 
 		return wasStopped, nil
 	}
 	o, err := t.do(doing, e, submitted)
-	if err == nil {
-		return o, nil
+	if err == nil || errors.Is(err, orchestrator.ErrLater) {
+		return o, err
 	}
 	if ctx.Err() != nil {
 		return asl.Outcome{}, ctx.Err()
@@ -204,11 +226,17 @@ func (t *Tasks) do(ctx context.Context, e asl.Effect, submitted func(json.RawMes
 		return runtimeError(e, fmt.Sprintf("%q is no effect ID", e.ID)), nil
 	}
 	service, action := integration(e.Resource)
+	if plain, ok := strings.CutSuffix(action, ".waitForTaskToken"); ok {
+		o, err := t.handOver(ctx, e, service, plain)
+		if err != nil || o.Error != "" || len(o.Output) > asl.MaxData {
+			return o, err
+		}
+		submitted(o.Output)
+		return asl.Outcome{}, orchestrator.ErrLater
+	}
 	switch service + ":" + action {
 	case "lambda:function":
 		return t.function(ctx, e)
-	case "lambda:invoke":
-		return t.invoke(ctx, e)
 	case "sagemaker:createTrainingJob.sync":
 		return t.sync(ctx, e, training, submitted)
 	case "sagemaker:createProcessingJob.sync":
@@ -217,8 +245,23 @@ func (t *Tasks) do(ctx context.Context, e asl.Effect, submitted func(json.RawMes
 		return t.async(e, training), nil
 	case "sagemaker:createProcessingJob":
 		return t.async(e, processing), nil
+	case "states:startExecution.sync", "states:startExecution.sync:2":
+		return t.startExecution(ctx, e, strings.TrimPrefix(action, "startExecution"), submitted)
+	}
+	return t.handOver(ctx, e, service, action)
+}
+
+// handOver does what has an answer at once, and may wait for its token then.
+func (t *Tasks) handOver(ctx context.Context, e asl.Effect, service, action string) (asl.Outcome, error) {
+	switch service + ":" + action {
+	case "lambda:invoke":
+		return t.invoke(ctx, e)
 	case "sns:publish":
 		return t.publish(ctx, e)
+	case "sqs:sendMessage":
+		return t.sendMessage(ctx, e)
+	case "states:startExecution":
+		return t.startExecution(ctx, e, "", nil)
 	}
 	return runtimeError(e, notBuilt(e.Resource).Error()), nil
 }
@@ -230,9 +273,40 @@ func (t *Tasks) Stop(ctx context.Context, effect string) {
 		t.cfg.Log.ErrorContext(ctx, "job not stopped", "effect", effect, "err", err)
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if cancel := t.cancel[effect]; cancel != nil {
 		cancel()
+	}
+	t.mu.Unlock()
+	t.end(effect)
+}
+
+// stopIfAsked ends what an effect has begun where Stop came while it did.
+func (t *Tasks) stopIfAsked(effect string) {
+	if stopped, err := job.Stopped(t.dir(effect)); err == nil && stopped {
+		t.end(effect)
+	}
+}
+
+// end has Run end what an effect began elsewhere.
+func (t *Tasks) end(effect string) {
+	n, err := t.noted(effect)
+	if err != nil {
+		t.cfg.Log.Error("task not stopped", "effect", effect, "err", err)
+	}
+	if n.Child == "" && n.Container == "" {
+		return
+	}
+	t.mu.Lock()
+	t.ending = append(t.ending, n)
+	t.mu.Unlock()
+	t.rouse()
+}
+
+// rouse has Run look again.
+func (t *Tasks) rouse() {
+	select {
+	case t.wake <- struct{}{}:
+	default: // Run has been woken already
 	}
 }
 
@@ -279,6 +353,16 @@ func environ(effect string, added ...map[string]string) []string {
 		env = append(env, name+"="+all[name])
 	}
 	return env
+}
+
+// one counts what is true.
+func one(conditions ...bool) (n int) {
+	for _, c := range conditions {
+		if c {
+			n++
+		}
+	}
+	return n
 }
 
 // list names what a map has, for a message.

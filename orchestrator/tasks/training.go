@@ -36,6 +36,7 @@ var training = &jobKind{
 		{"AlgorithmSpecification.TrainingImage", text, true},
 		{"AlgorithmSpecification.TrainingInputMode", text, true},
 		{"AlgorithmSpecification.MetricDefinitions", array, false},
+		{"AlgorithmSpecification.ContainerEntrypoint", array, false},
 		{"AlgorithmSpecification.ContainerArguments", array, false},
 		{"RoleArn", text, true},
 		{"OutputDataConfig", object, true},

@@ -8,8 +8,8 @@
 // job that was started and has neither is lost.
 //
 // Promises: however many times and from however many processes a folder is
-// launched, its command is started at most once. A command's whole process
-// group ends with the command, and with the shim its first process. Logs are
+// launched, its command is started at most once. What a command has started ends
+// with it, and what a killed shim leaves behind is found by [Reap]. Logs are
 // bounded. The room for the outcome is taken before the command starts, so a
 // disk that fills up later does not lose it.
 //
@@ -37,9 +37,11 @@ import (
 // A Spec is what to run. It is written to the job's folder, environment
 // included, readable by the owner only.
 type Spec struct {
+	Execution string `json:"execution,omitempty"` // that the job belongs to, for [Prune]
+
 	Command []string `json:"command"` // program and arguments; there is no shell
 	Dir     string   `json:"dir"`     // where it runs; an absolute path
-	Env     []string `json:"env"`     // NAME=value; all that the command sees
+	Env     []string `json:"env"`     // NAME=value; all that the command sees but its mark, ANNEAL_JOB
 	Stdin   []byte   `json:"stdin,omitempty"`
 
 	// Timeout ends the command that long after its start; zero: never. Grace

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,7 +96,7 @@ func TestOutcome(t *testing.T) {
 		{name: "captured too much", spec: with(sh(work, "printf 12345; exit 1"), func(s *Spec) { s.Capture = 4 }), want: Outcome{Code: 1, Overflow: true}, stdout: "1234"},
 		{name: "in its folder", spec: Spec{Command: []string{"./train"}, Dir: work, Env: env}, log: "here: " + work + "\n"},
 		{name: "by its PATH", spec: Spec{Command: []string{"train"}, Dir: "/", Env: []string{"PATH=/bin:" + work}}, log: "here: /\n"},
-		{name: "its environment only", spec: with(sh(work, "env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= | sort"), func(s *Spec) { s.Env = []string{"A=b c", env[0]} }),
+		{name: "its environment only", spec: with(sh(work, "env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^ANNEAL_JOB= | sort"), func(s *Spec) { s.Env = []string{"A=b c", env[0]} }),
 			log: "A=b c\n" + env[0] + "\n"},
 		{name: "not found", spec: Spec{Command: []string{"no-such-program"}, Dir: work, Env: env},
 			want: Outcome{Code: -1, Problem: `exec: "no-such-program": executable file not found in $PATH`}},
@@ -272,6 +275,117 @@ func TestLost(t *testing.T) {
 	}
 	if got := strings.Count(read(t, marks), "\n"); got != 1 {
 		t.Errorf("%d processes, want 1", got)
+	}
+}
+
+// A shim that is killed cannot take along what its command started, in its
+// session and out of it, with an environment and without.
+func TestReap(t *testing.T) {
+	dir, marks := t.TempDir(), filepath.Join(t.TempDir(), "marks")
+	loop := `while :; do sleep 1; done`
+	launch(t, dir, sh("/", fmt.Sprintf(`
+		sh -c 'echo $$ >>%[1]s; %[2]s' &
+		setsid sh -c 'trap "" TERM; echo $$ >>%[1]s; %[2]s' &
+		env -i /bin/sh -c 'echo $$ >>%[1]s; %[2]s' &
+		echo $PPID >>%[1]s
+		wait`, marks, loop)))
+	pids := waitLines(t, marks, 4)
+	stranger := exec.Command("sleep", "60")
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Process.Kill()
+	if n, err := Reap(dir); n != 0 || err != nil {
+		t.Errorf("reaped %d of a job that runs, %v", n, err)
+	}
+	shim := shimOf(t, pids)
+	unix.Kill(shim, unix.SIGKILL)
+	if o := wait(t, dir); !o.Lost {
+		t.Errorf("outcome %+v, want it lost", o)
+	}
+	if n, err := Reap(dir); n < 3 || err != nil {
+		t.Errorf("reaped %d, %v, want at least the 3 that are left", n, err)
+	}
+	for _, pid := range pids {
+		until(t, fmt.Sprintf("process %d to die", pid), func() bool { return pid == shim || session(pid) == 0 })
+	}
+	if !alive(stranger.Process.Pid) {
+		t.Error("a stranger was killed")
+	}
+	if n, err := Reap(dir); n != 0 || err != nil {
+		t.Errorf("reaped %d again, %v", n, err)
+	}
+}
+
+// shimOf is the one of the processes that is a shim.
+func shimOf(t *testing.T, pids []int) int {
+	t.Helper()
+	for _, pid := range pids {
+		if strings.Contains(read(t, fmt.Sprintf("/proc/%d/cmdline", pid)), "\x00shim\x00") {
+			return pid
+		}
+	}
+	t.Fatal("no shim")
+	return 0
+}
+
+func TestPrune(t *testing.T) {
+	root := t.TempDir()
+	at := func(name string) string { return filepath.Join(root, name) }
+	job := func(name, execution, script string) {
+		spec := sh("/", script)
+		spec.Execution = execution
+		launch(t, at(name), spec)
+	}
+	job("ended", "one", "true")
+	job("of an open execution", "two", "true")
+	job("runs", "one", "sleep 60")
+	job("young", "one", "true")
+	for _, name := range []string{"ended", "of an open execution", "young"} {
+		wait(t, at(name))
+	}
+	if err := Stop(at("stopped before it began")); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"nested/" + EffectFile:      `{"execution": "one"}`,
+		"open nested/" + EffectFile: `{"execution": "two"}`,
+		"broken/" + EffectFile:      `{`,
+		".names/training-job/x":     "",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at(name)), 0o700), os.WriteFile(at(name), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().Add(-time.Hour)
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if strings.Contains(path, "young") {
+			return err
+		}
+		return errors.Join(err, os.Chtimes(path, old, old))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Prune(root, time.Now().Add(-time.Minute), func(execution string) bool { return execution == "two" })
+	if n != 3 || err == nil || !strings.Contains(err.Error(), "prune job broken: ") {
+		t.Errorf("pruned %d, %v, want 3 and a problem of the broken one", n, err)
+	}
+	var left []string
+	entries, err := os.ReadDir(root)
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	want := []string{".names", "broken", "of an open execution", "open nested", "runs", "young"}
+	if err != nil || !slices.Equal(left, want) {
+		t.Errorf("left %q, %v, want %q", left, err, want)
+	}
+	if err := Stop(at("runs")); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, at("runs"))
+	if n, err := Prune(filepath.Join(root, "none"), time.Now(), nil); n != 0 || err != nil {
+		t.Errorf("pruned %d in no folder, %v", n, err)
 	}
 }
 

@@ -1,9 +1,36 @@
 package job
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 )
+
+// CreateLog begins the log of the folder dir anew, for what is run in another
+// way than by a shim. Its limit is that of [Spec.LogLimit].
+func CreateLog(dir string, limit int64) (io.WriteCloser, error) {
+	f, err := os.OpenFile(filepath.Join(dir, Log), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &logFile{newLog(f, limit), f}, nil
+}
+
+type logFile struct {
+	*boundedLog
+	f *os.File
+}
+
+func (l *logFile) Close() error { return errors.Join(l.finish(), l.f.Close()) }
+
+func newLog(w io.Writer, limit int64) *boundedLog {
+	if limit < 2 {
+		limit = 16 << 20
+	}
+	return &boundedLog{w: w, half: limit / 2}
+}
 
 // boundedLog keeps the beginning and the end of what is written to it. It
 // never fails, so that a full disk does not stop the command that logs.

@@ -153,6 +153,9 @@ func begin(dir string) (*shim, error) {
 	return s, syncDir(dir)
 }
 
+// mark is the variable by which the processes of a job are known.
+func mark(dir string) string { return "ANNEAL_JOB=" + dir }
+
 // outcomeRoom is the most that an outcome takes, in bytes.
 const outcomeRoom = 8 << 10
 
@@ -181,10 +184,7 @@ func (s *shim) run() Outcome {
 		return o
 	}
 
-	logs := &boundedLog{w: s.log, half: s.spec.LogLimit / 2}
-	if logs.half <= 0 {
-		logs.half = 8 << 20
-	}
+	logs := newLog(s.log, s.spec.LogLimit)
 	out := &capture{w: s.stdout, room: s.spec.Capture}
 	logRead, logWrite, err := os.Pipe()
 	if err != nil {
@@ -218,7 +218,7 @@ func (s *shim) run() Outcome {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, syscall.SIGCHLD)
 	cmd := exec.Command(s.spec.Command[0], s.spec.Command[1:]...)
-	cmd.Dir, cmd.Env = s.spec.Dir, s.spec.Env
+	cmd.Dir, cmd.Env = s.spec.Dir, append(s.spec.Env, mark(s.dir))
 	if s.stdin != nil {
 		cmd.Stdin = s.stdin
 	}

@@ -1,0 +1,216 @@
+package tasks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/tasks/job"
+)
+
+// maxDepth is how many executions may be above a nested one.
+const maxDepth = 100
+
+var startExecutionFields = fields{
+	{"Input", anything, false},
+	{"Name", text, false},
+	{"StateMachineArn", text, true},
+	{"TraceHeader", text, false},
+}
+
+// startExecution begins an execution of another state machine, and with .sync
+// waits for its end. An execution that is given no name is named after the
+// effect, so that beginning it again finds it.
+func (t *Tasks) startExecution(ctx context.Context, e asl.Effect, sync string, submitted func(json.RawMessage)) (asl.Outcome, error) {
+	if problem := startExecutionFields.check(e.Input); problem != "" {
+		return runtimeError(e, problem), nil
+	}
+	var in struct {
+		Name, StateMachineArn string
+		Input                 json.RawMessage
+	}
+	if err := json.Unmarshal(e.Input, &in); err != nil {
+		return runtimeError(e, err.Error()), nil
+	}
+	machine, ok := match(t.cfg.Machines, machineNames(in.StateMachineArn)...)
+	if !ok {
+		t.cfg.Log.Warn("state machine not mapped", "machine", in.StateMachineArn, "want", "embedded.stateMachines."+machineNames(in.StateMachineArn)[0])
+		return sfnError(e, "StateMachineDoesNotExist", "State Machine Does Not Exist: '"+in.StateMachineArn+"'"), nil
+	}
+	machine.Name = machineNames(in.StateMachineArn)[0]
+	input, err := executionInput(in.Input)
+	if err != nil {
+		return sfnError(e, "InvalidExecutionInput", "Invalid State Machine Execution Input: '"+err.Error()+"'"), nil
+	}
+	if in.Name == "" {
+		in.Name = requestID("execution", e.ID)
+	}
+	broken := func(err error) (asl.Outcome, error) {
+		if ctx.Err() != nil {
+			return asl.Outcome{}, ctx.Err()
+		}
+		return awsError("StepFunctions", "AWSStepFunctionsException", err.Error(), "AWSStepFunctions", 500, "InternalFailure", e.ID), nil
+	}
+	parent, err := t.cfg.Executor.Describe(ctx, e.Execution)
+	if err != nil {
+		return broken(fmt.Errorf("the execution of the task: %w", err))
+	}
+	if parent.Depth >= maxDepth {
+		return sfnError(e, "ExecutionLimitExceeded", fmt.Sprintf("The execution would be nested more than %d deep", maxDepth)), nil
+	}
+
+	key := machine.Name + ":" + in.Name // no name has a colon
+	if sync != "" {
+		// So that Stop finds it, whenever it comes.
+		if err := t.note(e, noted{Execution: e.Execution, Child: key}); err != nil {
+			return broken(err)
+		}
+	}
+	x, err := t.cfg.Executor.Start(ctx, orchestrator.StartInput{
+		Name: in.Name, Key: key, Machine: machine, Input: input, StartedBy: e.ID, Depth: parent.Depth + 1,
+	})
+	if sync != "" {
+		t.stopIfAsked(e.ID)
+	}
+	switch {
+	case errors.Is(err, orchestrator.ErrExecutionExists),
+		err == nil && x.StartedBy != e.ID && x.Status.Ended():
+		return sfnError(e, "ExecutionAlreadyExists", "Execution Already Exists: '"+executionARN(machine.Name, in.Name)+"'"), nil
+	case err != nil:
+		return broken(err)
+	}
+	begun := result(e.ID, map[string]any{"ExecutionArn": x.ARN, "StartDate": millis(x.Started)}, "application/x-amz-json-1.0", len(x.ARN)+len(`{"executionArn":"","startDate":1.234567890123E9}`))
+	if sync == "" {
+		return begun, nil
+	}
+	submitted(begun.Output)
+	if x, err = t.cfg.Executor.Wait(ctx, key); err != nil {
+		return broken(err)
+	}
+	return nestedOutcome(x, sync == ".sync:2"), nil
+}
+
+// executionInput is what a nested execution begins with: a string is the text
+// of it.
+func executionInput(input json.RawMessage) (json.RawMessage, error) {
+	var text string
+	switch {
+	case len(input) == 0 || string(input) == "null":
+		return json.RawMessage("{}"), nil
+	case json.Unmarshal(input, &text) != nil:
+		return input, nil
+	case !json.Valid([]byte(text)):
+		return nil, fmt.Errorf("%.100q is not JSON", text)
+	}
+	return json.RawMessage(text), nil
+}
+
+// nestedOutcome is DescribeExecution's answer about an execution that ended.
+// Input and output are text, or, where parsed, JSON.
+func nestedOutcome(x orchestrator.Execution, parsed bool) asl.Outcome {
+	data := func(v json.RawMessage) any {
+		if parsed {
+			return v
+		}
+		return string(v)
+	}
+	included := map[string]bool{"Included": true}
+	d := description{
+		"ExecutionArn":    x.ARN,
+		"Input":           data(x.Input),
+		"InputDetails":    included,
+		"Name":            x.ARN[strings.LastIndex(x.ARN, ":")+1:],
+		"RedriveCount":    x.Redrives,
+		"RedriveStatus":   "REDRIVABLE",
+		"StartDate":       millis(x.Started),
+		"StateMachineArn": x.Machine,
+		"Status":          x.Status,
+		"StopDate":        millis(x.Ended),
+	}
+	if x.Fixed != "" {
+		d["RedriveStatus"], d["RedriveStatusReason"] = "NOT_REDRIVABLE", x.Fixed
+	}
+	if x.Status == anneal.StatusSucceeded {
+		d["Output"], d["OutputDetails"] = data(x.Output), included
+		return asl.Outcome{Output: encode(d)}
+	}
+	if x.Error != "" {
+		d["Error"] = x.Error
+	}
+	// A cause in a cause is quoted once more each time.
+	for cause := []rune(x.Cause); len(cause) > 0; cause = cause[:len(cause)/2] {
+		d["Cause"] = string(cause)
+		if len(encode(d)) <= maxCause {
+			break
+		}
+		delete(d, "Cause")
+	}
+	return asl.Outcome{Error: "States.TaskFailed", Cause: string(encode(d))}
+}
+
+// maxCause is how long Step Functions lets a cause be, in bytes.
+const maxCause = 32768
+
+// millis is a time as Step Functions hands it on.
+func millis(t *time.Time) any {
+	if t == nil {
+		return nil
+	}
+	return t.UnixMilli()
+}
+
+func sfnError(e asl.Effect, code, message string) asl.Outcome {
+	return awsError("StepFunctions", code+"Exception", message, "AWSStepFunctions", 400, code, e.ID)
+}
+
+// machineNames are the names of a state machine: its own, without a version or
+// alias, then its ARN.
+func machineNames(arn string) []string {
+	name := arn
+	if i := strings.LastIndex(arn, ":stateMachine:"); i >= 0 {
+		name, _, _ = strings.Cut(arn[i+len(":stateMachine:"):], ":")
+	}
+	return []string{name, arn}
+}
+
+func executionARN(machine, name string) string {
+	return "arn:aws:states:us-east-1:000000000000:execution:" + machine + ":" + name
+}
+
+// A noted is what an effect's folder tells of what was begun elsewhere.
+type noted struct {
+	Execution string `json:"execution"`           // that the effect belongs to
+	Child     string `json:"child,omitempty"`     // key of a nested execution that ends with the effect
+	Container string `json:"container,omitempty"` // name of a container
+	Engine    string `json:"engine,omitempty"`    // the command that runs it
+}
+
+// note writes down, durably, what is about to be begun; what was noted before
+// stays.
+func (t *Tasks) note(e asl.Effect, n noted) error {
+	err := createFile(filepath.Join(t.dir(e.ID), job.EffectFile), encode(n))
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// noted reads it; the zero value where there is none.
+func (t *Tasks) noted(effect string) (n noted, err error) {
+	data, err := os.ReadFile(filepath.Join(t.dir(effect), job.EffectFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return noted{}, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &n)
+	}
+	return n, err
+}
