@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "shim" {
 		os.Exit(job.Run(os.Args[2]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "docker" { // see dock
+		os.Exit(standInMain(os.Args[2:]))
+	}
 	if len(os.Args) == 3 && os.Args[1] == "daemon" { // see TestKillDaemon
 		if err := daemon(os.Args[2]); err != nil {
 			fmt.Println(err)
