@@ -72,6 +72,11 @@ func Load(file string, options Options) (*Config, error) {
 	for i, path := range c.Settings.Policies {
 		l.policies(string(path), func(format string, args ...any) { d.add(index("policies", i), -1, format, args...) })
 	}
+	for _, name := range sortedKeys(c.Settings.Embedded.StateMachines) {
+		l.machine(string(c.Settings.Embedded.StateMachines[name]), func(format string, args ...any) {
+			d.add(policy.At("embedded.stateMachines", name), -1, format, args...)
+		})
+	}
 	l.finish(c, c.Settings.channels)
 	if err := l.problems.err(); err != nil {
 		return nil, err
@@ -90,6 +95,11 @@ func (c *Config) Reload(options Options) (*Config, error) {
 	next := &Config{File: c.File, Settings: c.Settings}
 	for _, path := range c.Settings.Policies {
 		l.policies(string(path), func(format string, args ...any) {
+			l.problems = append(l.problems, Problem{File: c.File, Message: fmt.Sprintf(format, args...)})
+		})
+	}
+	for _, file := range c.Settings.Embedded.StateMachines {
+		l.machine(string(file), func(format string, args ...any) {
 			l.problems = append(l.problems, Problem{File: c.File, Message: fmt.Sprintf(format, args...)})
 		})
 	}
@@ -269,20 +279,22 @@ func (l *loader) policyFile(file string) {
 		p := Policy{Policy: compiled, File: file, Line: doc.line}
 		if run := spec.Spec.Run; run != nil && run.StateMachine.File != "" {
 			p.Machine = relative(file, run.StateMachine.File)
-			l.machine(p.Machine, d)
+			l.machine(p.Machine, func(format string, args ...any) {
+				d.add("spec.run.stateMachine.file", -1, format, args...)
+			})
 		}
 		l.read = append(l.read, document{p, spec, d})
 	}
 }
 
-// machine reads a state machine that the policy of d names.
-func (l *loader) machine(file string, d *decoder) {
+// machine reads a state machine.
+func (l *loader) machine(file string, report func(format string, args ...any)) {
 	if _, ok := l.machines[file]; ok {
 		return
 	}
 	definition, err := l.open(file)
 	if err != nil {
-		d.add("spec.run.stateMachine.file", -1, "%s: %v", file, err)
+		report("%s: %v", file, err)
 		return
 	}
 	sum := sha256.Sum256(definition)

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -72,31 +73,62 @@ type Embedded struct {
 	// Images stand in for training and processing images: by the last
 	// component of the repository without its tag, by URI, or by glob.
 	Images map[string]Image `json:"images"`
-	// Topics are the channels that SNS topics stand for, by the topic's name.
+	// Topics are the channels that stand for SNS topics and SQS queues, by
+	// their name.
 	Topics map[string]string `json:"topics"`
+	// StateMachines are the definitions of state machines that others begin
+	// (states:startExecution): files by name, by ARN, or by the longest glob.
+	// Those of policies are there by the policy's name.
+	StateMachines map[string]File `json:"stateMachines"`
 
 	Listen notBuilt `json:"listen"`
 }
 
-// A Function is what runs in place of a Lambda function: a Builtin or a
-// Command. A command runs in the folder of this file, without a shell.
+// A Function is what runs in place of a Lambda function: a Builtin, a Command or
+// an endpoint over HTTP. A command runs in the folder of this file, without a
+// shell.
 type Function struct {
 	Builtin string            `json:"builtin"`
 	Command []string          `json:"command"`
-	Env     map[string]Secret `json:"env"`
-	Timeout policy.Duration   `json:"timeout"` // none if zero
+	Env     map[string]Secret `json:"env"` // of the command
+	HTTP    *HTTP             `json:"http"`
+	Timeout policy.Duration   `json:"timeout"` // 15m if zero, as Lambda's longest
 
-	HTTP   notBuilt `json:"http"`
 	Lambda notBuilt `json:"lambda"`
 }
 
-// An Image is what runs in place of a container image.
-type Image struct {
-	Command []string          `json:"command"`
-	Env     map[string]Secret `json:"env"`
+// HTTP is where a function answers as the Lambda runtime interface emulator
+// does: the payload is posted, the answer is the result.
+type HTTP struct {
+	// URL is http:// or https://. Without a path, that of the emulator is used:
+	// /2015-03-31/functions/function/invocations.
+	URL     Secret            `json:"url"`
+	Headers map[string]Secret `json:"headers"` // added to the request
+}
 
-	Container  notBuilt `json:"container"`
+// An Image is what runs in place of a container image: a Command, or the image
+// itself in a Container.
+type Image struct {
+	Command []string          `json:"command"` // of a container: the entry point, in place of its own
+	Env     map[string]Secret `json:"env"`
+	// Container is docker or podman, whose command must be on the PATH.
+	Container string `json:"container"`
+
 	Kubernetes notBuilt `json:"kubernetes"`
+}
+
+// A File is the path of a file.
+type File string
+
+func (f *File) decode(d *decoder, n *node, _ string) {
+	switch {
+	case n.kind != text || n.raw == "":
+		d.wrong(n, "a file")
+	case strings.Contains(n.raw, "://"):
+		d.form(n, "a file is needed here, %s is not one", n.raw)
+	default:
+		*f = File(relative(d.file, n.raw))
+	}
 }
 
 // A Channel is where notices go: `log`, the daemon's log, is the only kind so
@@ -272,26 +304,46 @@ func (e *Embedded) check(d *decoder, builtins []string, channels map[string]Chan
 		path, f := policy.At("embedded.functions", name), e.Functions[name]
 		checkGlob(d, path, name)
 		switch {
-		case f.Builtin != "" && f.Command != nil:
-			d.add(path, -1, "a function is a builtin or a command, not both")
+		case f.Builtin != "" && f.Command != nil || f.HTTP != nil && (f.Builtin != "" || f.Command != nil):
+			d.add(path, -1, "a function is one of builtin, command and http")
 		case f.Builtin != "":
 			if !slices.Contains(builtins, f.Builtin) {
 				d.add(path+".builtin", -1, "unknown builtin %q%s", f.Builtin, policy.Have(f.Builtin, builtins))
 			}
+		case f.HTTP != nil:
+			f.HTTP.check(d, path+".http")
 		case !d.refused(path, "http", "lambda", "command"):
 			checkCommand(d, path, f.Command)
 		}
 	}
 	for _, name := range sortedKeys(e.Images) {
-		path := policy.At("embedded.images", name)
+		path, image := policy.At("embedded.images", name), e.Images[name]
 		checkGlob(d, path, name)
-		if !d.refused(path, "container", "kubernetes", "command") {
-			checkCommand(d, path, e.Images[name].Command)
+		switch {
+		case image.Container != "":
+			if image.Container != "docker" && image.Container != "podman" {
+				d.add(path+".container", -1, "unknown value %q%s", image.Container, policy.Have(image.Container, []string{"docker", "podman"}))
+			}
+		case !d.refused(path, "container", "kubernetes", "command"):
+			checkCommand(d, path, image.Command)
 		}
+	}
+	for _, name := range sortedKeys(e.StateMachines) {
+		checkGlob(d, policy.At("embedded.stateMachines", name), name)
 	}
 	for _, topic := range sortedKeys(e.Topics) {
 		if _, ok := channels[e.Topics[topic]]; !ok {
 			d.add(policy.At("embedded.topics", topic), -1, "unknown channel %q%s", e.Topics[topic], policy.Have(e.Topics[topic], sortedKeys(channels)))
+		}
+	}
+}
+
+func (h *HTTP) check(d *decoder, path string) {
+	if h.URL == (Secret{}) {
+		d.add(path, -1, "a URL is needed: http: {url: http://127.0.0.1:9000}")
+	} else if h.URL.value != "" {
+		if u, err := url.Parse(h.URL.value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			d.add(path+".url", -1, "%q is not an http:// or https:// URL", h.URL.value)
 		}
 	}
 }

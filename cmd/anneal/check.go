@@ -98,6 +98,7 @@ func loadOptions() configs.Options {
 // configured to run.
 func checkResources(cfg *configs.Config) configs.Problems {
 	d := &daemon{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+	d.generation.take(cfg)
 	t, err := d.newTasks(nil)
 	if err != nil {
 		return configs.Problems{{File: cfg.File, Message: err.Error()}}

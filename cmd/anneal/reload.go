@@ -173,7 +173,8 @@ func sameGeneration(a, b *configs.Config) bool {
 	same := func(p, q configs.Policy) bool {
 		return p.Name() == q.Name() && p.Revision == q.Revision && a.Machines[p.Machine].Digest == b.Machines[q.Machine].Digest
 	}
-	return slices.EqualFunc(a.Policies, b.Policies, same)
+	return slices.EqualFunc(a.Policies, b.Policies, same) &&
+		maps.EqualFunc(a.Machines, b.Machines, func(m, n configs.Machine) bool { return m.Digest == n.Digest })
 }
 
 // A fileWatch tells of changes of files and of what they link to.

@@ -173,8 +173,10 @@ func (d *daemon) newTasks(buckets map[string]string) (*tasks.Tasks, error) {
 		Publish: func(ctx context.Context, effect, topic, channel, subject, message string) error {
 			return d.controller.Publish(ctx, effect, channel, subject, message)
 		},
-		Objects: jobObjects{d.objects},
-		Log:     d.log,
+		Objects:  jobObjects{d.objects},
+		Machines: d.nestedMachines,
+		Executor: lateEngine{d},
+		Log:      d.log,
 	}
 	// What a local process needs to resolve s3:// URIs as anneal does.
 	mapped, err := json.Marshal(buckets)
@@ -197,8 +199,12 @@ func (d *daemon) newTasks(buckets map[string]string) (*tasks.Tasks, error) {
 		if err != nil {
 			return nil, fmt.Errorf("function %s: %w", name, err)
 		}
+		h, err := httpFunction(f.HTTP)
+		if err != nil {
+			return nil, fmt.Errorf("function %s: %w", name, err)
+		}
 		cfg.Functions[name] = tasks.Function{
-			Builtin: f.Builtin, Command: f.Command, Dir: d.cfg.Dir(), Env: e, Timeout: time.Duration(f.Timeout),
+			Builtin: f.Builtin, HTTP: h, Command: f.Command, Dir: d.cfg.Dir(), Env: e, Timeout: time.Duration(f.Timeout),
 		}
 	}
 	for name, image := range d.cfg.Settings.Embedded.Images {
@@ -206,9 +212,53 @@ func (d *daemon) newTasks(buckets map[string]string) (*tasks.Tasks, error) {
 		if err != nil {
 			return nil, fmt.Errorf("image %s: %w", name, err)
 		}
-		cfg.Images[name] = tasks.Image{Command: image.Command, Dir: d.cfg.Dir(), Env: e}
+		cfg.Images[name] = tasks.Image{Container: image.Container, Command: image.Command, Dir: d.cfg.Dir(), Env: e}
 	}
 	return tasks.New(cfg)
+}
+
+func httpFunction(h *configs.HTTP) (*tasks.HTTP, error) {
+	if h == nil {
+		return nil, nil
+	}
+	url, err := h.URL.Resolve()
+	if err != nil {
+		return nil, fmt.Errorf("url: %w", err)
+	}
+	out := &tasks.HTTP{URL: url, Headers: map[string]string{}}
+	for name, secret := range h.Headers {
+		if out.Headers[name], err = secret.Resolve(); err != nil {
+			return nil, fmt.Errorf("header %s: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+// nestedMachines are the state machines that others can begin: those that the
+// settings name, and those of policies by the policy's name.
+func (d *daemon) nestedMachines() map[string]orchestrator.Machine {
+	cfg := d.generation.config()
+	all := controllerGeneration(cfg).Machines
+	for name, file := range cfg.Settings.Embedded.StateMachines {
+		all[name] = orchestrator.Machine{Name: name, Definition: cfg.Machines[string(file)].Definition}
+	}
+	return all
+}
+
+// lateEngine is the daemon's engine, for the tasks that it is made with.
+type lateEngine struct{ d *daemon }
+
+func (l lateEngine) Start(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error) {
+	return l.d.engine.Start(ctx, in)
+}
+func (l lateEngine) Wait(ctx context.Context, name string) (orchestrator.Execution, error) {
+	return l.d.engine.Wait(ctx, name)
+}
+func (l lateEngine) Describe(ctx context.Context, name string) (orchestrator.Execution, error) {
+	return l.d.engine.Describe(ctx, name)
+}
+func (l lateEngine) Stop(ctx context.Context, name, errorName, cause string) error {
+	return l.d.engine.Stop(ctx, name, errorName, cause)
 }
 
 // builtins are the functions of this program; each lives with its noun.

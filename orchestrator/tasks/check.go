@@ -88,7 +88,7 @@ func (t *Tasks) checkResource(r asl.Resource) error {
 			return err
 		}
 		if p, ok := r.Parameter("StateMachineArn"); ok && p.Text != "" {
-			if _, ok := match(t.cfg.Machines, machineNames(p.Text)...); !ok {
+			if _, ok := match(t.cfg.Machines(), machineNames(p.Text)...); !ok {
 				return unmapped("state machine", p.Text, "stateMachines", machineNames(p.Text)[0])
 			}
 		}

@@ -40,7 +40,7 @@ func (t *Tasks) startExecution(ctx context.Context, e asl.Effect, sync string, s
 	if err := json.Unmarshal(e.Input, &in); err != nil {
 		return runtimeError(e, err.Error()), nil
 	}
-	machine, ok := match(t.cfg.Machines, machineNames(in.StateMachineArn)...)
+	machine, ok := match(t.cfg.Machines(), machineNames(in.StateMachineArn)...)
 	if !ok {
 		t.cfg.Log.Warn("state machine not mapped", "machine", in.StateMachineArn, "want", "embedded.stateMachines."+machineNames(in.StateMachineArn)[0])
 		return sfnError(e, "StateMachineDoesNotExist", "State Machine Does Not Exist: '"+in.StateMachineArn+"'"), nil

@@ -37,10 +37,11 @@ func newHouse(t *testing.T, machines map[string]string, change func(*Config)) *h
 	h := &house{store: new(journal.Memory)}
 	h.bench = newBench(t, func(c *Config) {
 		c.Executor = h
-		c.Machines = map[string]orchestrator.Machine{}
+		all := map[string]orchestrator.Machine{}
 		for name, definition := range machines {
-			c.Machines[name] = orchestrator.Machine{Definition: []byte(definition)}
+			all[name] = orchestrator.Machine{Definition: []byte(definition)}
 		}
+		c.Machines = func() map[string]orchestrator.Machine { return all }
 		if change != nil {
 			change(c)
 		}

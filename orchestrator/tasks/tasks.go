@@ -59,7 +59,8 @@ type Config struct {
 	Functions map[string]Function
 	Images    map[string]Image
 	Topics    map[string]string // of SNS, and queues of SQS, to the channel
-	Machines  map[string]orchestrator.Machine
+	// Machines are those that nested executions run, at the time of asking.
+	Machines func() map[string]orchestrator.Machine
 
 	// Jobs is how many SageMaker jobs run at a time; the rest wait. Default 2.
 	Jobs int
@@ -75,7 +76,7 @@ type Config struct {
 	// Objects is where jobs read their input and leave their output.
 	Objects Objects
 	// Executor runs nested executions: the one whose effects these are.
-	Executor orchestrator.Executor
+	Executor Executor
 
 	Log *slog.Logger // default: nowhere
 }
@@ -117,6 +118,14 @@ type Objects interface {
 	Write(ctx context.Context, uri string, r io.Reader) error
 }
 
+// An Executor is what nested executions need of an [orchestrator.Executor].
+type Executor interface {
+	Start(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error)
+	Wait(ctx context.Context, name string) (orchestrator.Execution, error)
+	Describe(ctx context.Context, name string) (orchestrator.Execution, error)
+	Stop(ctx context.Context, name, errorName, cause string) error
+}
+
 // Tasks does effects. It is safe for concurrent use.
 type Tasks struct {
 	cfg    Config
@@ -144,6 +153,9 @@ func New(cfg Config) (*Tasks, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Machines == nil {
+		cfg.Machines = func() map[string]orchestrator.Machine { return nil }
 	}
 	if len(cfg.Shim) == 0 {
 		exe, err := os.Executable()

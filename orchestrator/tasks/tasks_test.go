@@ -788,7 +788,9 @@ image "i": set its command or container`
 }
 
 func TestCheck(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Machines = map[string]orchestrator.Machine{"child": {}} })
+	b := newBench(t, func(c *Config) {
+		c.Machines = func() map[string]orchestrator.Machine { return map[string]orchestrator.Machine{"child": {}} }
+	})
 	tests := []struct{ resource, parameters, want string }{
 		{lambdaInvoke, `{"FunctionName": "Echo"}`, ""},
 		{lambdaInvoke, `{"FunctionName.$": "$.f"}`, ""},
