@@ -17,7 +17,18 @@ type Data struct {
 	Trained int64           `json:"trained"` // Rows when the last successful run was decided
 	// Open has Rows at the decision of each open run.
 	Open map[string]int64 `json:"open,omitempty"`
+	// Left has it of the last runs that did not succeed, which may be redriven;
+	// the newest last.
+	Left []leftRun `json:"left,omitempty"`
 }
+
+type leftRun struct {
+	Run  string `json:"run"`
+	Rows int64  `json:"rows"`
+}
+
+// maxLeft is how many runs that did not succeed are remembered.
+const maxLeft = 64
 
 // add takes an object in. A new version of one that is there takes its place
 // at the end: both under one name cannot be trained on. Where a trigger gathers,
@@ -53,11 +64,22 @@ func (d *Data) started(run anneal.Run) {
 		d.Open = map[string]int64{}
 	}
 	d.Open[run.ID] = d.Rows
+	if i := slices.IndexFunc(d.Left, func(l leftRun) bool { return l.Run == run.ID }); i >= 0 {
+		d.Open[run.ID] = d.Left[i].Rows
+		d.Left = slices.Delete(d.Left, i, i+1)
+	}
 }
 
 func (d *Data) ended(run anneal.Run) {
-	if run.Status == anneal.StatusSucceeded {
-		d.Trained = d.Open[run.ID]
+	rows, open := d.Open[run.ID]
+	switch {
+	case run.Status == anneal.StatusSucceeded && run.Redrives > 0:
+		d.Trained = max(d.Trained, rows) // a later run may have trained meanwhile
+	case run.Status == anneal.StatusSucceeded:
+		d.Trained = rows
+	case open:
+		d.Left = append(d.Left, leftRun{run.ID, rows})
+		d.Left = d.Left[max(0, len(d.Left)-maxLeft):]
 	}
 	delete(d.Open, run.ID)
 }

@@ -64,6 +64,9 @@ func (c *Controller) execute(ctx context.Context, run anneal.Run) (orchestrator.
 	for attempt := 0; ; attempt++ {
 		execution, err := c.start(ctx, executor, run, machine, timeout)
 		if err == nil {
+			execution, err = c.redriven(ctx, executor, run, execution)
+		}
+		if err == nil {
 			c.do(ctx, func(b *batch) error { c.runStarted(b, run.ID, execution); return nil })
 			return c.wait(ctx, executor, run)
 		}

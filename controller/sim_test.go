@@ -262,6 +262,11 @@ func (w *world) Wait(ctx context.Context, name string) (orchestrator.Execution, 
 	}
 }
 
+// Redrive is asked for by nobody here.
+func (w *world) Redrive(ctx context.Context, name string) (orchestrator.Execution, error) {
+	return orchestrator.Execution{}, orchestrator.ErrNotRedrivable
+}
+
 func (w *world) Describe(ctx context.Context, name string) (orchestrator.Execution, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -50,6 +50,10 @@ func Failed(channel string, run anneal.Run) anneal.Notice {
 		text += " after " + duration(at.Sub(run.Started))
 	}
 	text += "."
+	cause := run.ID
+	if run.Redrives > 0 { // it failed before
+		cause += " " + strconv.Itoa(run.Redrives)
+	}
 	if run.Error != "" {
 		text += "\n" + run.Error
 		if run.Cause != "" {
@@ -57,7 +61,7 @@ func Failed(channel string, run anneal.Run) anneal.Notice {
 		}
 	}
 	return anneal.Notice{
-		ID:      ID(run.ID, anneal.NoticeFailed, channel),
+		ID:      ID(cause, anneal.NoticeFailed, channel),
 		Kind:    anneal.NoticeFailed,
 		Channel: channel,
 		Policy:  run.Policy,

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,6 +60,17 @@ func (c Concurrency) ask(past *State, policy, cause, key string) (g anneal.Guard
 // full reports whether a run more under the key has to wait.
 func (c Concurrency) full(past *State, key string) bool {
 	return c.Overlap != AllowAll && c.Overlap != TerminateOther && len(past.openUnder(key)) >= c.Limit
+}
+
+// InTheWay lists the open runs that leave no place under its key for a run that
+// is to go on.
+func (p *Policy) InTheWay(past *State, run anneal.Run) []string {
+	c := p.Spec.Spec.Guards.Concurrency
+	open := past.openUnder(cmp.Or(run.ConcurrencyKey, run.Model))
+	if c == nil || c.Overlap == AllowAll || len(open) < c.Limit {
+		return nil
+	}
+	return open
 }
 
 // waits reports whether a decision that finds no place under this overlap is

@@ -149,7 +149,7 @@ func (s *State) ApplyDecision(d anneal.Decision) {
 		}
 	}
 	if d.Verdict == anneal.VerdictRun {
-		s.open(d.ID, OpenRun{Policy: d.Policy, Model: d.Model, Key: d.Model, Decided: d.At})
+		s.open(d.ID, OpenRun{Policy: d.Policy, Model: d.Model, Key: d.Model, Decided: d.At}, true)
 	}
 }
 
@@ -160,7 +160,7 @@ func (s *State) ApplyRun(r anneal.Run) {
 		key = r.Model
 	}
 	if !r.Status.Ended() {
-		s.open(r.ID, OpenRun{Policy: r.Policy, Model: r.Model, Key: key, Decided: r.Started})
+		s.open(r.ID, OpenRun{Policy: r.Policy, Model: r.Model, Key: key, Decided: r.Started}, r.Redrives == 0)
 		return
 	}
 	_, open := s.Open[r.ID]
@@ -216,8 +216,9 @@ func (s *State) memory(policy string) *Memory {
 	return s.Policies[policy]
 }
 
-// open takes in an open run: what is known of it already stays.
-func (s *State) open(run string, o OpenRun) {
+// open takes in an open run: what is known of it already stays. One that goes
+// on after it had ended is not decided anew.
+func (s *State) open(run string, o OpenRun, decided bool) {
 	if s.Open == nil {
 		s.Open = map[string]OpenRun{}
 	}
@@ -226,7 +227,7 @@ func (s *State) open(run string, o OpenRun) {
 			s.agenda.freed = true
 		}
 		o.Decided, o.Stopping = known.Decided, known.Stopping
-	} else {
+	} else if decided {
 		ends := s.Ended[o.Model]
 		ends.Decided = append(ends.Decided, o.Decided)
 		slices.SortFunc(ends.Decided, time.Time.Compare)
