@@ -59,6 +59,8 @@ type Config struct {
 	Stop func(ctx context.Context, run, cause string) error
 	// Metrics serves /metrics.
 	Metrics http.Handler
+
+	Executions
 }
 
 // Ingested is what became of one event handed in.
@@ -100,6 +102,7 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("POST /api/v1/events", h.answer(h.ingest))
 	mux.HandleFunc("POST /api/v1/policies/{policy}/trigger", h.answer(h.trigger))
 	mux.HandleFunc("POST /api/v1/decisions/verify", h.answer(h.verify))
+	h.executionRoutes(mux)
 	if cfg.Metrics != nil {
 		mux.Handle("GET /metrics", cfg.Metrics)
 	}

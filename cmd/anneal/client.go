@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,12 +61,19 @@ func (r *reach) client(ctx context.Context) (c *client, close func(), err error)
 	if err != nil {
 		return nil, nil, err
 	}
+	e, err := readEngine(ctx, j)
+	if err != nil {
+		j.Close()
+		return nil, nil, broken(err)
+	}
+	logs := executionLogs{e, filepath.Join(r.data, jobsFolder)}
 	handler := web.New(web.Config{
-		Journal: j,
-		Log:     slog.New(slog.DiscardHandler),
-		Explain: func(ctx context.Context, d anneal.Decision) (string, error) { return controller.Explain(ctx, j, d) },
-		Verify:  func(ctx context.Context) (any, error) { return controller.Verify(ctx, j) },
-		History: journalHistory(j),
+		Journal:    j,
+		Log:        slog.New(slog.DiscardHandler),
+		Explain:    func(ctx context.Context, d anneal.Decision) (string, error) { return controller.Explain(ctx, j, d) },
+		Verify:     func(ctx context.Context) (any, error) { return controller.Verify(ctx, j) },
+		History:    journalHistory(j),
+		Executions: web.Executions{Logs: logs.logs, OpenLog: logs.open},
 	})
 	return &client{base: "http://localhost", do: inProcess(handler)}, func() { j.Close() }, nil
 }
@@ -93,8 +101,11 @@ func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
-// journalFolder is the journal's place in the data folder.
-const journalFolder = "journal"
+// Places in the data folder.
+const (
+	journalFolder = "journal"
+	jobsFolder    = "jobs"
+)
 
 // call sends body, where there is one, and decodes the answer into out: a
 // *string takes text. It returns the answer's header.

@@ -114,7 +114,7 @@ Exit status: 0 done; 1 the answer is no; 2 bad use or unreadable input; 3 it bro
 	add("begin", newDemo(), newServe(), newCheck())
 	add("read", newNouns()...)
 	add("read", newExplain(), newPolicies(), newScheduleCommand())
-	add("steer", newTrigger())
+	add("steer", newTrigger(), newTasks())
 	add("care", newDrift(), newJournal())
 	root.AddCommand(newShim(), newDemoTrain())
 	return root

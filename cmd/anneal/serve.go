@@ -164,7 +164,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 
 func (d *daemon) newTasks(buckets map[string]string) (*tasks.Tasks, error) {
 	cfg := tasks.Config{
-		Dir:       filepath.Join(string(d.cfg.Settings.Data), "jobs"),
+		Dir:       d.jobs(),
 		Functions: map[string]tasks.Function{},
 		Images:    map[string]tasks.Image{},
 		Topics:    d.cfg.Settings.Embedded.Topics,
@@ -527,8 +527,17 @@ func (d *daemon) handler() http.Handler {
 		Policies: func() any { return d.controller.Status().Policies },
 		Stop:     d.controller.StopRun,
 		Metrics:  d.metrics(),
+		Executions: web.Executions{
+			Redrive: d.redrive,
+			Logs:    executionLogs{d.engine, d.jobs()}.logs,
+			OpenLog: executionLogs{d.engine, d.jobs()}.open,
+			Tell:    d.tell,
+		},
 	})
 }
+
+// jobs is where local jobs have their folders.
+func (d *daemon) jobs() string { return filepath.Join(string(d.cfg.Settings.Data), jobsFolder) }
 
 // condition is what /readyz says.
 func (d *daemon) condition() (bool, map[string]string) {

@@ -204,8 +204,10 @@ func (t *Tasks) note(e asl.Effect, n noted) error {
 }
 
 // noted reads it; the zero value where there is none.
-func (t *Tasks) noted(effect string) (n noted, err error) {
-	data, err := os.ReadFile(filepath.Join(t.dir(effect), job.EffectFile))
+func (t *Tasks) noted(effect string) (noted, error) { return readNoted(t.dir(effect)) }
+
+func readNoted(dir string) (n noted, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, job.EffectFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return noted{}, nil
 	}

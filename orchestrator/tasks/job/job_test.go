@@ -367,7 +367,7 @@ func TestPrune(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := Prune(root, time.Now().Add(-time.Minute), func(execution string) bool { return execution == "two" })
+	n, err := Prune(root, time.Now().Add(-time.Minute), func(_, execution string) bool { return execution == "two" })
 	if n != 3 || err == nil || !strings.Contains(err.Error(), "prune job broken: ") {
 		t.Errorf("pruned %d, %v, want 3 and a problem of the broken one", n, err)
 	}

@@ -16,10 +16,11 @@ import (
 const EffectFile = "effect.json"
 
 // Prune removes the folders in root of what ended before that time. It keeps a
-// job that runs, what belongs to an execution that open says is open, and names
-// that begin with a dot. n is how many it removed; one that could not be removed
-// does not keep the others.
-func Prune(root string, before time.Time, open func(execution string) bool) (n int, err error) {
+// job that runs, what keep says is still needed, by the folder's name and the
+// execution that it belongs to (empty where it does not say), and names that
+// begin with a dot. n is how many it removed; one that could not be removed does
+// not keep the others.
+func Prune(root string, before time.Time, keep func(name, execution string) bool) (n int, err error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -33,7 +34,7 @@ func Prune(root string, before time.Time, open func(execution string) bool) (n i
 			continue
 		}
 		dir := filepath.Join(root, e.Name())
-		old, err := prunable(dir, before, open)
+		old, err := prunable(dir, before, keep)
 		if err == nil && old {
 			if err = os.RemoveAll(dir); err == nil {
 				n++
@@ -46,7 +47,7 @@ func Prune(root string, before time.Time, open func(execution string) bool) (n i
 	return n, errors.Join(problems...)
 }
 
-func prunable(dir string, before time.Time, open func(string) bool) (bool, error) {
+func prunable(dir string, before time.Time, keep func(name, execution string) bool) (bool, error) {
 	// The newest of what is written as it begins and ends; not the log, since a
 	// job that runs is asked for by its lock.
 	var newest time.Time
@@ -83,5 +84,5 @@ func prunable(dir string, before time.Time, open func(string) bool) (bool, error
 			return false, err
 		}
 	}
-	return of.Execution == "" || !open(of.Execution), nil
+	return !keep(filepath.Base(dir), of.Execution), nil
 }
