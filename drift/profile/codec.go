@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 )
@@ -64,18 +65,26 @@ func (p *Profile) Encode() []byte {
 			b = append(b, part...)
 		}
 	}
-	var packed bytes.Buffer
-	z, err := flate.NewWriter(&packed, flate.DefaultCompression)
+	packed := bytes.NewBuffer(append([]byte(magic), 0, 0, 0, 0))
+	z := deflaters.Get().(*flate.Writer)
+	defer deflaters.Put(z)
+	z.Reset(packed)
+	z.Write(b) // into memory: cannot fail
+	z.Close()
+	out := packed.Bytes()
+	binary.LittleEndian.PutUint32(out[len(magic):], crc32.Checksum(out[len(magic)+4:], castagnoli))
+	return out
+}
+
+// deflaters are used again: making one costs more than deflating the profile of
+// a small object.
+var deflaters = sync.Pool{New: func() any {
+	z, err := flate.NewWriter(nil, flate.DefaultCompression)
 	if err != nil {
 		panic(err) // unreachable: a level that exists
 	}
-	z.Write(b) // into memory: cannot fail
-	z.Close()
-	out := append([]byte(magic), 0, 0, 0, 0)
-	out = append(out, packed.Bytes()...)
-	binary.LittleEndian.PutUint32(out[len(magic):], crc32.Checksum(packed.Bytes(), castagnoli))
-	return out
-}
+	return z
+}}
 
 // A coded sketch can be kept.
 type coded interface {
