@@ -31,16 +31,11 @@ type Options struct {
 	// probability, corrected over the columns, is at most Alpha: a large sample
 	// alone makes no drift, and a small one none by chance.
 	Alpha      float64               // 0.05
-	Correction statistics.Correction // Benjamini-Hochberg
-	KS         float64               // numbers: Kolmogorov-Smirnov D of 0.1
-	LInfinity  float64               // categories: largest change of a share, 0.1
-	PSI        float64               // both: population stability index of 0.25
-	Bins       int                   // of the index: 10 quantile bins of the reference
-
-	// Two more distances are measured beside those, and make no drift of a
-	// column: see [Test.Advisory].
-	Wasserstein   float64 // numbers: 0.1 standard deviations of the reference
-	JensenShannon float64 // both: distance of 0.1, in nats
+	Correction statistics.Correction // Benjamini-Hochberg; NoCorrection for none
+	// Tests are those that count; by default ks, wasserstein and psi of numbers
+	// and linf, psi and js of categories. See [ParseTests].
+	Tests []Choice
+	Bins  int // of psi, chi2, hellinger and tvd of numbers: 10 quantile bins of the reference
 
 	// The share of values that are missing, infinite or of another type may
 	// rise by MissingRise, 0.01, or by chance at MissingAlpha, 0.01.
@@ -58,11 +53,6 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	def(&o.Alpha, 0.05)
-	def(&o.KS, 0.1)
-	def(&o.LInfinity, 0.1)
-	def(&o.PSI, 0.25)
-	def(&o.Wasserstein, 0.1)
-	def(&o.JensenShannon, 0.1)
 	def(&o.MissingAlpha, 0.01)
 	def(&o.MissingRise, 0.01)
 	def(&o.Share, 0.5)
@@ -78,6 +68,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// mostNamed is how many categories are named of those that came or went.
+const mostNamed = 20
+
 // A Comparison says how current data differs from a reference.
 type Comparison struct {
 	// Share is that of drifted columns among those with a verdict, without the
@@ -89,6 +82,7 @@ type Comparison struct {
 	ReferenceRows int64    `json:"referenceRows"`
 	CurrentRows   int64    `json:"currentRows"`
 	Columns       []Column `json:"columns"` // the reference's, in its order, then the new ones
+	Facts         []Fact   `json:"facts"`   // about the quality of the current data
 }
 
 // A Column says how one column differs.
@@ -105,6 +99,10 @@ type Column struct {
 	// Moved are the up to three bins or categories whose shares changed most,
 	// in a column that drifted.
 	Moved []Move `json:"moved,omitempty"`
+	// New are the categories that the reference has not at all, and Vanished
+	// those that only it has, the largest first; at most 20 of each.
+	New      []Move `json:"new,omitempty"`
+	Vanished []Move `json:"vanished,omitempty"`
 }
 
 // A Side is a column in one of the two data sets.
@@ -116,8 +114,11 @@ type Side struct {
 
 // A Test is the outcome of one test on one column.
 type Test struct {
-	Test      string  `json:"test"` // ks, linf, psi, missing, column, wasserstein, or js
+	Test      string  `json:"test"` // missing, column, or a name of [TestNames]
 	Statistic float64 `json:"statistic"`
+	// Effect is for a test whose statistic grows with the rows: how large the
+	// change is, whatever their number. The threshold is for it.
+	Effect *float64 `json:"effect,omitempty"`
 	// PValue is for the least statistic that the sketches allow; nil where
 	// the test has none. PAdjusted is corrected over the columns.
 	PValue    *float64 `json:"pValue"`
@@ -127,8 +128,8 @@ type Test struct {
 	Low       float64 `json:"low"`
 	High      float64 `json:"high"`
 	Threshold float64 `json:"threshold"`
-	// Advisory tests are reported for who knows them from elsewhere: as Evidently
-	// computes and judges them, without regard to chance. They do not count for
+	// An advisory test is reported for who knows it from elsewhere: as Evidently
+	// computes and judges it, without regard to chance. It does not count for
 	// the verdict of the column.
 	Advisory bool    `json:"advisory,omitempty"`
 	Verdict  Verdict `json:"verdict"`
@@ -144,14 +145,15 @@ type Move struct {
 // Compare measures how far current has moved from reference.
 //
 // A column has drifted where one of its tests found drift. Numbers are tested
-// by Kolmogorov-Smirnov and the stability index over quantile bins, categories
-// by the largest change of a share and the index over categories; the index's
-// probability is chi-square's over the same parts, and so is the largest
-// change's. Rare categories are taken together first. Both are tested for a
-// rise of unusable values. The Wasserstein and the Jensen-Shannon distance are
-// reported beside these, and count for nothing. A column that is new, gone, or of another type has
-// drifted. Where sketches stand for data, a test counts only what is certain:
-// the lower end of its statistic.
+// by Kolmogorov-Smirnov, the Wasserstein distance and the stability index over
+// quantile bins; categories by the largest change of a share, the index and the
+// Jensen-Shannon distance; other tests can be chosen. A test finds drift where
+// its effect is large enough to matter and too large for chance. A distance that
+// has no probability of its own has that of a test of the same parts: of
+// Kolmogorov-Smirnov, or of chi-square. Both types are tested for a rise of
+// unusable values. A column that is new, gone, or of another type has drifted.
+// Where sketches stand for data, a test counts only what is certain: the lower
+// end of its statistic.
 func Compare(reference, current *profile.Profile, opt Options) Comparison {
 	opt = opt.withDefaults()
 	c := Comparison{ReferenceRows: reference.Counts.Rows, CurrentRows: current.Counts.Rows, Columns: []Column{}}
@@ -176,6 +178,11 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 		if col.Verdict == Drift {
 			c.Drifted++
 		}
+	}
+	c.Facts = facts(reference, current, c.Columns)
+	for i := range c.Columns {
+		col := &c.Columns[i]
+		col.New, col.Vanished = col.New[:min(mostNamed, len(col.New))], col.Vanished[:min(mostNamed, len(col.Vanished))]
 	}
 	c.Verdict = TooFew
 	if c.Tested > 0 {
@@ -312,9 +319,9 @@ func (o Options) judge(c *Column) {
 	for i := range c.Tests {
 		t := &c.Tests[i]
 		switch {
-		case t.PAdjusted == nil:
+		case t.PAdjusted == nil || t.Advisory:
 		case t.Test == "missing" && t.Statistic > t.Threshold && *t.PAdjusted <= o.MissingAlpha,
-			t.Test != "missing" && t.Low >= t.Threshold && *t.PAdjusted <= o.Alpha:
+			t.Test != "missing" && t.least() >= t.Threshold && *t.PAdjusted <= o.Alpha:
 			t.Verdict = Drift
 			if t.Test == "missing" {
 				c.Effect = strings.TrimPrefix(fmt.Sprintf("%s, unusable %s → %s", c.Effect,
@@ -334,6 +341,14 @@ func (o Options) judge(c *Column) {
 	if !drift {
 		c.Moved = nil
 	}
+}
+
+// least is the smallest effect that the data can have had.
+func (t Test) least() float64 {
+	if t.Effect != nil {
+		return *t.Effect
+	}
+	return t.Low
 }
 
 // percent writes a share for people.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -13,6 +15,7 @@ import (
 	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/statistics"
 	"github.com/anneal-ml/anneal/objects"
 )
 
@@ -23,14 +26,19 @@ func newDrift() *cobra.Command {
 }
 
 func newDriftCompare() *cobra.Command {
-	var reference, current, target string
+	var reference, current, target, tests, correction string
+	var ignore []string
 	var out output
 	c := &cobra.Command{
 		Use:   "compare --reference A --current B",
 		Short: "Compare two sets of CSV files, column by column",
 		Long: `Compare current data with a reference, column by column, as the signal of a policy
 does. A and B are files, folders or globs of CSV files, gzip by extension. Exit status
-1 if the data have drifted.`,
+1 if the data have drifted.
+
+--tests chooses what counts, with a threshold where the default is not wanted:
+` + "`--tests ks,psi=0.2`" + `. A test finds drift where the change is large enough to matter and
+too large for chance, corrected over the columns.`,
 		Example: "  anneal drift compare --reference january.csv --current 'february/*.csv' --target price",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,6 +49,13 @@ does. A and B are files, folders or globs of CSV files, gzip by extension. Exit 
 			if reference == "" || current == "" {
 				return usage(errors.New("compare needs --reference and --current"))
 			}
+			opt := drift.Options{Target: target, Ignore: ignore, Correction: statistics.Correction(correction)}
+			if opt.Tests, err = drift.ParseTests(tests); err != nil {
+				return usage(fmt.Errorf("--tests: %w", err))
+			}
+			if !slices.Contains(statistics.Corrections(), opt.Correction) {
+				return usage(fmt.Errorf("--correction %q: want one of %q", correction, statistics.Corrections()))
+			}
 			ref, err := profileAll(cmd.Context(), reference, nil)
 			if err != nil {
 				return usage(err)
@@ -49,7 +64,7 @@ does. A and B are files, folders or globs of CSV files, gzip by extension. Exit 
 			if err != nil {
 				return usage(err)
 			}
-			comparison := drift.Compare(ref, cur, drift.Options{Target: target})
+			comparison := drift.Compare(ref, cur, opt)
 			if asJSON {
 				err = writeJSON(cmd.OutOrStdout(), comparison)
 			} else {
@@ -65,6 +80,9 @@ does. A and B are files, folders or globs of CSV files, gzip by extension. Exit 
 	c.Flags().StringVar(&reference, "reference", "", "file, folder or glob")
 	c.Flags().StringVar(&current, "current", "", "file, folder or glob")
 	c.Flags().StringVar(&target, "target", "", "column that a model predicts; not counted in the share")
+	c.Flags().StringVar(&tests, "tests", "", "tests that count, of "+strings.Join(drift.TestNames(), ", ")+" (default: as a policy's signal)")
+	c.Flags().StringVar(&correction, "correction", string(statistics.BenjaminiHochberg), "over the columns: fdr_bh, fdr_by, holm, bonferroni or none")
+	c.Flags().StringSliceVar(&ignore, "ignore", nil, "columns not to compare")
 	return c
 }
 
@@ -125,6 +143,13 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	for _, fact := range c.Facts {
+		where := ""
+		if fact.Column != "" {
+			where = printable(fact.Column) + ": "
+		}
+		fmt.Fprintf(w, "note: %s%s\n", where, printable(fact.Text))
 	}
 	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, c.CurrentRows, c.ReferenceRows)
 	return err

@@ -14,7 +14,13 @@ const (
 	BenjaminiYekutieli Correction = "fdr_by" // the same under any dependence
 	Bonferroni         Correction = "bonferroni"
 	Holm               Correction = "holm"
+	NoCorrection       Correction = "none"
 )
+
+// Corrections are those.
+func Corrections() []Correction {
+	return []Correction{BenjaminiHochberg, BenjaminiYekutieli, Holm, Bonferroni, NoCorrection}
+}
 
 // Adjust gives the adjusted probabilities, in the order of p: a test rejects at
 // level alpha where its own is at most alpha.
@@ -37,6 +43,8 @@ func (c Correction) Adjust(p []float64) []float64 {
 	})
 	adjusted := make([]float64, len(p))
 	switch c {
+	case NoCorrection:
+		return slices.Clone(p)
 	case Bonferroni:
 		for i := range p {
 			adjusted[i] = min(1, p[i]*m)

@@ -28,6 +28,17 @@ func TTest(x, y []sketch.Point, pooled bool) (statistic, p, freedom float64) {
 	return statistic, studentTails(statistic, freedom), freedom
 }
 
+// Welch is Welch's t test, two-sided, of two samples that are known by their
+// means, sums of squared deviations from them, and sizes. Without variance it is
+// as with [TTest].
+func Welch(mean, squares float64, n int64, mean2, squares2 float64, n2 int64) (statistic, p float64) {
+	a := squares / float64(n-1) / float64(n)
+	b := squares2 / float64(n2-1) / float64(n2)
+	freedom := (a + b) * (a + b) / (a*a/float64(n-1) + b*b/float64(n2-1))
+	statistic = (mean - mean2) / math.Sqrt(a+b)
+	return statistic, studentTails(statistic, freedom)
+}
+
 // studentTails is the probability of a t at least as far from 0.
 func studentTails(t, freedom float64) float64 {
 	switch {

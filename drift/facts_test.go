@@ -1,0 +1,51 @@
+package drift
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFacts(t *testing.T) {
+	ref := table(t, "n,k,w,gone,flat", 1000, func(i int) string {
+		return fmt.Sprintf("%d,%s,%d,%d,%d", i%10, []string{"red", "green", "blue"}[i%3], i%5, i%2, i%4)
+	})
+	cur := table(t, "n,k,w,flat,fresh", 500, func(i int) string {
+		switch {
+		case i%50 == 0:
+			return "1,red" // ragged
+		case i%50 == 1:
+			return "77,pink,,1,9"
+		}
+		return fmt.Sprintf("%d,%s,word,1,9", i%10, []string{"red", "green"}[i%2])
+	})
+	var got []string
+	for _, f := range Compare(ref, cur, Options{}).Facts {
+		share := ""
+		if f.Share != nil {
+			share = fmt.Sprintf(" (%.3f)", *f.Share)
+		}
+		got = append(got, strings.TrimPrefix(f.Column+": ", ": ")+f.Kind+": "+f.Text+share)
+	}
+	want := []string{
+		"ragged: 10 of 500 rows skipped: more or fewer fields than the header (0.020)",
+		"n: range: 2.0 % of the values are beyond 0 to 9 (0.020)",
+		"k: new-categories: new: pink (0.020)",
+		"k: vanished-categories: gone: blue (0.333)",
+		"w: type-change: was numeric, is categorical",
+		"gone: vanished-column: the column is gone",
+		"flat: constant: is always 1",
+		"fresh: new-column: the reference has no such column",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+	if f := Compare(ref, table(t, "n,k", 0, nil), Options{}).Facts; len(f) != 1 || f[0].Kind != FactNoRows {
+		t.Errorf("of no rows: %+v", f)
+	}
+	if f := Compare(ref, ref, Options{}).Facts; len(f) != 0 {
+		t.Errorf("of the same: %+v", f)
+	}
+}
