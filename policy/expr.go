@@ -73,7 +73,7 @@ func newPlaces(signals map[string]Signal) places {
 		measured[name+".at"] = cel.TimestampType
 		measured[name+".age"] = cel.DurationType
 		measured[name+".status"] = cel.StringType
-		if s.IsDrift() {
+		if s.IsDrift() || s.IsPerformance() {
 			measured[name+".share"] = cel.DoubleType
 		}
 	}

@@ -43,6 +43,7 @@ func (p *Policy) Group() string { return p.Spec.Spec.Model.Group }
 // Values of enumerated keys that are spelled more than once.
 const (
 	SourceData        = "data"        // a signal over the model's data
+	SourcePredictions = "predictions" // a signal over what the model predicted, and what came true
 	ReferenceChampion = "champion"    // the champion's training data
 	ReduceRows        = "rows"        // counts rows
 	SinceLastTrained  = "lastTrained" // the objects no successful run has trained on
@@ -91,12 +92,7 @@ func withDefaults(s Spec) Spec {
 	or(&b.OnMissingSignal, MissingHold)
 	signals := make(map[string]Signal, len(b.Signals))
 	for name, signal := range b.Signals {
-		if signal.IsDrift() {
-			or(&signal.Reference, ReferenceChampion)
-		} else {
-			or(&signal.Since, SinceLastTrained)
-		}
-		signals[name] = signal
+		signals[name] = signal.withDefaults()
 	}
 	b.Signals = signals
 	b.Triggers = slices.Clone(b.Triggers)
@@ -329,42 +325,6 @@ func (c *compiler) data(d Data) {
 		c.problems.add("spec.data.train", "choose one: {last: N} or {since: 90d}")
 	case t.Last < 0:
 		c.problems.add("spec.data.train.last", "%d objects: at least 1", t.Last)
-	}
-}
-
-func (c *compiler) signals(signals map[string]Signal) {
-	for _, name := range sortedKeys(signals) {
-		path, s := At("spec.signals", name), signals[name]
-		if !signalName.MatchString(name) {
-			c.problems.add(path, "%q is not a signal's name: letters, digits and _, as in signals.NAME.value", name)
-		}
-		if s.Source == "" {
-			c.problems.add(path+".source", "a signal needs a source: data")
-			continue
-		}
-		before := len(c.problems)
-		c.problems.oneOf(path+".source", s.Source, []string{SourceData}, []string{"predictions", "cloudwatch"})
-		if len(c.problems) > before {
-			continue
-		}
-		if s.IsDrift() {
-			c.problems.oneOf(path+".reference", s.Reference, []string{ReferenceChampion}, []string{"fixed", "rolling"})
-			if s.Window.Objects < 1 {
-				c.problems.add(path+".window", "a drift signal needs a window: {objects: 3}; or count with reduce: rows")
-			}
-			if s.Since != "" {
-				c.problems.add(path+".since", "since is for a signal that counts (reduce: rows)")
-			}
-			continue
-		}
-		c.problems.oneOf(path+".reduce", s.Reduce, []string{ReduceRows}, []string{"sum", "objects", "bytes"})
-		c.problems.oneOf(path+".since", s.Since, []string{SinceLastTrained}, nil)
-		if s.Window != (Window{}) {
-			c.problems.add(path+".window", "a signal that counts has since, not a window")
-		}
-		if s.Reference != "" {
-			c.problems.add(path+".reference", "a signal that counts has no reference")
-		}
 	}
 }
 

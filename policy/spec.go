@@ -116,34 +116,93 @@ func (t *Train) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*plain)(t))
 }
 
-// A Signal says how one fact about the model is measured: either the drift of
-// a window against a reference, or a count over the objects since a moment.
+// A Signal says how one fact about the model is measured: the drift of a
+// window against a reference, a count over the objects since a moment, or how
+// good predictions were, once their labels have come.
 type Signal struct {
-	Source    string `json:"source"` // data
-	Window    Window `json:"window,omitzero"`
+	Source     string   `json:"source"` // data or predictions
+	Window     Window   `json:"window,omitzero"`
+	StaleAfter Duration `json:"staleAfter,omitempty"` // of predictions: without labels for so long; the window if zero
+
+	// Of source data.
 	Reference string `json:"reference,omitempty"` // champion: its training data
 	Reduce    string `json:"reduce,omitempty"`    // rows
 	Since     string `json:"since,omitempty"`     // lastTrained: the objects no successful run has trained on
 
-	StaleAfter   NotBuilt `json:"staleAfter,omitzero"`
-	Path         NotBuilt `json:"path,omitzero"`
-	Labels       NotBuilt `json:"labels,omitzero"`
-	Key          NotBuilt `json:"key,omitzero"`
-	Prediction   NotBuilt `json:"prediction,omitzero"`
-	Label        NotBuilt `json:"label,omitzero"`
-	LabelsWithin NotBuilt `json:"labelsWithin,omitzero"`
-	Namespace    NotBuilt `json:"namespace,omitzero"`
-	Metric       NotBuilt `json:"metric,omitzero"`
-	Stat         NotBuilt `json:"stat,omitzero"`
-	Period       NotBuilt `json:"period,omitzero"`
+	// What finds drift. Test is short for Tests with one; without either, those
+	// that docs/drift.md calls the default count. Thresholds are by test.
+	Test       string             `json:"test,omitempty"`
+	Tests      []string           `json:"tests,omitempty"`
+	Thresholds map[string]float64 `json:"thresholds,omitempty"`
+	Alpha      float64            `json:"alpha,omitempty"`      // 0.05 if zero
+	Correction string             `json:"correction,omitempty"` // over the columns; fdr_bh if empty
+	Ignore     []string           `json:"ignore,omitempty"`     // columns
+
+	// MinRows is what a verdict takes: rows on both sides for drift, labelled
+	// predictions for a metric. 30 if zero.
+	MinRows int64 `json:"minRows,omitempty"`
+
+	// Of source predictions. Objects whose key begins with Path hold
+	// predictions, those whose key begins with Labels what came true; neither
+	// is training data. Either may be a whole URI.
+	Path   string `json:"path,omitempty"`
+	Labels string `json:"labels,omitempty"`
+	// The columns: Key is in both, Label in the labels, the rest in the
+	// predictions. Prediction is a class or a number; Score, for auc and logLoss,
+	// the probability of the class Positive, and Prediction if empty. Time is
+	// when it was made, the object's arrival if empty. Version is the model
+	// version that made it; with it, only the champion's count.
+	Key        string `json:"key,omitempty"`
+	Prediction string `json:"prediction,omitempty"`
+	Label      string `json:"label,omitempty"`
+	Score      string `json:"score,omitempty"`
+	Time       string `json:"time,omitempty"`
+	Version    string `json:"version,omitempty"`
+
+	Metric string `json:"metric,omitempty"` // accuracy, f1, auc, logLoss, mae or rmse
+	// Average is how f1 is taken over the classes: of the Positive one alone
+	// (binary), the mean of all (macro), or weighted by their labels (weighted).
+	// If empty it is binary where the classes are two and one of them is
+	// Positive, macro otherwise.
+	Average  string `json:"average,omitempty"`
+	Positive string `json:"positive,omitempty"` // 1, true or yes if empty
+	// LabelsWithin is how long a prediction waits for its label; the window if
+	// zero.
+	LabelsWithin Duration `json:"labelsWithin,omitempty"`
+
+	Namespace NotBuilt `json:"namespace,omitzero"`
+	Stat      NotBuilt `json:"stat,omitzero"`
+	Period    NotBuilt `json:"period,omitzero"`
 }
 
 // IsDrift reports whether the signal is the drift of a window.
-func (s Signal) IsDrift() bool { return s.Reduce == "" }
+func (s Signal) IsDrift() bool { return s.Source != SourcePredictions && s.Reduce == "" }
 
-// Window is the data a drift signal looks at: the newest Objects objects.
+// IsPerformance reports whether the signal is a metric of predictions.
+func (s Signal) IsPerformance() bool { return s.Source == SourcePredictions }
+
+// Window is the data a signal looks at: the newest Objects objects for drift,
+// the predictions made Since so long ago for a metric. In YAML also the latter
+// alone: window: 7d.
 type Window struct {
-	Objects int `json:"objects,omitempty"`
+	Objects int      `json:"objects,omitempty"`
+	Since   Duration `json:"since,omitempty"`
+}
+
+// UnmarshalText reads a length of time.
+func (w *Window) UnmarshalText(text []byte) error {
+	*w = Window{}
+	return w.Since.UnmarshalText(text)
+}
+
+// UnmarshalJSON reads the object, or a length of time.
+func (w *Window) UnmarshalJSON(data []byte) error {
+	var word string
+	if json.Unmarshal(data, &word) == nil {
+		return w.UnmarshalText([]byte(word))
+	}
+	type plain Window
+	return json.Unmarshal(data, (*plain)(w))
 }
 
 // A Trigger wakes the policy; it never decides. It has either an Event or a

@@ -1,0 +1,224 @@
+package policy
+
+import (
+	"math"
+	"slices"
+	"strings"
+)
+
+// The metrics of predictions.
+const (
+	MetricAccuracy = "accuracy"
+	MetricF1       = "f1"
+	MetricAUC      = "auc"
+	MetricLogLoss  = "logLoss"
+	MetricMAE      = "mae"
+	MetricRMSE     = "rmse"
+)
+
+// What f1 is taken over.
+const (
+	AverageBinary   = "binary"
+	AverageMacro    = "macro"
+	AverageWeighted = "weighted"
+)
+
+// DriftTests are the tests that a drift signal can choose: those of profiles.
+func DriftTests() []string {
+	return []string{"ks", "linf", "psi", "wasserstein", "js", "chi2", "hellinger", "tvd", "t"}
+}
+
+// Corrections are those of probabilities for the number of columns.
+func Corrections() []string { return []string{"fdr_bh", "fdr_by", "holm", "bonferroni", "none"} }
+
+// withDefaults fills in what a signal leaves open.
+func (s Signal) withDefaults() Signal {
+	or := func(v *string, value string) {
+		if *v == "" {
+			*v = value
+		}
+	}
+	switch {
+	case s.IsPerformance():
+		if s.Window == (Window{}) {
+			s.Window.Since = Duration(week)
+		}
+		if s.LabelsWithin == 0 {
+			s.LabelsWithin = s.Window.Since
+		}
+		if s.StaleAfter == 0 {
+			s.StaleAfter = s.Window.Since
+		}
+		if s.Metric == MetricAUC || s.Metric == MetricLogLoss {
+			or(&s.Score, s.Prediction)
+		}
+	case s.IsDrift():
+		or(&s.Reference, ReferenceChampion)
+		or(&s.Correction, Corrections()[0])
+	default:
+		or(&s.Since, SinceLastTrained)
+	}
+	return s
+}
+
+// Chosen are the tests that find drift; none where the default does.
+func (s Signal) Chosen() []string {
+	if s.Test != "" {
+		return []string{s.Test}
+	}
+	return s.Tests
+}
+
+func (c *compiler) signals(signals map[string]Signal) {
+	for _, name := range sortedKeys(signals) {
+		path, s := At("spec.signals", name), signals[name]
+		if !signalName.MatchString(name) {
+			c.problems.add(path, "%q is not a signal's name: letters, digits and _, as in signals.NAME.value", name)
+		}
+		if s.Source == "" {
+			c.problems.add(path+".source", "a signal needs a source: data or predictions")
+			continue
+		}
+		before := len(c.problems)
+		c.problems.oneOf(path+".source", s.Source, []string{SourceData, SourcePredictions}, []string{"cloudwatch"})
+		if len(c.problems) > before {
+			continue
+		}
+		if s.MinRows < 0 {
+			c.problems.add(path+".minRows", "%d rows: at least 1", s.MinRows)
+		}
+		switch {
+		case s.IsPerformance():
+			c.performance(path, s)
+		case s.IsDrift():
+			c.drift(path, s)
+		default:
+			c.count(path, s)
+		}
+	}
+}
+
+// use is a key of a signal, and whether it is set.
+type use struct {
+	key string
+	set bool
+}
+
+// refuse reports keys that are set and mean nothing for this kind of signal.
+func (c *compiler) refuse(path, where string, uses ...[]use) {
+	for _, u := range slices.Concat(uses...) {
+		if u.set {
+			c.problems.add(path+"."+u.key, "%s is for a signal %s", u.key, where)
+		}
+	}
+}
+
+// ofDrift and ofPredictions are the keys that only such a signal has.
+func (s Signal) ofDrift() []use {
+	return []use{
+		{"reference", s.Reference != ""}, {"test", s.Test != ""}, {"tests", len(s.Tests) > 0}, {"thresholds", len(s.Thresholds) > 0},
+		{"alpha", s.Alpha != 0}, {"correction", s.Correction != ""}, {"ignore", len(s.Ignore) > 0},
+	}
+}
+
+func (s Signal) ofPredictions() []use {
+	return []use{
+		{"path", s.Path != ""}, {"labels", s.Labels != ""}, {"key", s.Key != ""}, {"prediction", s.Prediction != ""}, {"label", s.Label != ""},
+		{"score", s.Score != ""}, {"time", s.Time != ""}, {"version", s.Version != ""}, {"metric", s.Metric != ""}, {"average", s.Average != ""},
+		{"positive", s.Positive != ""}, {"labelsWithin", s.LabelsWithin != 0}, {"staleAfter", s.StaleAfter != 0},
+	}
+}
+
+const (
+	overPredictions = "over predictions (source: predictions)"
+	ofDrift         = "that is drift (window: {objects: 3})"
+	thatCounts      = "that counts (reduce: rows)"
+)
+
+func (c *compiler) drift(path string, s Signal) {
+	c.problems.oneOf(path+".reference", s.Reference, []string{ReferenceChampion}, []string{"fixed", "rolling"})
+	switch {
+	case s.Window.Since != 0:
+		c.problems.add(path+".window", "the window of a drift signal counts objects: {objects: 3}")
+	case s.Window.Objects < 1:
+		c.problems.add(path+".window", "a drift signal needs a window: {objects: 3}; or count with reduce: rows")
+	}
+	if s.Test != "" {
+		c.problems.oneOf(path+".test", s.Test, DriftTests(), nil)
+		if len(s.Tests) > 0 {
+			c.problems.add(path+".test", "choose test or tests, not both")
+		}
+	}
+	for i, t := range s.Tests {
+		at := index(path+".tests", i)
+		c.problems.oneOf(at, t, DriftTests(), nil)
+		if slices.Contains(s.Tests[:i], t) {
+			c.problems.add(at, "the test %s is given twice", t)
+		}
+	}
+	for _, t := range sortedKeys(s.Thresholds) {
+		at := At(path+".thresholds", t)
+		before := len(c.problems)
+		c.problems.oneOf(at, t, DriftTests(), nil)
+		switch v := s.Thresholds[t]; {
+		case len(c.problems) > before:
+		case !(v > 0) || math.IsInf(v, 0):
+			c.problems.add(at, "a threshold is above 0")
+		case len(s.Chosen()) > 0 && !slices.Contains(s.Chosen(), t):
+			c.problems.add(at, "the test %s is not among those chosen: %s", t, strings.Join(s.Chosen(), ", "))
+		}
+	}
+	if s.Alpha < 0 || s.Alpha >= 1 {
+		c.problems.add(path+".alpha", "alpha is a probability, such as 0.05")
+	}
+	c.problems.oneOf(path+".correction", s.Correction, Corrections(), nil)
+	c.refuse(path, thatCounts, []use{{"since", s.Since != ""}})
+	c.refuse(path, overPredictions, s.ofPredictions())
+}
+
+func (c *compiler) count(path string, s Signal) {
+	c.problems.oneOf(path+".reduce", s.Reduce, []string{ReduceRows}, []string{"sum", "objects", "bytes"})
+	c.problems.oneOf(path+".since", s.Since, []string{SinceLastTrained}, nil)
+	if s.Window != (Window{}) {
+		c.problems.add(path+".window", "a signal that counts has since, not a window")
+	}
+	c.refuse(path, ofDrift, s.ofDrift(), []use{{"minRows", s.MinRows != 0}})
+	c.refuse(path, overPredictions, s.ofPredictions())
+}
+
+func (c *compiler) performance(path string, s Signal) {
+	needs := func(key, value, why string) {
+		if value == "" {
+			c.problems.add(path+"."+key, "a signal over predictions needs %s", why)
+		}
+	}
+	needs("path", s.Path, "path, what the keys of prediction objects begin with: path: predictions/")
+	needs("labels", s.Labels, "labels, what the keys of label objects begin with: labels: labels/")
+	needs("key", s.Key, "key, the column that predictions and labels have in common: key: id")
+	needs("label", s.Label, "label, the column of the labels that says what came true: label: class")
+	if s.Path != "" && s.Path == s.Labels {
+		c.problems.add(path+".labels", "predictions and labels are both under %q: give each its own", s.Path)
+	}
+	probability := s.Metric == MetricAUC || s.Metric == MetricLogLoss
+	if s.Metric == "" {
+		c.problems.add(path+".metric", "a signal over predictions needs a metric: accuracy, f1, auc, logLoss, mae or rmse")
+	} else {
+		c.problems.oneOf(path+".metric", s.Metric, []string{MetricAccuracy, MetricF1, MetricAUC, MetricLogLoss, MetricMAE, MetricRMSE}, nil)
+		if probability {
+			needs("score", s.Score, "score, the column with the probability that "+s.Metric+" is measured on: score: probability")
+		} else {
+			needs("prediction", s.Prediction, "prediction, the column with what was predicted: prediction: predicted")
+			c.refuse(path, "whose metric is auc or logLoss", []use{{"score", s.Score != ""}})
+		}
+	}
+	if s.Average != "" {
+		c.problems.oneOf(path+".average", s.Average, []string{AverageBinary, AverageMacro, AverageWeighted}, nil)
+		c.refuse(path, "whose metric is f1", []use{{"average", s.Metric != MetricF1}})
+	}
+	c.refuse(path, "whose metric is f1, auc or logLoss", []use{{"positive", s.Positive != "" && s.Metric != MetricF1 && !probability}})
+	if s.Window.Objects != 0 || s.Window.Since <= 0 {
+		c.problems.add(path+".window", "the window of a signal over predictions is a length of time: window: 7d")
+	}
+	c.refuse(path, "over data (source: data)", []use{{"reduce", s.Reduce != ""}, {"since", s.Since != ""}})
+	c.refuse(path, ofDrift, s.ofDrift())
+}

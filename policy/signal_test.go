@@ -1,0 +1,97 @@
+package policy
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestSignalProblems says what is wrong with a signal, and what would be right.
+func TestSignalProblems(t *testing.T) {
+	for _, c := range []struct {
+		signal string
+		want   []string // with the path of the signal left out
+	}{
+		{`{"source": "data", "window": {"objects": 3}}`, nil},
+		{`{"source": "data", "window": {"objects": 3}, "test": "psi", "thresholds": {"psi": 0.2}, "alpha": 0.01, "correction": "holm", "ignore": ["id"], "minRows": 50}`, nil},
+		{`{"source": "data", "window": {"objects": 3}, "tests": ["ks", "pis", "ks"]}`,
+			[]string{`tests[1]: unknown value "pis": did you mean "psi"? (have ks, linf, psi, wasserstein, js, chi2, hellinger, tvd, t)`, `tests[2]: the test ks is given twice`}},
+		{`{"source": "data", "window": {"objects": 3}, "test": "ks", "tests": ["ks"], "thresholds": {"psi": 1, "ks": -1}, "alpha": 2, "correction": "bh"}`,
+			[]string{`test: choose test or tests, not both`, `thresholds.ks: a threshold is above 0`, `thresholds.psi: the test psi is not among those chosen: ks`,
+				`alpha: alpha is a probability, such as 0.05`, `correction: unknown value "bh" (have fdr_bh, fdr_by, holm, bonferroni, none)`}},
+		{`{"source": "data", "window": "7d", "key": "id"}`,
+			[]string{`window: the window of a drift signal counts objects: {objects: 3}`, `key: key is for a signal over predictions (source: predictions)`}},
+		{`{"source": "data", "reduce": "rows", "tests": ["ks"]}`, []string{`tests: tests is for a signal that is drift (window: {objects: 3})`}},
+
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "prediction": "p", "label": "y", "metric": "accuracy", "window": "7d", "labelsWithin": "3d"}`, nil},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "prediction": "p", "label": "y", "metric": "auc"}`, nil},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "score": "p", "label": "y", "metric": "logLoss", "positive": "yes", "time": "at", "version": "model"}`, nil},
+		{`{"source": "prediction"}`, []string{`source: unknown value "prediction": did you mean "predictions"? (have data, predictions)`}},
+		{`{"source": "predictions"}`, []string{
+			`path: a signal over predictions needs path, what the keys of prediction objects begin with: path: predictions/`,
+			`labels: a signal over predictions needs labels, what the keys of label objects begin with: labels: labels/`,
+			`key: a signal over predictions needs key, the column that predictions and labels have in common: key: id`,
+			`label: a signal over predictions needs label, the column of the labels that says what came true: label: class`,
+			`metric: a signal over predictions needs a metric: accuracy, f1, auc, logLoss, mae or rmse`,
+		}},
+		{`{"source": "predictions", "path": "p/", "labels": "p/", "key": "id", "label": "y", "metric": "acuracy", "window": {"objects": 3}}`, []string{
+			`labels: predictions and labels are both under "p/": give each its own`,
+			`metric: unknown value "acuracy": did you mean "accuracy"? (have accuracy, f1, auc, logLoss, mae, rmse)`,
+			`prediction: a signal over predictions needs prediction, the column with what was predicted: prediction: predicted`,
+			`window: the window of a signal over predictions is a length of time: window: 7d`,
+		}},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "prediction": "p", "label": "y", "metric": "mae", "score": "s", "average": "macro", "positive": "1", "reduce": "rows", "tests": ["ks"]}`, []string{
+			`score: score is for a signal whose metric is auc or logLoss`,
+			`average: average is for a signal whose metric is f1`,
+			`positive: positive is for a signal whose metric is f1, auc or logLoss`,
+			`reduce: reduce is for a signal over data (source: data)`,
+			`tests: tests is for a signal that is drift (window: {objects: 3})`,
+		}},
+	} {
+		text := `{"apiVersion": "anneal/v1alpha1", "kind": "RetrainPolicy", "metadata": {"name": "p"}, "spec": {"model": {"group": "g"},
+			"signals": {"s": ` + c.signal + `}, "rules": [{"id": "r", "if": "signals.s.n > 3"}]}}`
+		spec, err := ParseSpec([]byte(text))
+		if err != nil {
+			t.Fatalf("%s: %v", c.signal, err)
+		}
+		p, problems := Compile(spec)
+		var got []string
+		for _, problem := range problems {
+			got = append(got, strings.TrimPrefix(problem.String(), "spec.signals.s."))
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.signal, diff)
+			continue
+		}
+		if p == nil {
+			continue
+		}
+		// What was compiled says the same again after it went through JSON.
+		data, err := p.Spec.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseSpec(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q, problems := Compile(again); len(problems) > 0 || q.Revision != p.Revision {
+			t.Errorf("%s: compiled again it is another policy: %v", c.signal, problems)
+		}
+	}
+}
+
+// TestWindowForms reads both spellings of a window.
+func TestWindowForms(t *testing.T) {
+	for text, want := range map[string]Window{`{"objects": 3}`: {Objects: 3}, `"7d"`: {Since: Duration(week)}, `{"since": "7d"}`: {Since: Duration(week)}} {
+		var got Window
+		if err := json.Unmarshal([]byte(text), &got); err != nil || got != want {
+			t.Errorf("%s: %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+	if err := new(Window).UnmarshalText([]byte("soon")); err == nil {
+		t.Error(`"soon" is taken for a window`)
+	}
+}
