@@ -64,15 +64,20 @@ func NewBinary(labels []bool, scores []float64, decisions []bool) Binary {
 			d = 1 - p
 		}
 		b.Brier += d * d / float64(len(labels))
-		const epsilon = 0x1p-52 // no probability is nearer to 0 or 1
-		p = min(1-epsilon, max(epsilon, p))
-		if !positive {
-			p = 1 - p
-		}
-		b.LogLoss -= math.Log(p) / float64(len(labels))
+		b.LogLoss += LogLoss(positive, p) / float64(len(labels))
 	}
 	b.ROCAUC, b.AveragePrecision = rank(labels, scores)
 	return b
+}
+
+// LogLoss is what a probability of class 1 costs.
+func LogLoss(label bool, p float64) float64 {
+	const epsilon = 0x1p-52 // no probability is nearer to 0 or 1
+	p = min(1-epsilon, max(epsilon, p))
+	if !label {
+		p = 1 - p
+	}
+	return -math.Log(p)
 }
 
 // rank is the area under the ROC curve, where equal scores share their rank,

@@ -28,10 +28,16 @@ func NewMulticlass(labels, decisions []string) Multiclass {
 		b, _ := slices.BinarySearch(classes, decisions[i])
 		matrix[a][b]++
 	}
+	return NewMulticlassOf(matrix)
+}
+
+// NewMulticlassOf measures counts of labels, in rows, by decision, in columns,
+// of the same classes.
+func NewMulticlassOf(matrix [][]float64) Multiclass {
 	var m Multiclass
 	rows, columns, n := margins(matrix)
-	k := float64(len(classes))
-	for i := range classes {
+	k := float64(len(matrix))
+	for i := range matrix {
 		right := matrix[i][i]
 		f1 := ratio(2*right, rows[i]+columns[i])
 		m.Accuracy += right / n

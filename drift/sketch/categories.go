@@ -43,7 +43,7 @@ func (c *Categories) Add(category []byte) {
 		category = shorten(category)
 	}
 	if c.missed > 0 {
-		c.distinct.add(hash(category))
+		c.distinct.add(Hash(category))
 	}
 	if n := c.counts[string(category)]; n != nil {
 		*n++
@@ -62,7 +62,7 @@ func shorten(category []byte) []byte {
 	for !utf8.RuneStart(category[cut]) {
 		cut--
 	}
-	return fmt.Appendf(nil, "%s…%016x", category[:cut], hash(category))
+	return fmt.Appendf(nil, "%s…%016x", category[:cut], Hash(category))
 }
 
 // Trim brings the categories down to Heavy, to be called after the last Add:

@@ -25,7 +25,7 @@ func (d *distinct) number(v float64) {
 }
 
 // string adds a string.
-func (d *distinct) string(s string) { d.add(hash(s)) }
+func (d *distinct) string(s string) { d.add(Hash(s)) }
 
 func (d *distinct) add(h uint64) {
 	if d.registers == nil {
@@ -102,8 +102,8 @@ func tau(x float64) float64 {
 	}
 }
 
-// hash is FNV-1a, mixed: equal in every version and on every machine.
-func hash[S string | []byte](s S) uint64 {
+// Hash is FNV-1a, mixed: equal in every version and on every machine.
+func Hash[S string | []byte](s S) uint64 {
 	h := uint64(0xcbf29ce484222325)
 	for i := range len(s) {
 		h = (h ^ uint64(s[i])) * 0x100000001b3
