@@ -27,10 +27,12 @@ import (
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/notify"
 	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/policy"
 )
 
 // Config is what a controller works with.
@@ -46,6 +48,9 @@ type Config struct {
 	// Profile reads an object once and summarises it. An error means that the
 	// object cannot be read as data, now or later.
 	Profile func(ctx context.Context, object anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error)
+	// Outcomes reads an object once and takes from it the predictions or labels
+	// that a signal asks for. An error is as with Profile.
+	Outcomes func(ctx context.Context, object anneal.Object, form outcome.Form) (*outcome.Batch, error)
 	// Workers is how many objects are profiled at a time; 0 means 2.
 	Workers int
 	// Stage puts exactly a training's objects under its prefix, and makes its
@@ -77,6 +82,7 @@ type Controller struct {
 	full     atomic.Bool // the journal has no space, and the loop waits
 
 	profiles profiles
+	joins    joins
 	tasks    sync.WaitGroup // goroutines the loop started
 	notices  map[string]bool
 	runs     map[string]bool
@@ -257,12 +263,20 @@ func (c *Controller) takeMore(b *batch, events <-chan taken) {
 // take opens a wake for each policy that the event concerns.
 func (c *Controller) take(b *batch, t taken) {
 	b.taken.UpTo = t.seq
-	for _, m := range c.generation.Load().woken.Match(t.event) {
+	g := c.generation.Load()
+	woken := map[string]bool{}
+	for _, m := range g.woken.Match(t.event) {
 		if m.Err != nil {
 			c.log.Debug("trigger could not be evaluated", "policy", m.Policy.Name(), "event", t.event.ID, "err", m.Err)
 		}
 		if m.Woken {
-			b.open(c.wake(m.Policy, m.Trigger, t.event))
+			woken[m.Policy.Name()] = true
+			b.open(c.wake(m, t.event, feeds(m.Policy, t.event)))
+		}
+	}
+	for _, p := range g.fed {
+		if fed := feeds(p, t.event); len(fed) > 0 && !woken[p.Name()] {
+			b.open(c.wake(policy.Matched{Policy: p}, t.event, fed))
 		}
 	}
 }

@@ -16,9 +16,10 @@ import (
 	"github.com/anneal-ml/anneal/triggers"
 )
 
-// wake is what an event wakes a policy for.
-func (c *Controller) wake(p *policy.Policy, trigger string, e anneal.Event) *wake {
-	w := &wake{Policy: p.Name(), Trigger: trigger, Event: e, Staging: c.cfg.Staging}
+// wake is what an event wakes a policy for, by a trigger or by what it feeds.
+func (c *Controller) wake(m policy.Matched, e anneal.Event, fed []feed) *wake {
+	p, trigger := m.Policy, m.Trigger
+	w := &wake{Policy: p.Name(), Trigger: trigger, Event: e, Staging: c.cfg.Staging, Feeds: fed, Silent: !m.Woken}
 	if trigger == policy.TriggerManual {
 		var t anneal.Triggered
 		if json.Unmarshal(e.Data, &t) == nil {
@@ -28,7 +29,7 @@ func (c *Controller) wake(p *policy.Policy, trigger string, e anneal.Event) *wak
 	if again, ok := c.state.Past.Woken(e); ok {
 		w.Origin, w.Parameters, w.Force = again.Event, again.Parameters, again.Force
 	}
-	if object, ok := dataObject(e); ok {
+	if object, ok := dataObject(e); ok && len(fed) == 0 {
 		w.Object = &object
 	}
 	return w
@@ -48,7 +49,7 @@ func (c *Controller) decideReady(ctx context.Context, b *batch) (more bool) {
 		}
 		switch ready, unreadable := c.measured(w); {
 		case unreadable != "":
-			c.park(b, w.Event, unreadable)
+			c.park(b, w, unreadable)
 		case ready:
 			c.decide(ctx, b, w)
 		default:
@@ -64,12 +65,21 @@ func (c *Controller) decideReady(ctx context.Context, b *batch) (more bool) {
 // decide lets the policy of w decide, and has done what it decides.
 func (c *Controller) decide(ctx context.Context, b *batch, w *wake) {
 	p := c.generation.Load().policy(w.Policy)
+	if p == nil && w.Silent {
+		c.swallow(b, w)
+		return
+	}
 	if p == nil {
 		id := anneal.DecisionID(w.Policy, w.Event.ID)
 		b.put(KindDecision, id, anneal.Decision{
 			ID: id, Policy: w.Policy, Cause: w.Event.ID, Trigger: w.Trigger, At: w.Event.Seen,
 			Verdict: anneal.VerdictSuppressed, Reason: "the policy is no longer loaded",
 		})
+		return
+	}
+	c.feed(b, p, w)
+	if w.Silent {
+		c.swallow(b, w)
 		return
 	}
 	object := w.Object
@@ -173,16 +183,21 @@ func causeOf(ctx context.Context, j *journal.Journal, s *State, p *policy.Policy
 	return cause, nil
 }
 
-// park puts an event aside that cannot be processed, and says why.
-func (c *Controller) park(b *batch, e anneal.Event, reason string) {
+// park puts the event of a wake aside, which cannot be processed, and says why.
+// What is unfit for predictions or labels of one policy may be good for another.
+func (c *Controller) park(b *batch, w *wake, reason string) {
+	e, only := w.Event, ""
+	if len(w.Feeds) > 0 {
+		only = w.Policy
+	}
 	c.log.Error("event parked", "event", e.ID, "subject", e.Subject, "reason", reason)
 	woken := []string{}
 	for _, w := range c.state.Wakes {
-		if w.Event.ID == e.ID {
+		if w.Event.ID == e.ID && (only == "" || only == w.Policy) {
 			woken = append(woken, w.Policy)
 		}
 	}
-	b.put(KindParked, e.ID, parkedRecord{Event: e.ID, Reason: reason, At: time.Now().UTC()})
+	b.put(KindParked, e.ID, parkedRecord{Event: e.ID, Policy: only, Reason: reason, At: time.Now().UTC()})
 	e.Parked = reason
 	for _, name := range woken {
 		c.tell(b, name, anneal.NoticeParked, func(channel string) anneal.Notice { return notify.Parked(channel, e) })

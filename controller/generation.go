@@ -21,7 +21,8 @@ type Generation struct {
 	Machines map[string]orchestrator.Machine
 
 	byName map[string]*policy.Policy
-	woken  *policy.Index // whom events wake
+	woken  *policy.Index    // whom events wake
+	fed    []*policy.Policy // with signals over predictions
 }
 
 // policy is the policy of that name, nil if it is not loaded.
@@ -31,6 +32,12 @@ func (g Generation) index() *Generation {
 	g.byName = make(map[string]*policy.Policy, len(g.Policies))
 	for _, p := range g.Policies {
 		g.byName[p.Name()] = p
+		for _, s := range p.Spec.Spec.Signals {
+			if s.IsPerformance() {
+				g.fed = append(g.fed, p)
+				break
+			}
+		}
 	}
 	g.woken = policy.NewIndex(g.Policies)
 	return &g

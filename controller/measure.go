@@ -12,7 +12,9 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/statistics"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/notify"
 	"github.com/anneal-ml/anneal/objects"
@@ -32,6 +34,12 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 		Cause:  w.Event.ID,
 	}
 	data := c.state.data(p.Name())
+	if spec.Signals[name].IsPerformance() {
+		if err := c.performance(ctx, p, &signal, w.Event.Seen); err != nil {
+			signal.Status, signal.Error = anneal.SignalFailed, err.Error()
+		}
+		return signal
+	}
 	if !spec.Signals[name].IsDrift() {
 		rows := float64(data.Rows - data.Trained)
 		signal.Value, signal.N = &rows, data.Rows-data.Trained
@@ -49,7 +57,7 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 		return signal
 	}
 	signal.Window = windowID(window)
-	comparison, rows, err := c.compare(ctx, p, champion.Objects, window)
+	comparison, rows, err := c.compare(ctx, p, spec.Signals[name], champion.Objects, window)
 	if err == nil {
 		signal.Detail, err = json.Marshal(comparison)
 	}
@@ -59,7 +67,7 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 	}
 	signal.N = rows
 	if comparison.Share == nil {
-		signal.Status, signal.Error = anneal.SignalMissing, "too few rows to tell"
+		signal.Status, signal.Error = anneal.SignalMissing, unknowable(comparison)
 		return signal
 	}
 	signal.Value, signal.Share = comparison.Share, comparison.Share
@@ -67,7 +75,7 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 }
 
 // compare measures how far window has moved from reference.
-func (c *Controller) compare(ctx context.Context, p *policy.Policy, reference, window []anneal.Object) (drift.Comparison, int64, error) {
+func (c *Controller) compare(ctx context.Context, p *policy.Policy, s policy.Signal, reference, window []anneal.Object) (drift.Comparison, int64, error) {
 	ref, err := c.profiles.merged(ctx, p, reference)
 	if err != nil {
 		return drift.Comparison{}, 0, fmt.Errorf("reference: %w", err)
@@ -76,7 +84,29 @@ func (c *Controller) compare(ctx context.Context, p *policy.Policy, reference, w
 	if err != nil {
 		return drift.Comparison{}, 0, fmt.Errorf("window: %w", err)
 	}
-	return drift.Compare(ref, cur, drift.Options{Target: p.Spec.Spec.Data.Target}), cur.Counts.Rows, nil
+	return drift.Compare(ref, cur, driftOptions(p, s)), cur.Counts.Rows, nil
+}
+
+// driftOptions are what a signal says of how drift is found.
+func driftOptions(p *policy.Policy, s policy.Signal) drift.Options {
+	opt := drift.Options{
+		Target: p.Spec.Spec.Data.Target, Ignore: s.Ignore,
+		Alpha: s.Alpha, Correction: statistics.Correction(s.Correction), MinRows: s.MinRows, Thresholds: s.Thresholds,
+	}
+	for _, test := range s.Chosen() {
+		opt.Tests = append(opt.Tests, drift.Choice{Test: test})
+	}
+	return opt
+}
+
+// unknowable says why a comparison has no share.
+func unknowable(c drift.Comparison) string {
+	for _, column := range c.Columns {
+		if column.Verdict == drift.TooFew {
+			return fmt.Sprintf("too few rows to tell: %d against %d", c.CurrentRows, c.ReferenceRows)
+		}
+	}
+	return "no column can be tested"
 }
 
 // windowID is the identity of the data in a window.
@@ -115,6 +145,25 @@ type profileJob struct {
 	key     string
 	object  anneal.Object
 	columns map[string]dataset.Type
+	form    *outcome.Form // of predictions or labels; nil for data, which are profiled
+}
+
+func dataJob(p *policy.Policy, o anneal.Object) profileJob {
+	return profileJob{key: profileKey(p, o), object: o, columns: columnsOf(p)}
+}
+
+// jobs are what has to be read for a wake, as p has it read.
+func (w *wake) jobs(p *policy.Policy) []profileJob {
+	var jobs []profileJob
+	if w.Object != nil {
+		jobs = append(jobs, dataJob(p, *w.Object))
+	}
+	for _, f := range w.Feeds {
+		if s, ok := p.Spec.Spec.Signals[f.Signal]; ok && s.IsPerformance() {
+			jobs = append(jobs, feedJob(p, f.Signal, f.Labels, f.Object))
+		}
+	}
+	return jobs
 }
 
 // cachedProfiles bounds how many merged profiles are kept decoded: the
@@ -150,18 +199,19 @@ func profileKey(p *policy.Policy, o anneal.Object) string {
 
 // want has the object of a wake read, if it brought one.
 func (c *Controller) want(w *wake) {
-	if p := c.generation.Load().policy(w.Policy); p != nil && w.Object != nil {
-		c.profiles.want(p, *w.Object)
+	if p := c.generation.Load().policy(w.Policy); p != nil {
+		for _, job := range w.jobs(p) {
+			c.profiles.want(job)
+		}
 	}
 }
 
-func (ps *profiles) want(p *policy.Policy, o anneal.Object) {
-	key := profileKey(p, o)
-	if _, ok := ps.known[key]; ok || ps.wanted[key] {
+func (ps *profiles) want(job profileJob) {
+	if _, ok := ps.known[job.key]; ok || ps.wanted[job.key] {
 		return
 	}
-	ps.wanted[key] = true
-	ps.queue = append(ps.queue, profileJob{key: key, object: o, columns: columnsOf(p)})
+	ps.wanted[job.key] = true
+	ps.queue = append(ps.queue, job)
 }
 
 // wantAgain has read what p still needs and was read under another schema, or
@@ -172,20 +222,33 @@ func (c *Controller) wantAgain(ctx context.Context, p *policy.Policy) error {
 		objects = append(objects, champion.Objects...)
 	}
 	objects = append(objects, c.state.data(p.Name()).Objects...)
+	var jobs []profileJob
 	for _, o := range objects {
-		key := profileKey(p, o)
-		_, err := c.cfg.Journal.Find(ctx, KindProfile, key)
+		jobs = append(jobs, dataJob(p, o))
+	}
+	for name, s := range p.Spec.Spec.Signals {
+		if !s.IsPerformance() {
+			continue
+		}
+		for _, o := range c.state.fed(p.Name(), name).Objects {
+			if labels, ok := fedBy(s, o.URI); ok && labels == o.Labels {
+				jobs = append(jobs, feedJob(p, name, labels, anneal.Object{URI: o.URI, Version: o.Version}))
+			}
+		}
+	}
+	for _, job := range jobs {
+		_, err := c.cfg.Journal.Find(ctx, job.kind(), job.key)
 		if err == nil {
 			continue
 		}
 		if !errors.Is(err, journal.ErrNotFound) {
-			return fmt.Errorf("find the profile of %s: %w", o.URI, err)
+			return fmt.Errorf("find what was read of %s: %w", job.object.URI, err)
 		}
-		c.profiles.want(p, o)
+		c.profiles.want(job)
 		if c.profiles.again[p.Name()] == nil {
 			c.profiles.again[p.Name()] = map[string]bool{}
 		}
-		c.profiles.again[p.Name()][key] = true
+		c.profiles.again[p.Name()][job.key] = true
 	}
 	return nil
 }
@@ -209,8 +272,10 @@ func (c *Controller) forget() {
 	}
 	needed := map[string]bool{}
 	for _, w := range c.state.Wakes {
-		if p := c.generation.Load().policy(w.Policy); p != nil && w.Object != nil {
-			needed[profileKey(p, *w.Object)] = true
+		if p := c.generation.Load().policy(w.Policy); p != nil {
+			for _, job := range w.jobs(p) {
+				needed[job.key] = true
+			}
 		}
 	}
 	maps.DeleteFunc(c.profiles.known, func(key string, _ known) bool { return !needed[key] })
@@ -233,11 +298,15 @@ func (c *Controller) measured(w *wake) (ready bool, unreadable string) {
 	if p == nil {
 		return true, ""
 	}
-	if w.Object == nil {
-		return c.profiles.again[w.Policy] == nil, ""
+	ready = c.profiles.again[w.Policy] == nil
+	for _, job := range w.jobs(p) {
+		k, ok := c.profiles.known[job.key]
+		if k.unreadable != "" {
+			return ready, k.unreadable
+		}
+		ready = ready && ok
 	}
-	k, ok := c.profiles.known[profileKey(p, *w.Object)]
-	return ok && c.profiles.again[w.Policy] == nil, k.unreadable
+	return ready, ""
 }
 
 // profileWorker reads objects until ctx ends.
@@ -252,58 +321,84 @@ func (c *Controller) profileWorker(ctx context.Context) {
 	}
 }
 
-// profileOne reads one object, or finds that it was read before, and hands the
-// loop its profile.
-func (c *Controller) profileOne(ctx context.Context, job profileJob) {
-	var data []byte
-	got := known{}
-	record, err := c.cfg.Journal.Find(ctx, KindProfile, job.key)
-	switch {
-	case err == nil:
-		var p *profile.Profile
-		if p, err = profile.Decode(record.Data); err == nil {
-			got.rows, got.ragged = p.Counts.Rows, p.Counts.Ragged
-		}
-	case errors.Is(err, journal.ErrNotFound):
-		var p *profile.Profile
-		if p, err = c.readObject(ctx, job); err == nil {
-			got.rows, got.ragged = p.Counts.Rows, p.Counts.Ragged
-			data = p.Encode()
-		}
+// kind is that of the record which holds what was read.
+func (j profileJob) kind() string {
+	if j.form != nil {
+		return KindOutcomes
 	}
+	return KindProfile
+}
+
+// profileOne reads one object, or finds that it was read before, and hands the
+// loop what came of it.
+func (c *Controller) profileOne(ctx context.Context, job profileJob) {
+	read := c.readProfile
+	if job.form != nil {
+		read = c.readOutcomes
+	}
+	got, data, err := read(ctx, job)
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
 		got.unreadable = strings.ToValidUTF8(err.Error(), "\uFFFD")
 	}
+	if err == nil && got.rows == 0 {
+		c.log.Warn("object without a row", "object", job.object.URI)
+	}
 	if got.ragged > 0 {
 		c.log.Warn("rows skipped: more or fewer fields than the header", "object", job.object.URI, "rows", got.ragged)
 	}
 	c.do(ctx, func(b *batch) error {
 		if data != nil {
-			b.putData(KindProfile, job.key, data)
+			b.putData(job.kind(), job.key, data)
 		}
 		b.then = append(b.then, func(context.Context) { c.profiles.read(job.key, got) })
 		return nil
 	})
 }
 
+// readProfile profiles an object, or finds that it was read before.
+func (c *Controller) readProfile(ctx context.Context, job profileJob) (got known, data []byte, err error) {
+	read := func(p *profile.Profile) { got.rows, got.ragged = p.Counts.Rows, p.Counts.Ragged }
+	record, err := c.cfg.Journal.Find(ctx, KindProfile, job.key)
+	if err == nil {
+		p, err := profile.Decode(record.Data)
+		if err == nil {
+			read(p)
+		}
+		return got, nil, err
+	}
+	if !errors.Is(err, journal.ErrNotFound) {
+		return got, nil, err
+	}
+	p, err := retry(ctx, c, job.object, func() (*profile.Profile, error) { return c.cfg.Profile(ctx, job.object, job.columns) })
+	switch {
+	case err != nil:
+		return got, nil, err
+	case p.Counts.Rows == 0 && p.Counts.Ragged > 0:
+		return got, nil, &dataset.Error{Name: job.object.URI, Reason: fmt.Sprintf(
+			"has no row that can be used: none of %d has as many fields as the header", p.Counts.Ragged)}
+	}
+	read(p)
+	return got, p.Encode(), nil
+}
+
 // readTries is how often an object is tried whose trouble may pass.
 const readTries = 3
 
-// readObject profiles an object. What is wrong with the data is final; trouble
-// with reaching it is tried again.
-func (c *Controller) readObject(ctx context.Context, job profileJob) (*profile.Profile, error) {
+// retry reads an object. What is wrong with the data is final; trouble with
+// reaching it is tried again.
+func retry[T any](ctx context.Context, c *Controller, o anneal.Object, read func() (T, error)) (T, error) {
 	for attempt := 1; ; attempt++ {
-		p, err := c.cfg.Profile(ctx, job.object, job.columns)
+		got, err := read()
 		var unreadable *dataset.Error
 		if err == nil || attempt == readTries || errors.As(err, &unreadable) || errors.Is(err, objects.ErrNotFound) {
-			return p, err
+			return got, err
 		}
-		c.log.Warn("object not read, trying again", "object", job.object.URI, "err", err)
+		c.log.Warn("object not read, trying again", "object", o.URI, "err", err)
 		if err := sleep(ctx, notify.Backoff(attempt)); err != nil {
-			return nil, err
+			return got, err
 		}
 	}
 }

@@ -25,6 +25,8 @@ const (
 	KindPolicy   = "policy"           // a policy.Spec, by revision
 	KindProfile  = "profile"          // of an object under a schema
 	KindObject   = "object"           // an object that joined a policy's data
+	KindOutcomes = "outcomes"         // predictions or labels that were read from an object
+	KindFed      = "fed"              // an object that joined a signal's predictions or labels
 	KindMachine  = engine.KindMachine // a definition, by digest
 	KindTaken    = "taken"            // how far events were taken, and whom they woke
 	KindGathered = "gathered"         // an event that a debounce gathered: a policy.Gathering
@@ -42,12 +44,14 @@ type State struct {
 	// Schedules are those in force, by policy and trigger.
 	Schedules Ticks `json:"schedules"`
 
-	Past   policy.State             `json:"past"`
-	Models registry.State           `json:"models"`
-	Data   map[string]*Data         `json:"data"`   // by policy
-	Wakes  []*wake                  `json:"wakes"`  // in the order they were taken; not decided yet
-	Runs   map[string]anneal.Run    `json:"runs"`   // open ones, by ID
-	Unsent map[string]anneal.Notice `json:"unsent"` // notices on their way, by ID
+	Past   policy.State     `json:"past"`
+	Models registry.State   `json:"models"`
+	Data   map[string]*Data `json:"data"` // by policy
+	// Fed is what signals over predictions are measured on, by policy and signal.
+	Fed    map[string]map[string]*Fed `json:"fed,omitempty"`
+	Wakes  []*wake                    `json:"wakes"`  // in the order they were taken; not decided yet
+	Runs   map[string]anneal.Run      `json:"runs"`   // open ones, by ID
+	Unsent map[string]anneal.Notice   `json:"unsent"` // notices on their way, by ID
 }
 
 // A wake is a policy that has to decide about an event.
@@ -55,7 +59,9 @@ type wake struct {
 	Policy  string         `json:"policy"`
 	Trigger string         `json:"trigger,omitempty"`
 	Event   anneal.Event   `json:"event"`
-	Object  *anneal.Object `json:"object,omitempty"` // that the event brought
+	Object  *anneal.Object `json:"object,omitempty"` // that the event brought as data
+	Feeds   []feed         `json:"feeds,omitempty"`  // that it brought as predictions or labels
+	Silent  bool           `json:"silent,omitempty"` // no trigger matched: nothing is decided
 	Staging Staging        `json:"staging"`          // of a run, if it comes to one
 
 	Origin     string         `json:"origin,omitempty"` // event that a repeated look is about
@@ -72,6 +78,7 @@ type takenRecord struct {
 // parkedRecord says why an event could not be processed.
 type parkedRecord struct {
 	Event  string    `json:"event"`
+	Policy string    `json:"policy,omitempty"` // whose predictions or labels they should be; empty: for all policies
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
 }
@@ -132,7 +139,9 @@ func (s *State) Apply(r journal.Record) error {
 		if err := decode(r, &p); err != nil {
 			return err
 		}
-		s.Wakes = slices.DeleteFunc(s.Wakes, func(w *wake) bool { return w.Event.ID == p.Event })
+		s.Wakes = slices.DeleteFunc(s.Wakes, func(w *wake) bool {
+			return w.Event.ID == p.Event && (p.Policy == "" || p.Policy == w.Policy)
+		})
 	case KindObject:
 		var o objectRecord
 		if err := decode(r, &o); err != nil {
@@ -140,6 +149,12 @@ func (s *State) Apply(r journal.Record) error {
 		}
 		from, gathers := s.Past.KeepFrom(o.Policy)
 		s.data(o.Policy).add(o, from, gathers)
+	case KindFed:
+		var f fedRecord
+		if err := decode(r, &f); err != nil {
+			return err
+		}
+		s.applyFed(f)
 	case KindEvent:
 		if !s.Past.Awaits() {
 			break // decoding every event would be most of a start's time

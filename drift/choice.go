@@ -119,6 +119,9 @@ func (o Options) plan(of func(kind) role) []planned {
 		does := of(k)
 		p := planned{kind: k, threshold: k.threshold, advisory: does == advises}
 		wanted := does >= advises
+		if v := o.Thresholds[k.name]; v > 0 {
+			p.threshold = v
+		}
 		for i, c := range o.Tests {
 			if i == 0 {
 				wanted = false

@@ -35,7 +35,9 @@ type Options struct {
 	// Tests are those that count; by default ks, wasserstein and psi of numbers
 	// and linf, psi and js of categories. See [ParseTests].
 	Tests []Choice
-	Bins  int // of psi, chi2, hellinger and tvd of numbers: 10 quantile bins of the reference
+	// Thresholds are by test, for those that Tests does not give one.
+	Thresholds map[string]float64
+	Bins       int // of psi, chi2, hellinger and tvd of numbers: 10 quantile bins of the reference
 
 	// The share of values that are missing, infinite or of another type may
 	// rise by MissingRise, 0.01, or by chance at MissingAlpha, 0.01.

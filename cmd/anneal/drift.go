@@ -14,6 +14,7 @@ import (
 
 	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/drift/statistics"
 	"github.com/anneal-ml/anneal/objects"
@@ -128,6 +129,16 @@ func readProfile(ctx context.Context, store *objects.Store, uri string, columns 
 	}
 	defer r.Close()
 	return profile.Build(ctx, r, uri, dataset.Options{Columns: columns})
+}
+
+// readOutcomes takes predictions or labels from an object.
+func readOutcomes(ctx context.Context, store *objects.Store, uri string, form outcome.Form) (*outcome.Batch, error) {
+	r, _, err := store.Open(ctx, uri)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return outcome.Read(ctx, r, uri, form, dataset.Options{})
 }
 
 func writeComparison(cmd *cobra.Command, c drift.Comparison) error {

@@ -25,6 +25,7 @@ import (
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/journal/file"
@@ -323,6 +324,9 @@ func (d *daemon) controllerConfig() controller.Config {
 		Executors:  map[string]orchestrator.Executor{policy.ExecutorEmbedded: d.engine},
 		Profile: func(ctx context.Context, o anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error) {
 			return readProfile(ctx, d.objects, o.URI, columns)
+		},
+		Outcomes: func(ctx context.Context, o anneal.Object, form outcome.Form) (*outcome.Batch, error) {
+			return readOutcomes(ctx, d.objects, o.URI, form)
 		},
 		Stage:    d.stage,
 		Staging:  stagingOf(d.cfg, d.objects),

@@ -1,0 +1,331 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/drift/outcome"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/policy"
+)
+
+// A feed is an object that holds predictions or labels for a signal. It is no
+// training data, and needs no trigger.
+type feed struct {
+	Signal string        `json:"signal"`
+	Labels bool          `json:"labels,omitempty"`
+	Object anneal.Object `json:"object"`
+}
+
+// fedRecord is a feed that joined what its signal is measured on. Without a
+// Signal it only closes the wake of a policy that is no longer loaded.
+type fedRecord struct {
+	Policy string          `json:"policy"`
+	Event  string          `json:"event"`
+	Silent bool            `json:"silent,omitempty"` // nothing is decided about the event
+	Keep   policy.Duration `json:"keep,omitempty"`
+	feed
+}
+
+// Fed is what a signal over predictions is measured on: the objects that came,
+// in the order they came.
+type Fed struct {
+	Objects []fedObject `json:"objects"`
+	// Labelled is when labels came last.
+	Labelled time.Time `json:"labelled,omitzero"`
+}
+
+type fedObject struct {
+	URI     string    `json:"uri"`
+	Version string    `json:"version,omitempty"`
+	Labels  bool      `json:"labels,omitempty"`
+	Rows    int64     `json:"rows"`
+	Seen    time.Time `json:"seen"`
+}
+
+// mostFed is how many objects a signal is measured on at most: the newest.
+const mostFed = 20_000
+
+// add takes an object in. One that is there already changes nothing, and a new
+// version takes the place of the old one. Objects that no window can reach are
+// let go, not one by one: each time the join is made anew.
+func (f *Fed) add(r fedRecord) {
+	o := fedObject{r.Object.URI, r.Object.Version, r.Labels, r.Object.Rows, r.Object.Seen}
+	if o.Labels && o.Rows > 0 && o.Seen.After(f.Labelled) {
+		f.Labelled = o.Seen
+	}
+	same := func(x fedObject) bool { return x.URI == o.URI && x.Labels == o.Labels }
+	if i := slices.IndexFunc(f.Objects, same); i >= 0 && f.Objects[i].Version == o.Version {
+		return
+	}
+	f.Objects = append(slices.DeleteFunc(f.Objects, same), o)
+	oldest, gone := o.Seen.Add(-time.Duration(r.Keep)), 0
+	for gone < len(f.Objects) && f.Objects[gone].Seen.Before(oldest) {
+		gone++
+	}
+	if gone < max(16, len(f.Objects)/4) {
+		gone = 0
+	}
+	if len(f.Objects)-gone > mostFed {
+		gone = len(f.Objects) - mostFed*3/4
+	}
+	f.Objects = slices.Delete(f.Objects, 0, gone)
+}
+
+// fed is what a signal of a policy is measured on.
+func (s *State) fed(policy, signal string) *Fed {
+	if s.Fed == nil {
+		s.Fed = map[string]map[string]*Fed{}
+	}
+	if s.Fed[policy] == nil {
+		s.Fed[policy] = map[string]*Fed{}
+	}
+	if s.Fed[policy][signal] == nil {
+		s.Fed[policy][signal] = &Fed{}
+	}
+	return s.Fed[policy][signal]
+}
+
+func (s *State) applyFed(r fedRecord) {
+	if r.Signal != "" {
+		s.fed(r.Policy, r.Signal).add(r)
+	}
+	if r.Silent {
+		s.decided(r.Policy, r.Event)
+	}
+}
+
+// feeds are what an event brings to the signals of p. Where keys begin with
+// both, what is longer says what they are.
+func feeds(p *policy.Policy, e anneal.Event) []feed {
+	var found []feed
+	var object anneal.Object
+	for _, name := range sortedKeys(p.Spec.Spec.Signals) {
+		s := p.Spec.Spec.Signals[name]
+		if !s.IsPerformance() {
+			continue
+		}
+		if object.URI == "" {
+			o, ok := dataObject(e)
+			if !ok {
+				return nil
+			}
+			object = o
+		}
+		if labels, ok := fedBy(s, object.URI); ok {
+			found = append(found, feed{name, labels, object})
+		}
+	}
+	return found
+}
+
+// fedBy says whether an object feeds a signal, and with what.
+func fedBy(s policy.Signal, uri string) (labels, ok bool) {
+	_, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
+	begins := func(prefix string) bool {
+		if strings.Contains(prefix, "://") {
+			return strings.HasPrefix(uri, prefix)
+		}
+		return strings.HasPrefix(key, prefix)
+	}
+	predictions, truths := begins(s.Path), begins(s.Labels)
+	return truths && (!predictions || len(s.Labels) > len(s.Path)), predictions || truths
+}
+
+// formOf says what is read of the objects that feed a signal.
+func formOf(s policy.Signal, labels bool) outcome.Form {
+	f := outcome.Form{Labels: labels, Key: s.Key, Numbers: s.Metric == policy.MetricMAE || s.Metric == policy.MetricRMSE}
+	switch {
+	case labels:
+		f.Value = s.Label
+		return f
+	case s.Metric == policy.MetricAUC || s.Metric == policy.MetricLogLoss:
+		f.Score = s.Score
+	default:
+		f.Value = s.Prediction
+	}
+	f.Time, f.Version = s.Time, s.Version
+	return f
+}
+
+// feedJob is the reading of an object that feeds a signal of p.
+func feedJob(p *policy.Policy, signal string, labels bool, o anneal.Object) profileJob {
+	f := formOf(p.Spec.Spec.Signals[signal], labels)
+	key := anneal.ID("outcomes", o.URI, o.Version, f.Key, f.Value, strconv.FormatBool(f.Numbers), f.Score, f.Time, f.Version)
+	return profileJob{key: key, object: o, form: &f}
+}
+
+// feed has what w brought join what its signals are measured on.
+func (c *Controller) feed(b *batch, p *policy.Policy, w *wake) {
+	for _, f := range w.Feeds {
+		s, ok := p.Spec.Spec.Signals[f.Signal]
+		if !ok || !s.IsPerformance() { // another generation since
+			continue
+		}
+		read := c.profiles.known[feedJob(p, f.Signal, f.Labels, f.Object).key]
+		f.Object.Rows, f.Object.Ragged = read.rows, read.ragged
+		b.put(KindFed, "", fedRecord{Policy: w.Policy, Event: w.Event.ID, Keep: s.Window.Since + s.LabelsWithin, feed: f})
+	}
+}
+
+// swallow closes a wake about which nothing is decided.
+func (c *Controller) swallow(b *batch, w *wake) {
+	b.put(KindFed, "", fedRecord{Policy: w.Policy, Event: w.Event.ID, Silent: true})
+}
+
+// readOutcomes reads an object of predictions or labels, or finds that it was
+// read before.
+func (c *Controller) readOutcomes(ctx context.Context, job profileJob) (got known, data []byte, err error) {
+	read := func(b *outcome.Batch) { got.rows, got.ragged = b.Rows, b.Ragged }
+	record, err := c.cfg.Journal.Find(ctx, KindOutcomes, job.key)
+	if err == nil {
+		b, err := outcome.Decode(record.Data)
+		if err == nil {
+			read(b)
+		}
+		return got, nil, err
+	}
+	if !errors.Is(err, journal.ErrNotFound) {
+		return got, nil, err
+	}
+	b, err := retry(ctx, c, job.object, func() (*outcome.Batch, error) { return c.cfg.Outcomes(ctx, job.object, *job.form) })
+	if err != nil {
+		return got, nil, err
+	}
+	read(b)
+	return got, b.Encode(), nil
+}
+
+// performance measures a metric of the predictions that came with labels.
+func (c *Controller) performance(ctx context.Context, p *policy.Policy, signal *anneal.Signal, now time.Time) error {
+	s, fed := p.Spec.Spec.Signals[signal.Name], c.state.fed(p.Name(), signal.Name)
+	if len(fed.Objects) > 0 {
+		last := fed.Objects[len(fed.Objects)-1]
+		signal.Window = anneal.ShortID("window", last.URI, last.Version)
+	}
+	join, unread, err := c.joins.of(ctx, c.cfg.Journal, p, signal.Name, fed.Objects)
+	if err != nil {
+		return err
+	}
+	q := outcome.Question{
+		Metric: s.Metric, Average: s.Average, Positive: s.Positive,
+		Now: now, Window: time.Duration(s.Window.Since), LabelsWithin: time.Duration(s.LabelsWithin), MinRows: s.MinRows,
+	}
+	if champion := c.state.Models.Champion(p.Group()); champion != nil {
+		switch {
+		case s.Version != "":
+			version := strconv.Itoa(champion.Version)
+			q.Versions = []string{champion.ID(), version, "v" + version}
+		case len(c.state.Models.Versions(p.Group())) > 1 && c.replaced(champion):
+			q.Since = champion.StageAt
+		}
+	}
+	m := join.Measure(q)
+	detail := performanceDetail{Measurement: m, Unread: unread}
+	if !fed.Labelled.IsZero() {
+		detail.Labelled = &fed.Labelled
+	}
+	if signal.Detail, err = json.Marshal(detail); err != nil {
+		return err
+	}
+	signal.N = m.N
+	switch {
+	case len(fed.Objects) == 0:
+		signal.Status, signal.Error = anneal.SignalMissing, "no predictions have come"
+	case fed.Labelled.IsZero():
+		signal.Status, signal.Error = anneal.SignalMissing, "no labels have come"
+	case now.Sub(fed.Labelled) > time.Duration(s.StaleAfter):
+		signal.Status, signal.Error = anneal.SignalStale, "no labels have come since "+fed.Labelled.UTC().Format(time.RFC3339)
+	case m.Value == nil:
+		signal.Status, signal.Error = anneal.SignalMissing, m.Problem
+	default:
+		signal.Value, signal.Share = m.Value, m.Coverage
+	}
+	return nil
+}
+
+// performanceDetail is the detail of a signal over predictions.
+type performanceDetail struct {
+	outcome.Measurement
+	Labelled *time.Time `json:"labelled,omitempty"` // when labels came last
+	Unread   int        `json:"unread,omitempty"`   // objects that could not be read as the policy has it now
+}
+
+// replaced reports whether the champion took the place of another: what was
+// predicted before was not its own then. What came before the first champion
+// of all was made by a model that nobody told of.
+func (c *Controller) replaced(champion *anneal.Model) bool {
+	return slices.ContainsFunc(c.state.Models.Versions(champion.Group), func(m anneal.Model) bool {
+		return m.Version != champion.Version && m.Stage == anneal.StageRetired
+	})
+}
+
+// joins remembers the joins that were used last. It belongs to the loop.
+type joins struct {
+	by     map[string]*joined // by policy and signal
+	recent []string           // keys of by, the one used last at the end
+}
+
+// joined is a join and the objects that are in it, by the keys of what was
+// read of them.
+type joined struct {
+	keys   []string
+	unread int
+	join   outcome.Join
+}
+
+// keptJoins bounds how many joins are kept. One can take thirty megabytes.
+const keptJoins = 4
+
+// of is the join of these objects, as p has them read. Objects that it finds
+// nothing of are counted.
+func (js *joins) of(ctx context.Context, j *journal.Journal, p *policy.Policy, signal string, objects []fedObject) (*outcome.Join, int, error) {
+	var keys []string
+	var chosen []fedObject
+	for _, o := range objects {
+		if labels, ok := fedBy(p.Spec.Spec.Signals[signal], o.URI); ok && labels == o.Labels {
+			keys = append(keys, feedJob(p, signal, o.Labels, anneal.Object{URI: o.URI, Version: o.Version}).key)
+			chosen = append(chosen, o)
+		}
+	}
+	name := p.Name() + "/" + signal
+	js.recent = slices.DeleteFunc(js.recent, func(k string) bool { return k == name })
+	have := js.by[name]
+	if have == nil || len(have.keys) > len(keys) || !slices.Equal(have.keys, keys[:len(have.keys)]) {
+		have = &joined{}
+	}
+	if js.by == nil {
+		js.by = map[string]*joined{}
+	}
+	delete(js.by, name) // it is no use if what follows fails half-way
+	for i := len(have.keys); i < len(keys); i++ {
+		have.keys = append(have.keys, keys[i])
+		record, err := j.Find(ctx, KindOutcomes, keys[i])
+		if errors.Is(err, journal.ErrNotFound) {
+			have.unread++
+			continue
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("outcomes of %s: %w", chosen[i].URI, err)
+		}
+		batch, err := outcome.Decode(record.Data)
+		if err != nil {
+			return nil, 0, fmt.Errorf("outcomes of %s: %w", chosen[i].URI, err)
+		}
+		have.join.Add(batch, chosen[i].Labels, chosen[i].Seen)
+	}
+	if len(js.recent) == keptJoins {
+		delete(js.by, js.recent[0])
+		js.recent = js.recent[1:]
+	}
+	js.by[name] = have
+	js.recent = append(js.recent, name)
+	return &have.join, have.unread, nil
+}

@@ -1,0 +1,327 @@
+package controller_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/controller"
+	"github.com/anneal-ml/anneal/drift"
+	"github.com/anneal-ml/anneal/drift/dataset"
+	outcomes "github.com/anneal-ml/anneal/drift/outcome"
+	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/statistics"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/policy"
+)
+
+var update = flag.Bool("update", false, "rewrite the transcripts")
+
+// TestPredictions plays the stories of testdata/predictions-*.txt: a policy, and
+// steps with what came of each. Every story is told twice, the second time to a
+// controller that starts anew before each step.
+//
+//	at 1d drop KEY N rows …        an object is dropped: see content
+//	at 1d champion 2 accuracy=0.9  a model takes over
+//	at 1d load NAME                the policy of that name in the file decides from here on
+func TestPredictions(t *testing.T) {
+	files, err := filepath.Glob("testdata/predictions-*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no stories", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			story := &archive.Files[len(archive.Files)-1]
+			want := string(story.Data)
+			for _, restarts := range []bool{false, true} {
+				got := tell(t, archive, want, restarts)
+				if *update && !restarts {
+					story.Data = []byte(got)
+					if err := os.WriteFile(file, txtar.Format(archive), 0o666); err != nil {
+						t.Fatal(err)
+					}
+					want = got
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("restarts %v (-want +got):\n%s", restarts, diff)
+				}
+			}
+		})
+	}
+}
+
+// tell plays the steps of a story and gives it with what came of them.
+func tell(t *testing.T, archive *txtar.Archive, story string, restarts bool) (told string) {
+	policies := map[string]*policy.Policy{}
+	for _, f := range archive.Files[:len(archive.Files)-1] {
+		spec, err := policy.ParseSpec(f.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, problems := policy.Compile(spec)
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		policies[f.Name] = p
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := &teller{t: t, memory: &journal.Memory{}, begin: time.Now(), contents: map[string]string{}, policy: policies[archive.Files[0].Name]}
+		s.start()
+		var out strings.Builder
+		for line := range strings.Lines(story) {
+			if strings.HasPrefix(line, " ") {
+				continue // what came of it the last time
+			}
+			out.WriteString(line)
+			fields := strings.Fields(line)
+			if len(fields) < 3 {
+				continue
+			}
+			d, err := policy.ParseDuration(fields[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Until(s.begin.Add(time.Duration(d))))
+			synctest.Wait()
+			if restarts {
+				s.stop()
+				s.start()
+			}
+			switch fields[2] {
+			case "drop":
+				s.drop(fields[3], content(t, fields[4:]))
+			case "champion":
+				s.champion(fields[3:])
+			case "load":
+				s.policy = policies[fields[3]]
+				s.stop()
+				s.start()
+			default:
+				t.Fatalf("unknown step %q", line)
+			}
+			synctest.Wait()
+			out.WriteString(s.came())
+		}
+		s.stop()
+		j := s.open(true)
+		v, err := controller.Verify(context.Background(), j)
+		if err != nil || !v.Sound() || v.Decisions == 0 {
+			t.Errorf("decisions made again: %+v, %v", v, err)
+		}
+		j.Close()
+		told = out.String()
+	})
+	return told
+}
+
+// content makes rows: `predictions 1-100 a` predicts a for these keys, `labels
+// 1-100 a 90` has 90 of them come true and b of the rest, `data N` has N rows,
+// and `text …` is the words, a line each.
+func content(t *testing.T, words []string) string {
+	t.Helper()
+	var b strings.Builder
+	switch words[0] {
+	case "text":
+		return strings.Join(words[1:], "\n") + "\n"
+	case "data":
+		var n int
+		fmt.Sscan(words[1], &n)
+		b.WriteString("x,class\n")
+		for i := range n {
+			fmt.Fprintf(&b, "%d,%d\n", i%7, i%2)
+		}
+		return b.String()
+	}
+	var from, to, right int
+	if _, err := fmt.Sscanf(words[1], "%d-%d", &from, &to); err != nil {
+		t.Fatal(err)
+	}
+	header := "id,predicted,model"
+	if words[0] == "labels" {
+		header = "id,class"
+		fmt.Sscan(words[3], &right)
+	}
+	b.WriteString(header + "\n")
+	for i := from; i <= to; i++ {
+		switch {
+		case words[0] == "predictions" && len(words) > 3:
+			fmt.Fprintf(&b, "%d,%s,%s\n", i, words[2], words[3])
+		case words[0] == "predictions":
+			fmt.Fprintf(&b, "%d,%s,1\n", i, words[2])
+		case i-from < right:
+			fmt.Fprintf(&b, "%d,%s\n", i, words[2])
+		default:
+			fmt.Fprintf(&b, "%d,b\n", i)
+		}
+	}
+	return b.String()
+}
+
+// A teller is a controller over a journal in memory, in virtual time.
+type teller struct {
+	t        *testing.T
+	memory   *journal.Memory
+	begin    time.Time
+	contents map[string]string // by URI and version
+	policy   *policy.Policy
+	journal  *journal.Journal
+	*controller.Controller
+	cancel context.CancelFunc
+	ended  chan error
+	shown  uint64 // the last record that came() has shown
+}
+
+func (s *teller) open(readOnly bool) *journal.Journal {
+	j, err := journal.Open(context.Background(), s.memory, journal.Options{ReadOnly: readOnly, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return j
+}
+
+func (s *teller) start() {
+	s.journal = s.open(false)
+	recovery, err := controller.Recover(context.Background(), s.journal)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	open := func(o anneal.Object) (*strings.Reader, string) {
+		return strings.NewReader(s.contents[o.URI+" "+o.Version]), o.URI
+	}
+	s.Controller = controller.New(controller.Config{
+		Journal: s.journal, Log: slog.New(slog.DiscardHandler), Generation: controller.Generation{Policies: []*policy.Policy{s.policy}},
+		Profile: func(ctx context.Context, o anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error) {
+			r, name := open(o)
+			return profile.Build(ctx, r, name, dataset.Options{Columns: columns})
+		},
+		Outcomes: func(ctx context.Context, o anneal.Object, form outcomes.Form) (*outcomes.Batch, error) {
+			r, name := open(o)
+			return outcomes.Read(ctx, r, name, form, dataset.Options{})
+		},
+	}, recovery.State)
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
+	s.ended = make(chan error, 1)
+	go func() { s.ended <- s.Run(ctx) }()
+	synctest.Wait()
+}
+
+func (s *teller) stop() {
+	s.cancel()
+	if err := <-s.ended; err != nil {
+		s.t.Error(err)
+	}
+	s.journal.Close()
+}
+
+func (s *teller) drop(key, text string) {
+	version := anneal.ID("content", text)
+	data := anneal.ObjectCreated{Version: "0", Bucket: anneal.BucketRef{Name: "inbox"}, Object: anneal.ObjectRef{Key: key, Size: int64(len(text)), SHA256: version}}
+	raw, _ := json.Marshal(data)
+	s.contents[data.URI()+" "+data.ObjectVersion()] = text
+	now := time.Now().UTC()
+	if _, _, err := s.Ingest(context.Background(), anneal.Event{
+		SpecVersion: "1.0", ID: data.EventID(anneal.SourceDirectory), Source: anneal.SourceDirectory,
+		Type: anneal.TypeObjectCreated, Subject: key, Time: now, Seen: now, Data: raw,
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// champion has a model take over from the one before it.
+func (s *teller) champion(words []string) {
+	s.stop()
+	j := s.open(false)
+	var m anneal.Model
+	fmt.Sscan(words[0], &m.Version)
+	var accuracy float64
+	fmt.Sscanf(words[1], "accuracy=%f", &accuracy)
+	now := time.Now().UTC()
+	m.Group, m.Stage, m.Metrics, m.StageAt, m.TrainedAt = "g", anneal.StageLive, map[string]float64{"accuracy": accuracy}, now, now
+	records := []anneal.Model{m}
+	if m.Version > 1 {
+		old := m
+		old.Version, old.Stage = m.Version-1, anneal.StageRetired
+		records = []anneal.Model{old, m}
+	}
+	for _, m := range records {
+		data, _ := json.Marshal(m)
+		if _, err := j.Append(context.Background(), journal.Record{Kind: controller.KindModel, Key: m.ID(), Data: data}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	j.Close()
+	s.start()
+}
+
+// came says what was measured, decided and parked since it was asked last.
+func (s *teller) came() string {
+	var lines []string
+	for record, err := range s.journal.Read(context.Background(), s.shown+1, false) {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.shown = record.Seq
+		switch record.Kind {
+		case controller.KindSignal:
+			var sig anneal.Signal
+			json.Unmarshal(record.Data, &sig)
+			if sig.Name != "quality" {
+				continue
+			}
+			line := fmt.Sprintf("quality %s", sig.Status)
+			if sig.Value != nil {
+				var detail struct{ Low, High float64 }
+				json.Unmarshal(sig.Detail, &detail)
+				line += fmt.Sprintf(" %.3f (%.3f to %.3f) of %d, %.0f %% labelled", *sig.Value, detail.Low, detail.High, sig.N, 100**sig.Share)
+			} else {
+				line += ": " + sig.Error
+			}
+			lines = append(lines, line)
+		case controller.KindDecision:
+			var d anneal.Decision
+			json.Unmarshal(record.Data, &d)
+			lines = append(lines, fmt.Sprintf("%s: %s; trains on %d rows", d.Verdict, d.Reason, d.Training.Rows))
+		case controller.KindParked:
+			var p struct{ Reason string }
+			json.Unmarshal(record.Data, &p)
+			lines = append(lines, "parked: "+p.Reason)
+		}
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return "        " + strings.Join(lines, "\n        ") + "\n"
+}
+
+// TestNames holds that policies can choose what drift has.
+func TestNames(t *testing.T) {
+	if diff := cmp.Diff(drift.TestNames(), policy.DriftTests()); diff != "" {
+		t.Errorf("tests of drift and of policies (-drift +policy):\n%s", diff)
+	}
+	for _, c := range policy.Corrections() {
+		if !slices.Contains(statistics.Corrections(), statistics.Correction(c)) {
+			t.Errorf("policies can choose the correction %s, which there is not", c)
+		}
+	}
+	if len(policy.Corrections()) != len(statistics.Corrections()) {
+		t.Error("policies cannot choose every correction")
+	}
+}
