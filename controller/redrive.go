@@ -14,7 +14,9 @@ import (
 // A RedriveError says why a run is not redriven.
 type RedriveError struct{ Run, Reason string }
 
-func (e *RedriveError) Error() string { return fmt.Sprintf("run %s is not redriven: %s", e.Run, e.Reason) }
+func (e *RedriveError) Error() string {
+	return fmt.Sprintf("run %s is not redriven: %s", e.Run, e.Reason)
+}
 
 // RedriveRun goes on with a run that did not end well, from what failed, and
 // returns it as it is then: RUNNING. It counts as open again, so a concurrency

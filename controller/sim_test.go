@@ -18,6 +18,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/drift/dataset"
+	outcomes "github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/notify"
@@ -377,10 +378,11 @@ func simPolicy(t testing.TB, n int, is traits) *policy.Policy {
 	if is.overlap == policy.AllowAll {
 		limit = ""
 	}
-	triggers := `{"id": "new", "event": {"type": "Object Created"}}`
+	triggers := `{"id": "new", "event": {"type": "Object Created", "match": "!event.data.object.key.startsWith('predictions/')"}`
 	if is.debounce != "" {
-		triggers = fmt.Sprintf(`{"id": "new", "event": {"type": "Object Created"}, "debounce": %s}`, is.debounce)
+		triggers += `, "debounce": ` + is.debounce
 	}
+	triggers += "}"
 	if is.schedule != "" {
 		triggers += fmt.Sprintf(`, {"id": "tick", "schedule": {"cron": %q}}`, is.schedule)
 	}
@@ -392,11 +394,13 @@ func simPolicy(t testing.TB, n int, is traits) *policy.Policy {
 			"data": {"target": "y", "train": {"last": 3}},
 			"signals": {
 				"drift": {"source": "data", "window": {"objects": 2}, "reference": "champion"},
-				"rows": {"source": "data", "reduce": "rows", "since": "lastTrained"}
+				"rows": {"source": "data", "reduce": "rows", "since": "lastTrained"},
+				"quality": {"source": "predictions", "path": "predictions/", "labels": "labels/", "key": "id", "prediction": "y", "label": "y", "metric": "accuracy"}
 			},
 			"triggers": [%s],
 			"rules": [
 				{"id": "first", "if": "!champion.exists && signals.rows.value >= 200"},
+				{"id": "degraded", "if": "signals.quality.value < champion.metrics.accuracy"},
 				{"id": "drifted", "if": "signals.drift.share >= 0.5", "for": {"windows": 2, "of": 3}},
 				{"id": "many", "if": "signals.rows.value >= 600"}
 			],
@@ -423,11 +427,17 @@ func simPolicy(t testing.TB, n int, is traits) *policy.Policy {
 	return p
 }
 
-// fileEvent is the event of file n.
+// fileEvent is the event of file n: of data, predictions or labels.
 func fileEvent(n int, shift bool, now time.Time) anneal.Event {
 	data := anneal.ObjectCreated{
 		Version: "0", Bucket: anneal.BucketRef{Name: "inbox"},
 		Object: anneal.ObjectRef{Key: fmt.Sprintf("f%d-%t.csv", n, shift), Size: 100, SHA256: fmt.Sprintf("%064d", n)},
+	}
+	switch n % 8 {
+	case 3, 6:
+		data.Object.Key = "predictions/" + data.Object.Key
+	case 4, 7:
+		data.Object.Key = "labels/" + data.Object.Key
 	}
 	raw, _ := json.Marshal(data)
 	return anneal.Event{
@@ -456,6 +466,29 @@ func readFile(ctx context.Context, o anneal.Object, columns map[string]dataset.T
 		fmt.Fprintf(&b, "%.3f,%.3f,%d\n", r.NormFloat64()+shift, r.Float64()-shift, r.IntN(2))
 	}
 	return profile.Build(ctx, strings.NewReader(b.String()), name, dataset.Options{Columns: columns})
+}
+
+// readPredictions reads what files of predictions and of labels hold: three of
+// four are right, and some files cannot be read.
+func readPredictions(ctx context.Context, o anneal.Object, form outcomes.Form) (*outcomes.Batch, error) {
+	var n int
+	name := o.URI[strings.LastIndex(o.URI, "/")+1:]
+	fmt.Sscanf(name, "f%d-", &n)
+	time.Sleep(time.Duration(n%3) * time.Second)
+	var b strings.Builder
+	header := "id,y\n"
+	if n%11 == 4 {
+		header = "id,z\n"
+	}
+	b.WriteString(header)
+	for i := range 40 {
+		y := 1
+		if form.Labels && i%4 == 0 {
+			y = 0
+		}
+		fmt.Fprintf(&b, "%d,%d\n", (n/8*2+n%8/5)*40+i, y)
+	}
+	return outcomes.Read(ctx, strings.NewReader(b.String()), name, form, dataset.Options{})
 }
 
 func newScript(seed uint64) script {
@@ -567,6 +600,7 @@ func live(t *testing.T, ctx context.Context, cancel context.CancelFunc, w *world
 		Journal: j, Log: silent, Generation: simGeneration(t, w.script, w.script.reloads(next)),
 		Executors: map[string]orchestrator.Executor{"embedded": executor},
 		Profile:   readFile,
+		Outcomes:  readPredictions,
 		Stage:     func(context.Context, anneal.Training) error { return nil },
 		Staging:   "s3://staging",
 		Checksum:  func(context.Context, string) (string, int64, error) { return "00", 1, nil },
@@ -788,6 +822,10 @@ func examine(j *journal.Journal, w *world, generation controller.Generation) (fa
 			transcript = append(transcript, fmt.Sprintf("           model %s %s", m.ID(), m.Stage))
 		case controller.KindParked:
 			facts = append(facts, "parked "+record.Key)
+		case controller.KindSignal:
+			var s anneal.Signal
+			json.Unmarshal(record.Data, &s)
+			facts = append(facts, fmt.Sprintf("signal %s of %s %s", s.Name, s.Cause, s.Status))
 		}
 	}
 	for id := range events {
@@ -915,12 +953,16 @@ func TestStorms(t *testing.T) {
 		seeds = 10
 	}
 	ends := map[string]int{} // runs by how they ended, with and without the engine
+	measured := 0            // signals over predictions
 	for seed := range uint64(seeds) {
 		s := newScript(seed)
 		for _, fact := range check(t, s, faults{}, nil).facts {
 			var id, status string
 			if n, _ := fmt.Sscanf(fact, "run %s %s", &id, &status); n == 2 {
 				ends[fmt.Sprintf("%s engine=%t", status, s.engine)]++
+			}
+			if strings.HasPrefix(fact, "signal quality") && strings.HasSuffix(fact, " ok") {
+				measured++
 			}
 		}
 	}
@@ -931,7 +973,10 @@ func TestStorms(t *testing.T) {
 			t.Errorf("no run of %d stories ended %s: they tell too little (%v)", seeds, end, ends)
 		}
 	}
-	t.Logf("%d stories: %v", seeds, ends)
+	if measured < seeds {
+		t.Errorf("the performance was measured %d times in %d stories: they tell too little", measured, seeds)
+	}
+	t.Logf("%d stories: %v, performance measured %d times", seeds, ends, measured)
 }
 
 // TestDeathAtEveryAppend lets the process die at each append, once with the
