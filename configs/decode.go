@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,6 +51,10 @@ func (d *decoder) into(v reflect.Value, n *node, path string) {
 		return
 	}
 	d.nodes[path] = n
+	if n.wrong {
+		d.bad[n] = true
+		return
+	}
 	switch into := v.Addr().Interface().(type) {
 	case *notBuilt:
 		key := path[strings.LastIndexByte(path, '.')+1:]
@@ -187,12 +192,17 @@ func (d *decoder) object(v reflect.Value, n *node, path string) {
 		}
 	}
 	for _, e := range n.entries {
-		field, ok := fields[e.key]
-		if !ok {
-			d.report(e.line, e.column, "unknown key %q%s", e.key, policy.Have(e.key, have))
-			continue
+		key := e.key
+		if _, ok := fields[key]; !ok {
+			d.report(e.line, e.column, "unknown key %q%s", key, policy.Have(key, have))
+			// It is taken for the key that it may be, so that this is not
+			// reported as missing.
+			key = policy.Nearest(key, have)
+			if key == "" || slices.ContainsFunc(n.entries, func(e entry) bool { return e.key == key }) {
+				continue
+			}
 		}
-		d.into(field, e.value, policy.At(path, e.key))
+		d.into(fields[key], e.value, policy.At(path, key))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -183,10 +184,17 @@ func (l *loader) open(file string) ([]byte, error) {
 		return nil, reason(err)
 	case info.IsDir():
 		return nil, errors.New("this is a folder, not a file")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("this is not a regular file")
 	case info.Size() > maxFile:
 		return nil, fmt.Errorf("%d bytes are too many: at most %d", info.Size(), maxFile)
 	}
-	data, err := os.ReadFile(file)
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, reason(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1)) // it may be growing
 	return data, reason(err)
 }
 

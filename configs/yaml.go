@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -45,6 +46,7 @@ type node struct {
 	// keyLine and keyColumn are the place of its key, or its own.
 	keyLine, keyColumn int
 	block              string // "|" or ">" for a block scalar
+	wrong              bool   // it is no value, which is reported
 }
 
 type entry struct {
@@ -83,7 +85,7 @@ type source struct {
 }
 
 func (s *source) report(line, column int, format string, args ...any) {
-	*s.problems = append(*s.problems, Problem{s.file, line, column, fmt.Sprintf(format, args...)})
+	*s.problems = append(*s.problems, Problem{File: s.file, Line: line, Column: column, Message: fmt.Sprintf(format, args...)})
 }
 
 // parseYAML gives the documents of a file that have content; what is wrong
@@ -98,7 +100,7 @@ func parseYAML(file string, data []byte, problems *Problems) (docs []*node, s *s
 		s.report(0, 0, "not UTF-8 text")
 		return nil, s
 	}
-	content := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))
+	content := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(string(data), "\ufeff"))
 	s.lines = strings.Split(content, "\n")
 	for start := 0; start < len(s.lines); {
 		end := start + 1
@@ -156,7 +158,11 @@ func (s *source) document(lines []string) (doc *node) {
 		var syntax *yaml.SyntaxError
 		if errors.As(err, &syntax) && syntax.Token != nil {
 			line, column := s.place(syntax.Token)
-			s.report(line, column, "not YAML: %s", syntax.Message)
+			if at := unquoted(s.lines[min(line, len(s.lines))-1]); at > 0 {
+				s.report(line, at, "not YAML: a value with such characters stands in quotes as a whole (%s)", syntax.Message)
+			} else {
+				s.report(line, column, "not YAML: %s", syntax.Message)
+			}
 		} else {
 			s.report(s.before+1, 0, "not YAML: %v", err)
 		}
@@ -173,6 +179,20 @@ func (s *source) document(lines []string) (doc *node) {
 	}
 	return nil
 }
+
+// unquoted is the column of the value on a line, where it is one that YAML
+// takes for something else, such as `!champion.exists` or `* * * * *`; else 0.
+func unquoted(line string) int {
+	at := plainValue.FindStringSubmatchIndex(line)
+	if at == nil {
+		return 0
+	}
+	return 1 + utf8.RuneCountInString(line[:at[2]])
+}
+
+// plainValue is a key and a value that begins with an indicator, or goes on
+// after its quotes, or has `: ` in it.
+var plainValue = regexp.MustCompile("^[ -]*[A-Za-z]+: +([!*&@%`>|][^\\s].*|[*>|] +\\S.*|\"[^\"]*\" *[^ ,}#].*|'[^']*' *[^ ,}#].*|[^\"'{\\[\\s][^#]*: .*)$")
 
 // place is where a token stands in the file.
 func (s *source) place(t *token.Token) (line, column int) {
@@ -257,7 +277,8 @@ func (s *source) node(a ast.Node, depth int) *node {
 		if inner, ok := s.anchors[name]; ok {
 			return inner
 		}
-		s.report(line, column, "unknown alias *%s: there is no anchor &%s before it", name, name)
+		n.wrong = true
+		s.report(line, column, "unknown alias *%s: there is no anchor &%s before it; what is no alias stands in quotes", name, name)
 	case *ast.TagNode:
 		inner := s.node(a.Value, depth+1)
 		switch tag := a.GetToken().Value; {

@@ -16,6 +16,8 @@ type Problem struct {
 	// or -1 where it is not inside an expression.
 	Offset  int
 	Message string
+	// Warning is of what is sound and is hardly meant so: it stops nothing.
+	Warning bool
 }
 
 func (p Problem) String() string { return p.Path + ": " + p.Message }
@@ -56,12 +58,7 @@ func (p *Problems) oneOf(path, value string, built, later []string) {
 // Have says what could be written instead of word: " (did you mean "x"?)" if
 // one is close, or " (have x, y)" if not.
 func Have(word string, have []string) string {
-	best, bestDistance := "", 1+max(1, len(word)/3)
-	for _, h := range have {
-		if d := distance(strings.ToLower(word), strings.ToLower(h)); d < bestDistance {
-			best, bestDistance = h, d
-		}
-	}
+	best := Nearest(word, have)
 	switch {
 	case best != "" && len(have) > 1:
 		return fmt.Sprintf(": did you mean %q? (have %s)", best, strings.Join(have, ", "))
@@ -71,6 +68,17 @@ func Have(word string, have []string) string {
 		return fmt.Sprintf(" (have %s)", strings.Join(have, ", "))
 	}
 	return ""
+}
+
+// Nearest is the one of have that is probably meant by word, empty if none is.
+func Nearest(word string, have []string) string {
+	best, bestDistance := "", 1+max(1, len(word)/3)
+	for _, h := range have {
+		if d := distance(strings.ToLower(word), strings.ToLower(h)); d < bestDistance {
+			best, bestDistance = h, d
+		}
+	}
+	return best
 }
 
 // distance is the number of letters to insert, delete, change or swap with
