@@ -180,13 +180,13 @@ func (d *decoder) object(v reflect.Value, n *node, path string) {
 		}
 		return
 	}
-	fields, have := map[string]reflect.Value{}, []string{}
+	fields, tags, have := map[string]reflect.Value{}, map[string]reflect.StructTag{}, []string{}
 	for i := range v.NumField() {
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		if name == "" || name == "-" {
 			continue
 		}
-		fields[name] = v.Field(i)
+		fields[name], tags[name] = v.Field(i), v.Type().Field(i).Tag
 		if v.Field(i).Type() != reflect.TypeFor[notBuilt]() {
 			have = append(have, name)
 		}
@@ -203,6 +203,9 @@ func (d *decoder) object(v reflect.Value, n *node, path string) {
 			}
 		}
 		d.into(fields[key], e.value, policy.At(path, key))
+		if least := tags[key].Get("min"); least != "" && strings.Contains(tags[key].Get("json"), ",omit") && fields[key].IsZero() && e.value.kind != null && !d.bad[e.value] {
+			d.form(e.value, "%s is what is taken where %s is left out: write at least %s, or leave it out", e.value.raw, key, least)
+		}
 	}
 }
 
@@ -250,15 +253,30 @@ func (d *decoder) at(path string) *node {
 // add reports a problem of the value at path, or inside the string there; not
 // where its form is wrong already, or that of the nearest value around it.
 func (d *decoder) add(path string, offset int, format string, args ...any) {
+	if line, column, ok := d.place(path, offset); ok {
+		d.report(line, column, "%s", fmt.Sprintf(format, args...))
+	}
+}
+
+// warn reports what is sound and is hardly meant so.
+func (d *decoder) warn(path string, offset int, message string) {
+	if line, column, ok := d.place(path, offset); ok {
+		*d.problems = append(*d.problems, Problem{File: d.file, Line: line, Column: column, Message: message, Warning: true})
+	}
+}
+
+// place is where the value at path is, or byte offset in it; false where its
+// form is wrong.
+func (d *decoder) place(path string, offset int) (line, column int, ok bool) {
 	n := d.at(path)
 	if d.bad[n] {
-		return
+		return 0, 0, false
 	}
-	line, column := n.line, n.column
+	line, column = n.line, n.column
 	if _, exact := d.nodes[path]; offset >= 0 && exact && n.kind == text {
 		line, column = d.inside(n, offset)
 	} else if n.kind == mapping || n.kind == sequence {
 		line, column = n.keyLine, n.keyColumn
 	}
-	d.report(line, column, "%s", fmt.Sprintf(format, args...))
+	return line, column, true
 }

@@ -25,6 +25,11 @@ type Options struct {
 	// Builtins are the functions that come with anneal; validate-data,
 	// evaluate-model, register-model and noop if nil.
 	Builtins []string
+	// States lists the tasks of a sound state machine, those in its branches
+	// too: one of them is a policy's run.model.state. Nil checks nothing.
+	States func(definition []byte) []string
+	// Warnings has Config.Warnings filled in.
+	Warnings bool
 }
 
 // A Config is one generation: settings, policies and state machines that were
@@ -37,6 +42,8 @@ type Config struct {
 	// Files are all files and folders that were read, absolute and in order:
 	// when one of them changes, a new generation may be due.
 	Files []string
+	// Warnings are what is sound and is hardly meant so, where they are asked for.
+	Warnings Problems
 }
 
 // A Policy is a policy that was compiled, and where it came from.
@@ -321,15 +328,47 @@ func (l *loader) finish(c *Config, have func(channel string) []string) {
 				doc.at.add(index("spec.notify", i)+".to", -1, "unknown channel %q%s", n.To, policy.Have(n.To, channels))
 			}
 		}
+		l.model(doc)
 		c.Policies = append(c.Policies, doc.Policy)
 	}
 	slices.Sort(l.files)
 	c.Files = slices.Compact(l.files)
-	if len(l.problems) > 0 {
+	if l.problems.err() != nil {
 		return
+	}
+	if l.Warnings {
+		l.warn(c)
 	}
 	slices.SortFunc(c.Policies, func(a, b Policy) int { return strings.Compare(a.Name(), b.Name()) })
 	c.Machines = l.machines
+}
+
+// warn fills in the warnings of c.
+func (l *loader) warn(c *Config) {
+	makes := map[string]bool{} // by model group
+	for _, p := range c.Policies {
+		if run := p.Spec.Spec.Run; run != nil && run.Model != nil {
+			makes[p.Group()] = true
+		}
+	}
+	for _, doc := range l.read {
+		for _, p := range doc.Policy.Warnings(makes[doc.Group()]) {
+			doc.at.warn(p.Path, p.Offset, p.Message)
+		}
+	}
+	c.Warnings = l.problems.inOrder()
+}
+
+// model checks that there is a state that makes the model of a policy.
+func (l *loader) model(doc document) {
+	run := doc.spec.Spec.Run
+	machine, read := l.machines[doc.Machine]
+	if l.States == nil || !read || run == nil || run.Model == nil || run.Model.State == "" {
+		return
+	}
+	if states := l.States(machine.Definition); states != nil && !slices.Contains(states, run.Model.State) {
+		doc.at.add("spec.run.model.state", -1, "%s has no task %q%s", filepath.Base(machine.File), run.Model.State, policy.Have(run.Model.State, states))
+	}
 }
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

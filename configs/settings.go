@@ -57,16 +57,16 @@ type Directory struct {
 	Bucket string `json:"bucket"` // the folder's name if empty
 	// Settle is how long a file must stay as it is before it is taken in. 2s
 	// if zero.
-	Settle policy.Duration `json:"settle"`
+	Settle policy.Duration `json:"settle,omitempty" min:"1ms"`
 }
 
 // Embedded configures what the embedded engine runs.
 type Embedded struct {
 	// AWS is what happens to a resource that nothing here stands in for:
 	// deny, which is refused at load, is the only choice so far.
-	AWS string `json:"aws"`
+	AWS string `json:"aws" enum:"deny"`
 	// Jobs is how many local jobs run at a time; the rest queue. 2 if zero.
-	Jobs int `json:"jobs"`
+	Jobs int `json:"jobs,omitempty" min:"1"`
 	// Functions stand in for Lambda functions: by exact name or ARN, then by
 	// the longest glob.
 	Functions map[string]Function `json:"functions"`

@@ -29,6 +29,16 @@ type node struct {
 
 	// Where it is prefixOf.startsWith(prefix).
 	prefixOf, prefix string
+
+	// What can be proved of it rests on these; see [domain].
+	at       int        // the byte where it begins
+	constant *bool      // where it reads nothing
+	strict   bool       // it is known only where all that it reads is
+	reads    [][]string // as a leaf's path
+	over     string     // `over op2 bound` says the same, where that is not empty
+	op2      string
+	bound    float64
+	same     bool // both sides are
 }
 
 // A leaf is what an expression reads: a variable, or a value within one.
@@ -36,12 +46,14 @@ type leaf struct {
 	id   int64
 	text string
 	path []string // variable, then the keys within; nil where a key is computed
+	at   int      // the byte where it begins
 }
 
 // A builder takes a checked expression apart.
 type builder struct {
 	env    *cel.Env
 	ast    *ast.AST
+	source string
 	place  place
 	leaves []leaf
 	was    map[int64]string
@@ -56,7 +68,7 @@ func (b *builder) text(e ast.Expr) string {
 }
 
 func (b *builder) node(e ast.Expr) *node {
-	n := &node{id: e.ID(), text: b.text(e)}
+	n := &node{id: e.ID(), text: b.text(e), at: b.begin(e)}
 	if e.Kind() == ast.CallKind {
 		call := e.AsCall()
 		switch name := call.FunctionName(); name {
@@ -80,14 +92,39 @@ func (b *builder) node(e ast.Expr) *node {
 			return n
 		case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals, operators.Equals, operators.NotEquals:
 			b.comparison(n, name, call.Args()[0], call.Args()[1])
+			b.numeric(n, name, call.Args()[0], call.Args()[1])
 		case "startsWith":
 			if text, ok := b.constant(call.Args()[0]).(types.String); ok && call.IsMemberFunction() {
 				n.prefixOf, n.prefix = b.text(call.Target()), string(text)
 			}
 		}
 	}
+	inner := builder{env: b.env, ast: b.ast, source: b.source, place: b.place}
+	inner.read(e, nil)
+	for _, l := range inner.leaves {
+		n.reads = append(n.reads, l.path)
+	}
+	if n.strict = strict(e); len(inner.leaves) == 0 {
+		if is, ok := b.constant(e).(types.Bool); ok {
+			n.constant = new(bool(is))
+		}
+	}
 	b.read(e, nil)
 	return n
+}
+
+// begin is the byte at which e begins: CEL's own place of a comparison is that
+// of its operator.
+func (b *builder) begin(e ast.Expr) int {
+	at := -1
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(x ast.Expr) {
+		if loc := b.ast.SourceInfo().GetStartLocation(x.ID()); loc.Line() > 0 {
+			if here := offsetAt(b.source, loc.Line(), loc.Column()); at < 0 || here < at {
+				at = here
+			}
+		}
+	}))
+	return max(at, 0)
 }
 
 // comparison notes the constant side of n, if it has one.
@@ -108,6 +145,9 @@ func (b *builder) constant(e ast.Expr) ref.Val {
 	inner := builder{env: b.env, ast: b.ast, place: b.place}
 	if inner.read(e, nil); len(inner.leaves) > 0 {
 		return nil
+	}
+	if e.Kind() == ast.LiteralKind {
+		return e.AsLiteral()
 	}
 	checked, issues := b.env.Compile(b.text(e))
 	if issues.Err() != nil {
@@ -171,14 +211,14 @@ func (b *builder) leaf(e ast.Expr, path []string) {
 	if path[0] == wasVar || slices.ContainsFunc(b.leaves, func(l leaf) bool { return l.text == text }) {
 		return
 	}
-	b.leaves = append(b.leaves, leaf{id: e.ID(), text: text, path: path})
+	b.leaves = append(b.leaves, leaf{id: e.ID(), text: text, path: path, at: b.begin(e)})
 }
 
 // computed notes a value under a key that is itself computed, outside loops.
 func (b *builder) computed(e ast.Expr, bound []string) {
 	if len(bound) == 0 {
 		if text := b.text(e); !slices.ContainsFunc(b.leaves, func(l leaf) bool { return l.text == text }) {
-			b.leaves = append(b.leaves, leaf{id: e.ID(), text: text})
+			b.leaves = append(b.leaves, leaf{id: e.ID(), text: text, at: b.begin(e)})
 		}
 	}
 }

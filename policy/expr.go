@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +36,8 @@ type expr struct {
 	root    *node // of a boolean expression; else nil
 	leaves  []leaf
 	was     map[int64]string // the argument of each newly(): its node and text
+	strict  bool             // it is known only where all that it reads is
+	asks    bool             // it asks whether something is there, with has()
 }
 
 // vars are the variables of an evaluation by their full names, such as
@@ -167,6 +170,8 @@ type compiler struct {
 	base     *cel.Env
 	envs     map[string]*cel.Env // by place
 	problems Problems
+
+	parameterReads []parameterRead
 }
 
 // expr checks the expression text, which stands at path. It is nil where a
@@ -192,7 +197,12 @@ func (c *compiler) expr(path, text string, p place) *expr {
 	parsed, issues := env.Parse(text)
 	if issues.Err() != nil {
 		for _, e := range issues.Errors() {
-			report(offsetAt(text, e.Location.Line(), e.Location.Column()), "%s", syntaxMessage(e.Message))
+			at := offsetAt(text, e.Location.Line(), e.Location.Column())
+			if hint := syntaxHint(text, at); hint != "" {
+				report(at, "syntax: %s", hint)
+				break // what follows is of the same mistake
+			}
+			report(at, "%s", syntaxMessage(e.Message))
 		}
 		return nil
 	}
@@ -233,11 +243,17 @@ func (c *compiler) expr(path, text string, p place) *expr {
 		return nil
 	}
 	x := &expr{text: text, program: program}
-	b := &builder{env: env, ast: checked.NativeRep(), place: p, was: map[int64]string{}}
+	b := &builder{env: env, ast: checked.NativeRep(), source: text, place: p, was: map[int64]string{}}
 	if p.kind == cel.BoolType {
 		x.root = b.node(b.ast.Expr())
 	}
 	x.leaves, x.was = b.leaves, b.was
+	x.strict, x.asks = strict(b.ast.Expr()), asks(b.ast.Expr())
+	for _, l := range x.leaves {
+		if len(l.path) == 2 && l.path[0] == "parameters" {
+			c.parameterReads = append(c.parameterReads, parameterRead{path, l.at, l.path[1]})
+		}
+	}
 	return x
 }
 
@@ -360,6 +376,11 @@ func (p place) unknown(path []string, e ast.Expr) string {
 	known := slices.Sorted(maps.Keys(p.vars))
 	fields, ok := p.vars[path[0]]
 	if !ok {
+		if path[0] == "id" || path[0] == "tag" || path[0] == "type" {
+			if _, event := p.vars["event"]; event {
+				return fmt.Sprintf("unknown variable %q: a key with a hyphen is written event.data.object[\"version-id\"]", path[0])
+			}
+		}
 		if slices.Contains([]string{"event", "signals", "champion", "candidate", "model", "training", "run", "state", "parameters", "now"}, path[0]) {
 			return fmt.Sprintf("%s is not known in %s (have %s)", path[0], p.name, strings.Join(known, ", "))
 		}
@@ -401,6 +422,8 @@ func (p place) unknown(path []string, e ast.Expr) string {
 	switch {
 	case len(rest) == 0:
 		return fmt.Sprintf("%s needs a field: %s.%s (have %s)", of, of, have[0], strings.Join(have, ", "))
+	case fields[rest[0]] == nil && of == "event" && rest[0] == "detail":
+		return `unknown field "detail" of event: it is event.data here`
 	case fields[rest[0]] == nil:
 		return fmt.Sprintf("unknown field %q of %s%s", rest[0], of, Have(rest[0], have))
 	case len(rest) == 1 && e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly():
@@ -419,6 +442,7 @@ func byField(a, b string) int {
 }
 
 var noOverload = regexp.MustCompile(`^found no matching overload for '(.*)' applied to '(?:(.*)\.)?\((.*)\)'$`)
+var expected = regexp.MustCompile(`^expected type '(bool)' but found '([^']*)'$`)
 var undeclared = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
 
 // checkMessage says in plain words what CEL's checker found, and what would be
@@ -440,6 +464,12 @@ func checkMessage(e *cel.Error, tree *ast.AST, env *cel.Env) string {
 			have = " (have days, hours, minutes, newly and CEL's own)"
 		}
 		return fmt.Sprintf("unknown function %q%s", m[1], have)
+	}
+	if e.Message == "invalid duration argument" {
+		return "not a duration to CEL: write days(n), hours(n) or minutes(n)"
+	}
+	if m := expected.FindStringSubmatch(e.Message); m != nil {
+		return fmt.Sprintf("%s is needed here, this is %s", map[string]string{"bool": "true or false"}[m[1]], typeName(m[2]))
 	}
 	if e.Message == "invalid matches argument" {
 		return "not a regular expression: matches() takes RE2 syntax"
@@ -478,12 +508,39 @@ func checkMessage(e *cel.Error, tree *ast.AST, env *cel.Env) string {
 		message += fmt.Sprintf(": write a length of time as days(%s), hours(%s) or minutes(%s)", literal, literal, literal)
 	case literal != "" && has("number"):
 		message += fmt.Sprintf(": numbers are doubles, write %s.0", literal)
+	case quoted(tree, e.ExprID) != "":
+		message += ": write the number without quotes, " + quoted(tree, e.ExprID)
+	case function == operators.LogicalNot && has("number"):
+		message += ": compare the number, such as x < 0.5"
+	case has("bool") && has("string"):
+		message += ": write true or false without quotes"
+	case has("duration") && has("string"):
+		message += ": make a length of time with days(n), hours(n) or minutes(n)"
 	case has("duration") && has("number"):
 		message += ": make a length of time with days(n), hours(n) or minutes(n)"
 	case has("time") && has("string"):
 		message += ": make a time with timestamp('2026-01-02T15:04:05Z')"
 	}
 	return message
+}
+
+// quoted is the number that stands in quotes in the call with this ID, if one does.
+func quoted(tree *ast.AST, id int64) (number string) {
+	ast.PreOrderVisit(tree.Expr(), ast.NewExprVisitor(func(x ast.Expr) {
+		if x.ID() != id || x.Kind() != ast.CallKind {
+			return
+		}
+		for _, arg := range x.AsCall().Args() {
+			if arg.Kind() == ast.LiteralKind {
+				if s, ok := arg.AsLiteral().(types.String); ok {
+					if _, err := strconv.ParseFloat(string(s), 64); err == nil {
+						number = string(s)
+					}
+				}
+			}
+		}
+	}))
+	return number
 }
 
 // typeName puts CEL's names of types into the words used here.
@@ -497,6 +554,49 @@ func syntaxMessage(s string) string {
 	s, _, _ = strings.Cut(s, " expecting {")
 	return strings.ReplaceAll(strings.ReplaceAll(s, "Syntax error: ", "syntax: "), "\n", " ")
 }
+
+// syntaxHint says what would be right where other languages write otherwise;
+// empty where that is not known.
+func syntaxHint(text string, at int) string {
+	before, after := strings.TrimRight(text[:at], " "), text[at:]
+	symbol := map[string]string{"and": "&&", "or": "||", "not": "!", "is": "==", "AND": "&&", "OR": "||", "NOT": "!", "&": "&&", "|": "||"}
+	first := wordOrSign.FindString(after)
+	if to, ok := symbol[first]; ok {
+		return fmt.Sprintf("write %s, not %s", to, first)
+	}
+	if last := lastWord.FindString(before); symbol[last] == "!" {
+		return "write !, not " + last
+	}
+	switch number := lastNumber.FindString(before); {
+	case strings.HasPrefix(after, "=") && !strings.HasPrefix(after, "=="):
+		return "write == to compare"
+	case strings.HasPrefix(after, "{{") || strings.HasPrefix(after, "$") || strings.Contains(text, "{{"):
+		return "there are no templates here: write the name as it is, such as signals.rows.value"
+	case number == "":
+	case first == "d" || first == "w":
+		days, _ := strconv.Atoi(number)
+		return fmt.Sprintf("write a length of time as days(%d)", days*map[string]int{"d": 1, "w": 7}[first])
+	case first == "h" || first == "m" || first == "min":
+		return fmt.Sprintf("write a length of time as %s(%s)", map[string]string{"h": "hours", "m": "minutes", "min": "minutes"}[first], number)
+	case first == "k" || first == "K":
+		return fmt.Sprintf("write %s000", number)
+	case strings.HasPrefix(after, "_") || strings.HasPrefix(after, ","):
+		return "write a number without separators, with a point before its decimals"
+	}
+	if percent := percentage.FindStringSubmatch(before + after); percent != nil && strings.HasSuffix(before, "%") {
+		if n, err := strconv.ParseFloat(percent[1], 64); err == nil {
+			return fmt.Sprintf("write %s%% as %v", percent[1], n/100)
+		}
+	}
+	return ""
+}
+
+var (
+	wordOrSign = regexp.MustCompile(`^([A-Za-z]+|&|\|)`)
+	lastWord   = regexp.MustCompile(`[A-Za-z]+$`)
+	lastNumber = regexp.MustCompile(`\b[0-9]+$`)
+	percentage = regexp.MustCompile(`([0-9.]+)%`)
+)
 
 // eval evaluates x. The error says why the result is unknown. What x does not
 // get is an error to CEL, which its logic passes over as it does the unknown:

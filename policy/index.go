@@ -60,9 +60,9 @@ func NewIndex(policies []*Policy) *Index {
 
 // add puts policy n under the most telling condition that match needs.
 func (b *bucket) add(n int, match *expr) {
-	var best *need
+	var best *condition
 	if match != nil {
-		best = needs(match.root)
+		best = conditionOf(match.root)
 	}
 	if best == nil {
 		b.all = append(b.all, n)
@@ -83,9 +83,9 @@ func (b *bucket) add(n int, match *expr) {
 	}
 }
 
-// A need is what an expression needs to be true: that the text at a path of the
+// A condition is what an expression needs to be true: that the text at a path of the
 // event is text, or begins with it.
-type need struct {
+type condition struct {
 	path   string
 	text   string
 	prefix bool
@@ -93,24 +93,24 @@ type need struct {
 
 var eventPath = regexp.MustCompile(`^event\.(subject|id|data(\.[A-Za-z_]\w*)+)$`)
 
-// needs is one of the things that n needs, an equality if there is one.
-func needs(n *node) (found *need) {
+// conditionOf is one of the conditions of n, an equality if there is one.
+func conditionOf(n *node) (found *condition) {
 	if n == nil {
 		return nil
 	}
 	if n.op == "&&" {
 		for _, kid := range n.kids {
-			if k := needs(kid); k != nil && (found == nil || found.prefix && !k.prefix) {
+			if k := conditionOf(kid); k != nil && (found == nil || found.prefix && !k.prefix) {
 				found = k
 			}
 		}
 		return found
 	}
 	if n.op == "" && n.prefixOf != "" && eventPath.MatchString(n.prefixOf) {
-		return &need{path: n.prefixOf, text: n.prefix, prefix: true}
+		return &condition{path: n.prefixOf, text: n.prefix, prefix: true}
 	}
 	if text, ok := n.limit.(types.String); ok && n.op == "" && n.compare == "==" && eventPath.MatchString(n.read) {
-		return &need{path: n.read, text: string(text)}
+		return &condition{path: n.read, text: string(text)}
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"time"
 	_ "time/tzdata" // zones are known where the system has no list of them
 
 	"cel.dev/cel-go/cel"
@@ -282,6 +281,8 @@ func Compile(spec Spec) (*Policy, Problems) {
 			}, []string{"rolled-back", "approval"})
 		}
 	}
+	c.undeclared(b)
+	c.sense(p)
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -304,8 +305,8 @@ func (c *compiler) head(s Spec) {
 	}
 	c.problems.oneOf("spec.mode", string(s.Spec.Mode), []string{string(Observe), string(Enforce), string(Paused)}, nil)
 	if zone := s.Spec.TimeZone; zone != "" {
-		if _, err := time.LoadLocation(zone); err != nil || zone == "Local" {
-			c.problems.add("spec.timeZone", "unknown time zone %q: write an IANA name such as Europe/Berlin or UTC", zone)
+		if problem := checkZone(zone); problem != "" {
+			c.problems.add("spec.timeZone", "%s", problem)
 		}
 	}
 	if group := s.Spec.Model.Group; group == "" {

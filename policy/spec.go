@@ -35,8 +35,8 @@ type Metadata struct {
 
 // Body is everything under `spec`.
 type Body struct {
-	Mode     Mode   `json:"mode,omitempty"`     // observe if empty
-	TimeZone string `json:"timeZone,omitempty"` // IANA name; of every cron in the policy, which needs it
+	Mode     Mode   `json:"mode,omitempty" enum:"observe,enforce,paused"` // observe if empty
+	TimeZone string `json:"timeZone,omitempty"`                           // IANA name; of every cron in the policy, which needs it
 	Model    Model  `json:"model"`
 	// Parameters is the JSON Schema of what `anneal trigger` and the API may
 	// pass. The defaults of its properties are used where nothing is passed.
@@ -47,7 +47,7 @@ type Body struct {
 	Rules      []Rule            `json:"rules,omitempty"` // ordered; the first true one is the reason
 	// OnMissingSignal is what happens where no rule is true and one is
 	// unknown: hold (if empty), ignore or run.
-	OnMissingSignal string     `json:"onMissingSignal,omitempty"`
+	OnMissingSignal string     `json:"onMissingSignal,omitempty" enum:"hold,ignore,run"`
 	Guards          Guards     `json:"guards,omitzero"`
 	Run             *Run       `json:"run,omitempty"`
 	Promote         *Promotion `json:"promote,omitempty"`
@@ -79,10 +79,10 @@ type Model struct {
 
 // Data says what the model's data looks like.
 type Data struct {
-	Format string `json:"format,omitempty"` // csv if empty; compression by extension
-	Target string `json:"target,omitempty"` // the column to predict; not counted in drift.share
+	Format string `json:"format,omitempty" enum:"csv"` // csv if empty; compression by extension
+	Target string `json:"target,omitempty"`            // the column to predict; not counted in drift.share
 	// Columns gives a column's type where the inferred one is wrong.
-	Columns map[string]string `json:"columns,omitempty"`
+	Columns map[string]string `json:"columns,omitempty" enum:"numeric,categorical,timestamp,text,index"`
 	Train   Train             `json:"train,omitzero"`
 }
 
@@ -90,8 +90,8 @@ type Data struct {
 // reference when its model is promoted: the last N, those of the last Since,
 // or, with neither, all. In YAML also the word `all`.
 type Train struct {
-	Last  int      `json:"last,omitempty"`
-	Since Duration `json:"since,omitempty"`
+	Last  int      `json:"last,omitempty" min:"1"`
+	Since Duration `json:"since,omitempty" min:"1s"`
 }
 
 // All reports whether every object is chosen.
@@ -120,14 +120,14 @@ func (t *Train) UnmarshalJSON(data []byte) error {
 // window against a reference, a count over the objects since a moment, or how
 // good predictions were, once their labels have come.
 type Signal struct {
-	Source     string   `json:"source"` // data or predictions
+	Source     string   `json:"source" enum:"data,predictions"` // data or predictions
 	Window     Window   `json:"window,omitzero"`
 	StaleAfter Duration `json:"staleAfter,omitempty"` // of predictions: without labels for so long; the window if zero
 
 	// Of source data.
-	Reference string `json:"reference,omitempty"` // champion: its training data
-	Reduce    string `json:"reduce,omitempty"`    // rows
-	Since     string `json:"since,omitempty"`     // lastTrained: the objects no successful run has trained on
+	Reference string `json:"reference,omitempty" enum:"champion"` // champion: its training data
+	Reduce    string `json:"reduce,omitempty" enum:"rows"`        // rows
+	Since     string `json:"since,omitempty" enum:"lastTrained"`  // lastTrained: the objects no successful run has trained on
 
 	// What finds drift. Test is short for Tests with one; without either, those
 	// that docs/drift.md calls the default count. Thresholds are by test.
@@ -159,12 +159,12 @@ type Signal struct {
 	Time       string `json:"time,omitempty"`
 	Version    string `json:"version,omitempty"`
 
-	Metric string `json:"metric,omitempty"` // accuracy, f1, auc, logLoss, mae or rmse
+	Metric string `json:"metric,omitempty" enum:"accuracy,f1,auc,logLoss,mae,rmse"` // accuracy, f1, auc, logLoss, mae or rmse
 	// Average is how f1 is taken over the classes: of the Positive one alone
 	// (binary), the mean of all (macro), or weighted by their labels (weighted).
 	// If empty it is binary where the classes are two and one of them is
 	// Positive, macro otherwise.
-	Average  string `json:"average,omitempty"`
+	Average  string `json:"average,omitempty" enum:"binary,macro,weighted"`
 	Positive string `json:"positive,omitempty"` // 1, true or yes if empty
 	// LabelsWithin is how long a prediction waits for its label; the window if
 	// zero.
@@ -185,7 +185,7 @@ func (s Signal) IsPerformance() bool { return s.Source == SourcePredictions }
 // the predictions made Since so long ago for a metric. In YAML also the latter
 // alone: window: 7d.
 type Window struct {
-	Objects int      `json:"objects,omitempty"`
+	Objects int      `json:"objects,omitempty" min:"1"`
 	Since   Duration `json:"since,omitempty"`
 }
 
@@ -225,9 +225,9 @@ type Match struct {
 // Debounce says when what was gathered is decided on: once it has been quiet,
 // and the minima are reached; at the latest MaxWait after the first event.
 type Debounce struct {
-	Quiet   Duration `json:"quiet,omitempty"`   // since the last event; none if zero
-	MaxWait Duration `json:"maxWait,omitempty"` // 1d, or quiet if that is longer, if zero
-	MinRows int64    `json:"minRows,omitempty"` // in the objects gathered
+	Quiet   Duration `json:"quiet,omitempty"`            // since the last event; none if zero
+	MaxWait Duration `json:"maxWait,omitempty" min:"1s"` // 1d, or quiet if that is longer, if zero
+	MinRows int64    `json:"minRows,omitempty"`          // in the objects gathered
 	// MinObjects counts each version of an object.
 	MinObjects int64 `json:"minObjects,omitempty"`
 	// Key is CEL over event and model, a string: events are gathered apart by
@@ -240,10 +240,10 @@ type Schedule struct {
 	Cron string `json:"cron"` // minute, hour, day of month, month, day of week
 	// CatchUp is what becomes of ticks that were missed: none (if empty),
 	// latest or all.
-	CatchUp  string   `json:"catchUp,omitempty"`
-	Deadline Duration `json:"deadline,omitempty"` // how late a missed tick may be made up; a year if zero
-	Jitter   Duration `json:"jitter,omitempty"`   // each tick comes later by less than this; none if zero
-	Max      int      `json:"max,omitempty"`      // how many catchUp all makes up at most; 24 if zero
+	CatchUp  string   `json:"catchUp,omitempty" enum:"none,latest,all"`
+	Deadline Duration `json:"deadline,omitempty" min:"1m"` // how late a missed tick may be made up; a year if zero
+	Jitter   Duration `json:"jitter,omitempty"`            // each tick comes later by less than this; none if zero
+	Max      int      `json:"max,omitempty" min:"1"`       // how many catchUp all makes up at most; 24 if zero
 }
 
 // A Rule wants a run when If is true.
@@ -256,8 +256,8 @@ type Rule struct {
 // For asks that a rule be true in Windows of the last Of distinct windows of
 // the signals it reads.
 type For struct {
-	Windows int `json:"windows"`
-	Of      int `json:"of,omitempty"` // Windows if zero
+	Windows int `json:"windows" min:"1"`
+	Of      int `json:"of,omitempty" min:"1"` // Windows if zero
 }
 
 // Guards can veto a run, never start one. They are asked in a fixed order,
@@ -274,16 +274,16 @@ type Guards struct {
 
 // Cooldown defers a run until For after the end of the model group's last run.
 type Cooldown struct {
-	After string   `json:"after,omitempty"` // success (if empty), failure or any: which ends count
-	For   Duration `json:"for"`
+	After string   `json:"after,omitempty" enum:"success,failure,any"` // success (if empty), failure or any: which ends count
+	For   Duration `json:"for" min:"1s"`
 
 	Bypass NotBuilt `json:"bypass,omitzero"`
 }
 
 // Concurrency limits the runs that are open at a time under one key.
 type Concurrency struct {
-	Key   string `json:"key,omitempty"`   // CEL over model and parameters, a string; model.group if empty
-	Limit int    `json:"limit,omitempty"` // 1 if zero; none with allow-all
+	Key   string `json:"key,omitempty"`           // CEL over model and parameters, a string; model.group if empty
+	Limit int    `json:"limit,omitempty" min:"1"` // 1 if zero; none with allow-all
 	// Overlap is what happens past the limit, by Temporal's names:
 	//
 	//	skip             holds (if empty)
@@ -292,23 +292,23 @@ type Concurrency struct {
 	//	cancel-other     holds, stops the oldest run under the key, and decides again when it has ended
 	//	terminate-other  runs at once, and stops the oldest
 	//	allow-all        runs: there is no limit
-	Overlap string `json:"overlap,omitempty"`
+	Overlap string `json:"overlap,omitempty" enum:"skip,buffer-one,buffer-all,cancel-other,terminate-other,allow-all"`
 }
 
 // Breaker holds, once as many runs of the model group as it says have failed,
 // or have succeeded and not been promoted, Within the time before: until a
 // person resumes the policy, or enough of them are longer ago.
 type Breaker struct {
-	Failed      int      `json:"failed,omitempty"`
-	NotPromoted int      `json:"notPromoted,omitempty"`
-	Within      Duration `json:"within,omitempty"` // 2w if zero
+	Failed      int      `json:"failed,omitempty" min:"1"`
+	NotPromoted int      `json:"notPromoted,omitempty" min:"1"`
+	Within      Duration `json:"within,omitempty" min:"1s"` // 2w if zero
 }
 
 // A Blackout is a time in which no run is decided on: For from each time that
 // Cron names in spec.timeZone.
 type Blackout struct {
 	Cron   string   `json:"cron"` // minute, hour, day of month, month, day of week
-	For    Duration `json:"for"`
+	For    Duration `json:"for" min:"1s"`
 	Reason string   `json:"reason,omitempty"`
 }
 
@@ -316,16 +316,16 @@ type Blackout struct {
 // after the first, then Factor times longer after each, at most Max.
 type Backoff struct {
 	After   string   `json:"after,omitempty"` // failure, the only choice
-	Initial Duration `json:"initial"`
-	Factor  float64  `json:"factor,omitempty"` // 2 if zero
-	Max     Duration `json:"max,omitempty"`    // 1d, or initial if that is longer, if zero
+	Initial Duration `json:"initial" min:"1s"`
+	Factor  float64  `json:"factor,omitempty" min:"1"` // 2 if zero
+	Max     Duration `json:"max,omitempty" min:"1s"`   // 1d, or initial if that is longer, if zero
 }
 
 // Budget defers a run while Runs have been decided on for the model group,
 // by whichever policy, in the time Per before.
 type Budget struct {
-	Runs int      `json:"runs"`
-	Per  Duration `json:"per"`
+	Runs int      `json:"runs" min:"1"`
+	Per  Duration `json:"per" min:"1s"`
 
 	USD     NotBuilt `json:"usd,omitzero"`
 	Reserve NotBuilt `json:"reserve,omitzero"`
@@ -334,7 +334,7 @@ type Budget struct {
 // Run says what is started. Input and the parts of Model are constants, or
 // {expr: CEL}, at any depth.
 type Run struct {
-	Executor     string         `json:"executor,omitempty"` // embedded if empty
+	Executor     string         `json:"executor,omitempty" enum:"embedded"` // embedded if empty
 	StateMachine StateMachine   `json:"stateMachine"`
 	Input        map[string]any `json:"input,omitempty"`
 	Timeout      Duration       `json:"timeout,omitempty"` // of the whole run; none if zero

@@ -78,7 +78,7 @@ func loadForCheck(file string, named bool, paths []string) (*configs.Config, err
 
 // loadOptions has each state machine parsed as it is loaded.
 func loadOptions() configs.Options {
-	return configs.Options{CheckMachine: func(file string, definition []byte) []configs.Problem {
+	return configs.Options{States: taskStates, CheckMachine: func(file string, definition []byte) []configs.Problem {
 		_, err := asl.Parse(definition, file)
 		var found asl.Problems
 		if err == nil || !errors.As(err, &found) {
@@ -92,6 +92,20 @@ func loadOptions() configs.Options {
 		}
 		return problems
 	}}
+}
+
+// taskStates lists the tasks of a state machine, nil where it has problems.
+func taskStates(definition []byte) (tasks []string) {
+	m, err := asl.Parse(definition, "")
+	if err != nil {
+		return nil
+	}
+	for _, name := range m.Names() {
+		if m.Type(name) == asl.TypeTask {
+			tasks = append(tasks, name)
+		}
+	}
+	return tasks
 }
 
 // checkResources finds the resources of the state machines that nothing is
@@ -119,9 +133,12 @@ func checkResources(cfg *configs.Config) configs.Problems {
 	return problems
 }
 
-// warnings are what is odd about sound state machines.
+// warnings are what is odd about sound policies and state machines.
 func warnings(cfg *configs.Config) []string {
 	var out []string
+	for _, p := range cfg.Warnings {
+		out = append(out, p.String())
+	}
 	for _, name := range sortedKeys(cfg.Machines) {
 		m, err := asl.Parse(cfg.Machines[name].Definition, name)
 		if err != nil {
