@@ -43,7 +43,7 @@ type Run struct {
 	// Machine is the digest of the definition it runs.
 	Machine  string          `json:"machine,omitempty"`
 	Redrives int             `json:"redrives,omitempty"` // how often it went on from what failed
-	Revision string          `json:"revision"` // the policy's, as in its decision
+	Revision string          `json:"revision"`           // the policy's, as in its decision
 	Training Training        `json:"training"`
 	Input    json.RawMessage `json:"input,omitempty"`
 }

@@ -269,8 +269,8 @@ func (d *decoder) warn(path string, offset int, message string) {
 // form is wrong.
 func (d *decoder) place(path string, offset int) (line, column int, ok bool) {
 	n := d.at(path)
-	if d.bad[n] {
-		return 0, 0, false
+	if d.bad[n] || d.nodes[path] == n && slices.ContainsFunc(n.entries, func(e entry) bool { return d.bad[e.value] }) {
+		return 0, 0, false // it, or a part of what is said of it as a whole
 	}
 	line, column = n.line, n.column
 	if _, exact := d.nodes[path]; offset >= 0 && exact && n.kind == text {

@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/policy"
 )
 
@@ -37,9 +39,11 @@ func TestProblems(t *testing.T) {
 				}
 				write(t, filepath.Join(dir, f.Name), string(f.Data))
 			}
-			_, err = Load(filepath.Join(dir, "anneal.yaml"), Options{})
+			c, err := Load(filepath.Join(dir, "anneal.yaml"), Options{States: tasks, Warnings: true})
 			var problems Problems
-			if err != nil && !errors.As(err, &problems) {
+			if err == nil {
+				problems = c.Warnings
+			} else if !errors.As(err, &problems) {
 				t.Fatalf("Load: %v is not Problems", err)
 			}
 			got := strings.ReplaceAll(problems.Error()+"\n", dir+"/", "")
@@ -54,11 +58,31 @@ func TestProblems(t *testing.T) {
 				}
 				return
 			}
+			for _, f := range archive.Files {
+				wrong := strings.HasPrefix(filepath.Base(file), "faulty-") || strings.HasPrefix(filepath.Base(file), "warned")
+				if wrong && strings.HasPrefix(f.Name, "policies/") && strings.HasSuffix(f.Name, ".yaml") && !strings.Contains(got, f.Name+":") {
+					t.Errorf("nothing is said of %s", f.Name)
+				}
+			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("problems of %s (-want +got):\n%s", file, diff)
 			}
 		})
 	}
+}
+
+// tasks lists those of a state machine.
+func tasks(definition []byte) (names []string) {
+	m, err := asl.Parse(definition, "")
+	if err != nil {
+		return nil
+	}
+	for _, name := range m.Names() {
+		if m.Type(name) == asl.TypeTask {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func write(t *testing.T, file, content string) {
@@ -74,6 +98,7 @@ func write(t *testing.T, file, content string) {
 // A generation that is in order, from files in several folders.
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
+	t.Setenv("ANNEAL_TEST_KEY", "hidden")
 	write(t, filepath.Join(dir, "anneal.yaml"), `
 policies: [policies, more/b.yaml]
 buckets: {ml-data: ./bucket}
@@ -133,7 +158,6 @@ notify: {team: {log: {}}}
 	}
 
 	s := c.Settings
-	t.Setenv("ANNEAL_TEST_KEY", "hidden")
 	env := map[string]string{}
 	for name, secret := range s.Embedded.Functions["Score*"].Env {
 		env[name] = must(secret.Resolve())
@@ -171,6 +195,63 @@ func TestMachineProblems(t *testing.T) {
 	want := "m.json:1:2: no StartAt\np.yaml:5:9: unknown value \"no\" (have observe, enforce, paused)"
 	if got := strings.ReplaceAll(fmt.Sprint(err), dir+"/", ""); got != want {
 		t.Errorf("LoadPolicies: got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// What editors and other systems do to a file, and what is no file.
+func TestForms(t *testing.T) {
+	sound := "apiVersion: anneal/v1alpha1\nkind: RetrainPolicy\nmetadata: {name: p}\nspec:\n  model: {group: g}\n  rules: [{id: a, if: 'true'}]\n"
+	rule := func(value string) string {
+		return strings.Replace(sound, "[{id: a, if: 'true'}]", "\n    - id: a\n      if: "+value, 1)
+	}
+	for name, test := range map[string]struct{ yaml, want string }{
+		"byte order mark":   {"\ufeff" + sound, ""},
+		"windows":           {strings.ReplaceAll(sound, "\n", "\r\n"), ""},
+		"old mac":           {strings.ReplaceAll(sound, "\n", "\r"), ""},
+		"several":           {"---\n" + sound + "---\n---\n# nothing\n...\n" + strings.Replace(sound, "name: p", "name: q", 1), ""},
+		"no end of line":    {strings.TrimSuffix(sound, "\n"), ""},
+		"empty":             {"", ""},
+		"utf-16":            {"\xff\xfea\x00p\x00i\x00", "p.yaml: not UTF-8 text"},
+		"tab":               {strings.Replace(sound, "  model", "\tmodel", 1), "p.yaml:5:1: not YAML: found character '\t' that cannot start any token"},
+		"negation":          {rule("!champion.exists && signals.rows.value > 3"), `p.yaml:8:11: not YAML: a value with such characters stands in quotes as a whole (unexpected scalar value type)`},
+		"negation alone":    {rule("!champion.exists"), "p.yaml:8:11: the tag !champion.exists means nothing here: what begins with ! and is no tag stands in quotes"},
+		"half quoted":       {rule("'a' == event.type"), "p.yaml:8:11: not YAML: a value with such characters stands in quotes as a whole (value is not allowed in this context. map key-value is pre-defined)"},
+		"cron of stars":     {strings.Replace(sound, "  model", "  guards: {}\n  triggers:\n    - id: a\n      schedule:\n        cron: * * * * *\n  model", 1), "p.yaml:9:15: not YAML: a value with such characters stands in quotes as a whole (unexpected scalar value type)"},
+		"conditional":       {rule("champion.exists ? champion.age > days(3) : true"), "p.yaml:8:11: not YAML: a value with such characters stands in quotes as a whole (mapping value is not allowed in this context)"},
+		"alias":             {rule("*every"), "p.yaml:8:11: unknown alias *every: there is no anchor &every before it; what is no alias stands in quotes"},
+		"duplicate":         {strings.Replace(sound, "  model", "  mode: paused\n  mode: enforce\n  model", 1), `p.yaml:6:3: the key "mode" is already on line 5: keep one of them`},
+		"too large":         {sound + "#" + strings.Repeat("x", maxFile), fmt.Sprintf("p.yaml: %d bytes are too many: at most %d", len(sound)+1+maxFile, maxFile)},
+		"open quotes":       {strings.Replace(sound, "{name: p}", "{name: \"p}", 1), "p.yaml:3:18: not YAML: could not find end character of double-quoted text"},
+		"wrong indentation": {strings.Replace(sound, "  rules", "   rules", 1), "p.yaml:6:4: not YAML: value is not allowed in this context"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "p.yaml"), test.yaml)
+			_, err := LoadPolicies([]string{dir}, Options{})
+			got := ""
+			if err != nil {
+				got = strings.ReplaceAll(err.Error(), dir+"/", "")
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What is no regular file is not waited for.
+func TestNoFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.yaml"), 0o600); err != nil {
+		t.Skipf("no pipe can be made: %v", err)
+	}
+	if err := os.Symlink("/dev/zero", filepath.Join(dir, "zero.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := LoadPolicies([]string{dir}, Options{})
+	want := "pipe.yaml: this is not a regular file\nzero.yaml: this is not a regular file"
+	if got := strings.ReplaceAll(fmt.Sprint(err), dir+"/", ""); got != want {
+		t.Errorf("problems %s, want %s", got, want)
 	}
 }
 

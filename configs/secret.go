@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+
+	"github.com/anneal-ml/anneal/policy"
 )
 
 // A Secret is a value, or where to find it: {env: NAME} or {file: PATH}. It is
@@ -52,6 +54,18 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText is String.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// there reports a variable that is not set, and a file that is not there.
+func (s Secret) there(d *decoder, path string) {
+	if _, set := os.LookupEnv(s.env); s.env != "" && !set {
+		d.add(policy.At(path, "env"), -1, "the environment variable %s is not set", s.env)
+	}
+	if s.file != "" {
+		if _, err := os.Stat(s.file); err != nil {
+			d.add(policy.At(path, "file"), -1, "%s: %v", s.file, reason(err))
+		}
+	}
+}
+
 func (s *Secret) decode(d *decoder, n *node, path string) {
 	switch n.kind {
 	case boolean, number, text:
@@ -64,11 +78,13 @@ func (s *Secret) decode(d *decoder, n *node, path string) {
 		d.object(reflectOf(&from), n, path)
 		if (from.Env == "") == (from.File == "") {
 			d.report(n.line, n.column, "a secret is a value, {env: NAME} or {file: PATH}")
+			return
 		}
 		s.env = from.Env
 		if from.File != "" {
 			s.file = relative(d.file, from.File)
 		}
+		s.there(d, path)
 	default:
 		d.wrong(n, "a value, {env: NAME} or {file: PATH}")
 	}

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"maps"
 	"net"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -271,15 +273,52 @@ func (s *Settings) check(d *decoder, builtins []string) {
 		}
 		if dir.Path == "" {
 			d.add(path+".directory.path", -1, "a directory needs a path: {path: ./inbox}")
-		} else if other := s.Buckets[dir.Bucket]; other != dir.Path && other != "" {
+			continue
+		}
+		if other := s.Buckets[dir.Bucket]; other != dir.Path && other != "" {
 			d.add(path+".directory", -1, "the bucket %q is the folder %s already: give this one another bucket", dir.Bucket, other)
+		}
+		for j, other := range s.Sources[:i] {
+			if other.Directory != nil && other.Directory.Path == dir.Path {
+				d.add(path+".directory.path", -1, "%s is the folder of %s already: each file in it would be two events", dir.Path, index("sources", j))
+			}
+		}
+		for _, ours := range []struct{ key, folder string }{{"data", string(s.Data)}, {"staging", s.folder(s.Staging)}} {
+			if inside(ours.folder, string(dir.Path)) {
+				d.add(path+".directory.path", -1, "%s, the folder of %s, is inside this one: what anneal writes would be new data", ours.folder, ours.key)
+			}
 		}
 	}
 	s.Embedded.check(d, builtins, s.Notify)
 }
 
+// folder is where a folder or s3://… of a mapped bucket is, empty if nowhere.
+func (s *Settings) folder(uri string) string {
+	rest, mapped := strings.CutPrefix(uri, "s3://")
+	if !mapped {
+		return uri
+	}
+	bucket, key, _ := strings.Cut(rest, "/")
+	if folder := s.Buckets[bucket]; folder != "" {
+		return filepath.Join(string(folder), key)
+	}
+	return ""
+}
+
+// inside reports whether path is folder or below it.
+func inside(path, folder string) bool {
+	below, err := filepath.Rel(folder, path)
+	return path != "" && err == nil && below != ".." && !strings.HasPrefix(below, "../")
+}
+
 func (s *Settings) checkListen(d *decoder) {
-	host, _, err := net.SplitHostPort(s.Listen)
+	host, port, err := net.SplitHostPort(s.Listen)
+	if err == nil {
+		if _, wrong := strconv.ParseUint(port, 10, 16); wrong != nil {
+			d.add("listen", -1, "%q is not a port: a number up to 65535, 0 for any that is free", port)
+			return
+		}
+	}
 	if err != nil {
 		d.add("listen", -1, "%q is not an address: write HOST:PORT, such as 127.0.0.1:8080", s.Listen)
 		return
@@ -303,6 +342,7 @@ func (e *Embedded) check(d *decoder, builtins []string, channels map[string]Chan
 	for _, name := range sortedKeys(e.Functions) {
 		path, f := policy.At("embedded.functions", name), e.Functions[name]
 		checkGlob(d, path, name)
+		checkEnv(d, path, f.Env)
 		switch {
 		case f.Builtin != "" && f.Command != nil || f.HTTP != nil && (f.Builtin != "" || f.Command != nil):
 			d.add(path, -1, "a function is one of builtin, command and http")
@@ -319,6 +359,7 @@ func (e *Embedded) check(d *decoder, builtins []string, channels map[string]Chan
 	for _, name := range sortedKeys(e.Images) {
 		path, image := policy.At("embedded.images", name), e.Images[name]
 		checkGlob(d, path, name)
+		checkEnv(d, path, image.Env)
 		switch {
 		case image.Container != "":
 			if image.Container != "docker" && image.Container != "podman" {
@@ -356,6 +397,17 @@ func (d *decoder) refused(path string, keys ...string) bool {
 func checkCommand(d *decoder, path string, command []string) {
 	if len(command) == 0 || command[0] == "" {
 		d.add(path, -1, "a command is needed: command: [python3, train.py]")
+	}
+}
+
+var secretName = regexp.MustCompile(`(?i)(^|_)(secret|password|passwd|token|api_key|secret_key|access_key|private_key)$`)
+
+// checkEnv warns of what is named as a secret and written out.
+func checkEnv(d *decoder, path string, env map[string]Secret) {
+	for _, name := range sortedKeys(env) {
+		if secretName.MatchString(name) && env[name].value != "" {
+			d.warn(policy.At(path+".env", name), -1, fmt.Sprintf("a secret is not written here: write {env: %s} or {file: PATH}", name))
+		}
 	}
 }
 

@@ -285,7 +285,8 @@ func (s *source) node(a ast.Node, depth int) *node {
 		case tag == "!!str" && inner.kind != sequence && inner.kind != mapping:
 			inner.kind, inner.value = text, inner.raw
 		case !strings.HasPrefix(tag, "!!"):
-			s.report(line, column, "the tag %s means nothing here", tag)
+			s.report(line, column, "the tag %s means nothing here: what begins with ! and is no tag stands in quotes", tag)
+			inner.wrong = true
 		}
 		return inner
 	default:

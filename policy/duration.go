@@ -68,6 +68,18 @@ func translate(s string) (Duration, bool) {
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 && d%time.Second == 0 {
 		return Duration(d), true
 	}
+	var all Duration
+	rest := s
+	for _, u := range units {
+		if digits, after, ok := strings.Cut(rest, u.name); ok {
+			if n, err := strconv.ParseUint(digits, 10, 16); err == nil {
+				all, rest = all+Duration(n)*Duration(u.size), after
+			}
+		}
+	}
+	if all > 0 && rest == "" {
+		return all, true
+	}
 	parts := isoDuration.FindStringSubmatch(strings.ToUpper(s))
 	if parts == nil {
 		return 0, false

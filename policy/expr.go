@@ -246,6 +246,8 @@ func (c *compiler) expr(path, text string, p place) *expr {
 	b := &builder{env: env, ast: checked.NativeRep(), source: text, place: p, was: map[int64]string{}}
 	if p.kind == cel.BoolType {
 		x.root = b.node(b.ast.Expr())
+	} else {
+		b.read(b.ast.Expr(), nil)
 	}
 	x.leaves, x.was = b.leaves, b.was
 	x.strict, x.asks = strict(b.ast.Expr()), asks(b.ast.Expr())

@@ -78,6 +78,27 @@ func (c *compiler) parameters(p *Policy, schema map[string]any) {
 				}
 			}
 		}
+		c.defaults(p)
+	}
+}
+
+// defaults reports those that the schema itself does not allow.
+func (c *compiler) defaults(p *Policy) {
+	raw, err := json.Marshal(p.defaulted)
+	if err != nil {
+		return // unreachable: it was read from YAML or JSON
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		return // unreachable: it was just written
+	}
+	var invalid *jsonschema.ValidationError
+	if err := p.schema.Validate(value); errors.As(err, &invalid) {
+		for _, f := range findings(invalid) {
+			if len(f.at) > 0 { // else: one is required that has no default
+				c.problems.add(At(At(At("spec.parameters", "properties"), f.at[0]), "default"), "the default of %s does not keep to its schema: %s", f.at[0], f.message)
+			}
+		}
 	}
 }
 

@@ -332,7 +332,7 @@ func (c *compiler) data(d Data) {
 func (c *compiler) run(p *Policy, b Body, at places) {
 	if b.Run == nil {
 		if b.Mode == Enforce {
-			c.problems.add("spec.run", "mode enforce needs a run: {stateMachine: {file: pipeline.asl.json}}")
+			c.problems.add("spec.mode", "mode enforce needs a run: {stateMachine: {file: pipeline.asl.json}}")
 		}
 	} else {
 		r := *b.Run

@@ -96,8 +96,8 @@ func (d domain) whyNever(n *node) string {
 		return n.text + " is never true: both sides are the same"
 	case !known:
 		return n.text + " is never true"
-	case s.hi == 1 && n.bound > 1 && n.bound <= 100:
-		return fmt.Sprintf("%s is never true: %s is from 0 to 1, %s of a hundred is %s", n.text, n.over, number(n.bound), number(n.bound/100))
+	case s.hi == 1 && n.bound >= 2 && n.bound <= 100:
+		return fmt.Sprintf("%s is never true: %s is from 0 to 1, %s %% is %s", n.text, n.over, number(n.bound), number(n.bound/100))
 	case s.hi == 1:
 		return fmt.Sprintf("%s is never true: %s is from 0 to 1", n.text, n.over)
 	}
@@ -191,9 +191,9 @@ func brings(t Trigger) bool {
 	return t.Event != nil && (t.Event.Type == "" || t.Event.Type == anneal.TypeObjectCreated)
 }
 
-// Warnings are what is sound in the policy and is hardly meant so, where all
-// are the policies that are loaded with it.
-func (p *Policy) Warnings(all []*Policy) Problems {
+// Warnings are what is sound in the policy and is hardly meant so; makes says
+// whether runs of any policy of the model group make models.
+func (p *Policy) Warnings(makes bool) Problems {
 	var found Problems
 	warn := func(path string, offset int, format string, args ...any) {
 		found = append(found, Problem{Path: path, Offset: offset, Message: fmt.Sprintf(format, args...), Warning: true})
@@ -220,7 +220,7 @@ func (p *Policy) Warnings(all []*Policy) Problems {
 		}
 	}
 	p.warnTriggers(warn)
-	p.warnRun(warn, d, all)
+	p.warnRun(warn, d, makes)
 	return found
 }
 
@@ -273,7 +273,7 @@ func (p *Policy) warnTriggers(warn warn) {
 }
 
 // warnRun is about what a run cannot have.
-func (p *Policy) warnRun(warn warn, d domain, all []*Policy) {
+func (p *Policy) warnRun(warn warn, d domain, makes bool) {
 	b := p.Spec.Spec
 	for _, name := range sortedKeys(b.Signals) {
 		if s := b.Signals[name]; s.Source == SourceData && !s.IsDrift() && !slices.ContainsFunc(b.Triggers, brings) {
@@ -283,11 +283,7 @@ func (p *Policy) warnRun(warn warn, d domain, all []*Policy) {
 	if b.Run == nil {
 		return
 	}
-	makes := func(o *Policy) bool {
-		run := o.Spec.Spec.Run
-		return o.Group() == p.Group() && run != nil && run.Model != nil
-	}
-	if b.Mode == Enforce && !makes(p) && !slices.ContainsFunc(all, makes) {
+	if b.Mode == Enforce && !makes {
 		for i, rule := range p.rules {
 			if l := rule.reads(d, "champion.exists"); l != nil {
 				warn(index("spec.rules", i)+".if", l.at, "%s is never known: no run makes a champion, run.model says how one does", l.text)
@@ -305,8 +301,8 @@ func (p *Policy) warnRun(warn warn, d domain, all []*Policy) {
 			}
 		}
 	}
-	woken := slices.ContainsFunc(b.Triggers, func(Trigger) bool { return true })
-	var ticks string
+	woken := len(b.Triggers) > 0
+	ticks := "" // a schedule's trigger
 	for _, t := range b.Triggers {
 		if t.Schedule != nil {
 			ticks = t.ID

@@ -70,10 +70,12 @@ func loadForCheck(file string, named bool, paths []string) (*configs.Config, err
 			return nil, err // nothing to check: not a problem of the configuration
 		}
 	}
+	options := loadOptions()
+	options.Warnings = true
 	if len(paths) > 0 {
-		return configs.LoadPolicies(paths, loadOptions())
+		return configs.LoadPolicies(paths, options)
 	}
-	return configs.Load(file, loadOptions())
+	return configs.Load(file, options)
 }
 
 // loadOptions has each state machine parsed as it is loaded.
