@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -242,6 +243,9 @@ func readEngine(ctx context.Context, j *journal.Journal) (*engine.Engine, error)
 	return engine.New(ctx, engine.Config{Journal: j}, &engine.Fold{})
 }
 
+// ofItsState are the types of events that follow one of their own state.
+var ofItsState = regexp.MustCompile(`^(Task|LambdaFunction|Activity)(Scheduled|Started|Submitted|Succeeded|Failed|TimedOut)|^(Map|Parallel)StateStarted$`)
+
 // statesOf are the states that the events of a history belong to, by the ID of
 // the event.
 func statesOf(events []asl.HistoryEvent) map[int64]string {
@@ -252,8 +256,7 @@ func statesOf(events []asl.HistoryEvent) map[int64]string {
 			states[e.ID] = e.StateEntered.Name
 		case e.StateExited != nil:
 			states[e.ID] = e.StateExited.Name
-		case strings.HasPrefix(string(e.Type), "Execution"):
-		default:
+		case ofItsState.MatchString(string(e.Type)):
 			states[e.ID] = states[e.PreviousID]
 		}
 	}

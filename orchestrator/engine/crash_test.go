@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,6 +17,7 @@ import (
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/tasks"
 )
 
 // A breaking store fails an append for good: the process is gone as far as
@@ -57,11 +59,138 @@ type crashStory struct {
 	world      func() *world
 	begun      int // effects
 	stopped    int
+	redriven   bool // once, as it has failed
 }
 
 var crashStories = []crashStory{
-	{"line", story, `{"a": 1}`, storyWorld, 5, 1},
-	{"wide", wideStory, `{"models": ["a", "b", "c", "d"]}`, wideWorld, 8, 3},
+	{"line", story, `{"a": 1}`, storyWorld, 5, 1, false},
+	{"wide", wideStory, `{"models": ["a", "b", "c", "d"]}`, wideWorld, 8, 3, false},
+	{"deep", deepStory, `{"models": ["a", "b"]}`, deepWorld, 9, 3, true},
+}
+
+// Tasks that wait for their tokens and a nested execution, beside one that
+// fails: the others are aborted with it, and all but what had succeeded is
+// redriven.
+const (
+	deepStory = `{"StartAt": "Both", "States": {
+	"Both": {"Type": "Parallel", "End": true, "Branches": [
+		{"StartAt": "Train", "States": {"Train": {"Type": "Task", "Resource": "` + trainSync + `", "End": true}}},
+		{"StartAt": "Nest", "States": {"Nest": {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2",
+			"Parameters": {"StateMachineArn": "child", "Input": {"depth": 1}}, "ResultSelector": {"out.$": "$.Output"}, "End": true}}},
+		{"StartAt": "Each", "States": {"Each": {"Type": "Map", "ItemsPath": "$.models", "End": true, "ItemProcessor": {"StartAt": "Ask", "States": {
+			"Ask": {"Type": "Task", "Resource": "` + invoke + `.waitForTaskToken", "HeartbeatSeconds": 100,
+				"Parameters": {"name.$": "$", "token.$": "$$.Task.Token"}, "End": true}}}}}}]}}}`
+	childStory = `{"StartAt": "Rest", "States": {
+		"Rest": {"Type": "Wait", "Seconds": 30, "Next": "Work"},
+		"Work": {"Type": "Task", "Resource": "` + invoke + `", "End": true}}}`
+)
+
+func deepWorld() *world {
+	var mu sync.Mutex
+	trained := 0
+	return &world{plan: func(e asl.Effect) (time.Duration, asl.Outcome) {
+		mu.Lock()
+		defer mu.Unlock()
+		var in struct{ Name string }
+		json.Unmarshal(e.Input, &in) // it has none but in Ask
+		switch {
+		case e.State == "Train":
+			if trained++; trained == 1 {
+				return 43 * time.Second, asl.Outcome{Error: "Broken"}
+			}
+			return 41 * time.Second, asl.Outcome{Output: json.RawMessage(`{}`)}
+		case in.Name == "a":
+			return 17 * time.Second, asl.Outcome{Output: json.RawMessage(`"a"`)}
+		case e.State == "Ask":
+			return 59 * time.Second, asl.Outcome{Output: json.RawMessage(`"b"`)}
+		}
+		return 47 * time.Second, asl.Outcome{Output: e.Input}
+	}}
+}
+
+// nesting does the nested executions of a world by the real tasks, in the
+// engine of the process.
+type nesting struct {
+	*world
+	*Engine
+	tasks *tasks.Tasks
+}
+
+func nest(t *testing.T, w *world) *nesting {
+	t.Helper()
+	n := &nesting{world: w}
+	var err error
+	n.tasks, err = tasks.New(tasks.Config{Dir: t.TempDir(), Shim: []string{"none"}, Executor: n, Machines: func() map[string]orchestrator.Machine {
+		return map[string]orchestrator.Machine{"child": {Definition: []byte(childStory)}}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (n *nesting) Do(ctx context.Context, e asl.Effect, recovered bool, submitted func(json.RawMessage)) (asl.Outcome, error) {
+	nested := strings.Contains(e.Resource, ":startExecution")
+	if !nested && !e.ByToken() {
+		return n.world.Do(ctx, e, recovered, submitted)
+	}
+	// One after the other, so that histories can be compared.
+	delay := 3 * time.Second
+	if strings.Contains(string(e.Input), `"name":"a"`) {
+		delay = time.Second
+	} else if e.ByToken() {
+		delay = 2 * time.Second
+	}
+	w := n.begin(e, recovered)
+	select {
+	case <-time.After(time.Until(w.begun.Add(delay))):
+	case <-ctx.Done():
+		return asl.Outcome{}, ctx.Err()
+	}
+	if nested {
+		return n.tasks.Do(ctx, e, recovered, submitted)
+	}
+	submitted(json.RawMessage(`{"asked":true}`))
+	return asl.Outcome{}, orchestrator.ErrLater
+}
+
+func (n *nesting) Check(r asl.Resource) error { return n.world.Check(r) }
+
+// effects stops effects; the engine has a Stop too.
+type effects struct{ *nesting }
+
+func (e effects) Stop(ctx context.Context, effect string) {
+	e.world.Stop(ctx, effect)
+	e.tasks.Stop(ctx, effect)
+}
+
+func (n *nesting) Stop(ctx context.Context, name, errorName, cause string) error {
+	return n.Engine.Stop(ctx, name, errorName, cause)
+}
+
+// answer is somebody who answers what was asked, when its time has come, and
+// asks again where a crash kept it from being heard.
+func (n *nesting) answer(ctx context.Context) {
+	for ctx.Err() == nil {
+		n.world.mu.Lock()
+		for id, w := range n.works {
+			if w.token != "" && !time.Now().Before(w.end) {
+				token, outcome := w.token, w.outcome
+				n.world.mu.Unlock()
+				err := n.Resolve(ctx, token, outcome)
+				n.world.mu.Lock()
+				if err == nil || errors.Is(err, ErrTaskClosed) || errors.Is(err, ErrNoTask) {
+					n.works[id].token = ""
+				}
+				break
+			}
+		}
+		n.world.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // Several effects at once: a Parallel whose first attempt fails and has the
@@ -124,6 +253,31 @@ type facts struct {
 	Begun     []string
 	Effects   []string
 	Stopped   int
+	Nested    []string
+}
+
+// nestedOf lists the nested executions in a journal and how they ended.
+func nestedOf(t *testing.T, j *journal.Journal) (list []string) {
+	t.Helper()
+	newest := map[string]string{}
+	for r, err := range j.Read(t.Context(), 0, false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Kind != kindTurn || r.Key == "story" {
+			continue
+		}
+		turn, err := decodeTurn(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		newest[r.Key] = turn.Status
+	}
+	for key, status := range newest {
+		list = append(list, key+" "+status)
+	}
+	slices.Sort(list)
+	return list
 }
 
 // tell runs a story to its end over a store, with a new engine after each
@@ -131,6 +285,7 @@ type facts struct {
 func tell(t *testing.T, c crashStory, crash func(process int, s *breaking)) (facts, int) {
 	t.Helper()
 	memory, w := new(journal.Memory), c.world()
+	n := nest(t, w)
 	in := orchestrator.StartInput{Name: "story", Machine: orchestrator.Machine{Name: "story", Definition: []byte(c.definition)}, Input: json.RawMessage(c.input)}
 	count := 0
 	for process := 0; ; process++ {
@@ -139,14 +294,31 @@ func tell(t *testing.T, c crashStory, crash func(process int, s *breaking)) (fac
 		}
 		store := &breaking{Store: memory, left: -1}
 		crash(process, store)
-		j, e := open(t, store, w)
+		j, e := open(t, store, effects{n})
+		n.Engine = e
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
+		var others sync.WaitGroup
+		others.Go(func() { n.answer(ctx) })
+		others.Go(func() {
+			if err := n.tasks.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
 		go func() { ended <- e.Run(ctx); cancel() }()
 		// As the controller does: start what is open again, and wait.
-		_, err := e.Start(ctx, in)
+		x, err := e.Start(ctx, in)
 		if err == nil {
-			_, err = e.Wait(ctx, "story")
+			x, err = e.Wait(ctx, "story")
+		}
+		if err == nil && c.redriven && x.Redrives == 0 {
+			if x.Status != "FAILED" {
+				t.Fatalf("it ended %s, want FAILED to be redriven", x.Status)
+			}
+			time.Sleep(100 * time.Second) // what was aborted has ended
+			if _, err = e.Redrive(ctx, "story"); err == nil {
+				_, err = e.Wait(ctx, "story")
+			}
 		}
 		f := facts{}
 		if err == nil {
@@ -162,6 +334,10 @@ func tell(t *testing.T, c crashStory, crash func(process int, s *breaking)) (fac
 		synctest.Wait() // Run acts on the last turn
 		cancel()
 		runErr := <-ended
+		others.Wait()
+		if err == nil {
+			f.Nested = nestedOf(t, j)
+		}
 		j.Close()
 		count += store.count
 		if err != nil {

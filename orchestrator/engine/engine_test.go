@@ -40,8 +40,10 @@ type world struct {
 }
 
 type work struct {
+	begun   time.Time
 	end     time.Time
 	outcome asl.Outcome
+	token   string // by which somebody has yet to tell the outcome
 }
 
 func (w *world) begin(e asl.Effect, recovered bool) *work {
@@ -53,11 +55,14 @@ func (w *world) begin(e asl.Effect, recovered bool) *work {
 	x := w.works[e.ID]
 	switch {
 	case x == nil:
-		x = &work{end: time.Now(), outcome: asl.Outcome{Output: e.Input}}
+		x = &work{begun: time.Now(), end: time.Now(), outcome: asl.Outcome{Output: e.Input}}
 		if w.plan != nil {
 			var d time.Duration
 			d, x.outcome = w.plan(e)
 			x.end = x.end.Add(d)
+		}
+		if e.ByToken() {
+			x.token = e.Token()
 		}
 		w.works[e.ID] = x
 		w.log = append(w.log, fmt.Sprintf("%s %d begun", e.State, e.Attempt))
@@ -358,6 +363,49 @@ func TestToken(t *testing.T) {
 		}
 		if diff := cmp.Diff(w.effects[1:], w.stopped); diff != "" {
 			t.Errorf("stopped (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// An execution can be redriven for two weeks, by one of many at a time.
+func TestRedrive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{plan: func(asl.Effect) (time.Duration, asl.Outcome) { return time.Minute, asl.Outcome{Error: "Broken"} }}
+		e, _ := run(t, new(journal.Memory), w)
+		start(t, e, "one", task(trainSync, ""), `{}`)
+		wait(t, e, "one")
+		time.Sleep(13 * 24 * time.Hour)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		done, refused := 0, 0
+		for range 8 {
+			wg.Go(func() {
+				_, err := e.Redrive(t.Context(), "one")
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					done++
+				case errors.Is(err, orchestrator.ErrNotRedrivable):
+					refused++
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if done != 1 || refused != 7 {
+			t.Errorf("%d of 8 redrove it, %d were refused", done, refused)
+		}
+		if x := wait(t, e, "one"); x.Error != "Broken" || x.Redrives != 1 || len(w.works) != 2 {
+			t.Errorf("ended %s %s after %d redrives and %d effects", x.Status, x.Error, x.Redrives, len(w.works))
+		}
+		time.Sleep(14*24*time.Hour + time.Second)
+		if _, err := e.Redrive(t.Context(), "one"); !errors.Is(err, orchestrator.ErrNotRedrivable) || !strings.Contains(err.Error(), "more than 14 days ago") {
+			t.Errorf("after two weeks: %v", err)
+		}
+		if len(e.open) != 0 || len(e.times) != 0 {
+			t.Errorf("an ended execution is kept: %d open, %d timed", len(e.open), len(e.times))
 		}
 	})
 }

@@ -148,6 +148,34 @@ func Test(t *testing.T, open func(t *testing.T) orchestrator.Executor) {
 		end(t, e, "one", anneal.StatusTimedOut)
 		history(t, e, "one", asl.ExecutionTimedOut)
 	})
+	t.Run("redrives", func(t *testing.T) {
+		e := open(t)
+		start(t, e, "failed", fail, `{"a": 1}`)
+		first := end(t, e, "failed", anneal.StatusFailed)
+		x, err := e.Redrive(t.Context(), "failed")
+		if err != nil || x.Redrives != 1 || x.ARN != first.ARN || !x.Started.Equal(*first.Started) {
+			t.Errorf("redrive gave %+v, %v, want the first time of %+v", x, err, first)
+		}
+		if x = end(t, e, "failed", anneal.StatusFailed); x.Error != "TooHard" || x.Redrives != 1 || !sameJSON(x.Input, `{"a": 1}`) {
+			t.Errorf("it ended as %+v", x)
+		}
+		history(t, e, "failed", asl.ExecutionFailed)
+
+		start(t, e, "stopped", wait, `{}`)
+		if err := e.Stop(t.Context(), "stopped", "", ""); err != nil {
+			t.Fatal(err)
+		}
+		if x, err := e.Redrive(t.Context(), "stopped"); err != nil || x.Status != anneal.StatusRunning || x.Ended != nil {
+			t.Errorf("redrive of a stopped execution: %+v, %v", x, err)
+		}
+		start(t, e, "succeeded", pass, `{}`)
+		end(t, e, "succeeded", anneal.StatusSucceeded)
+		for _, name := range []string{"stopped", "succeeded"} {
+			if _, err := e.Redrive(t.Context(), name); !errors.Is(err, orchestrator.ErrNotRedrivable) {
+				t.Errorf("redrive of %s: %v, want %v", name, err, orchestrator.ErrNotRedrivable)
+			}
+		}
+	})
 	t.Run("is described while it runs", func(t *testing.T) {
 		e := open(t)
 		start(t, e, "one", wait, `{}`)
@@ -168,6 +196,7 @@ func Test(t *testing.T, open func(t *testing.T) orchestrator.Executor) {
 		_, calls["describe"] = e.Describe(ctx, "none")
 		_, calls["history"] = e.History(ctx, "none")
 		calls["stop"] = e.Stop(ctx, "none", "", "")
+		_, calls["redrive"] = e.Redrive(ctx, "none")
 		for name, err := range calls {
 			if !errors.Is(err, orchestrator.ErrNotFound) {
 				t.Errorf("%s: %v, want %v", name, err, orchestrator.ErrNotFound)
