@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,22 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/controller"
 )
+
+// ask.sh is a function that hands a task's token over, to a person who looks
+// into the folder tokens now and then.
+const askScript = `#!/bin/sh
+echo "begin $ANNEAL_EFFECT_ID ask" >> "$WORK_LOG.functions"
+cat > "tokens/.$ANNEAL_EFFECT_ID" && mv "tokens/.$ANNEAL_EFFECT_ID" "tokens/$ANNEAL_EFFECT_ID"
+echo '{}'
+`
+
+// mark.sh is a function that leaves a line and fails now and then.
+const markScript = `#!/bin/sh
+echo "begin $ANNEAL_EFFECT_ID mark" >> "$WORK_LOG.functions"
+cat > /dev/null
+test $(($$ % 4)) != 0 || exit 1
+echo '{"marked": true}'
+`
 
 // trainer.sh is a training job that leaves a line in work.log as it begins and
 // one as it ends, by the ID of its effect, and is not quick.
@@ -33,7 +50,10 @@ embedded:
   jobs: 4
   functions:
     Check: {command: [./check.sh], env: {WORK_LOG: %[1]s}}
+    Mark: {command: [./mark.sh], env: {WORK_LOG: %[1]s}}
+    Ask: {command: [./ask.sh], env: {WORK_LOG: %[1]s}}
     Evaluate: {builtin: evaluate-model}
+  stateMachines: {marks: policies/marks.asl.json}
   images:
     trainer: {command: [./trainer.sh], env: {WORK_LOG: %[1]s}}
   topics: {news: team}
@@ -44,8 +64,9 @@ const killMachine = `{
   "StartAt": "Check",
   "States": {
     "Check": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
-      "Parameters": {"FunctionName": "Check", "Payload": {"Data.$": "$.Data"}}, "ResultPath": "$.Checked", "Next": "Train"},
-    "Train": {"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync",
+      "Parameters": {"FunctionName": "Check", "Payload": {"Data.$": "$.Data"}}, "ResultPath": "$.Checked", "Next": "Both"},
+    "Both": {"Type": "Parallel", "ResultSelector": {"Trained.$": "$[0]", "Marked.$": "$[1]"}, "ResultPath": "$.Both", "Next": "Ask", "Branches": [
+    {"StartAt": "Train", "States": {"Train": {"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync",
       "Parameters": {
         "TrainingJobName.$": "States.Format('{}-{}', $.Job, $$.State.RetryCount)",
         "RoleArn": "arn:aws:iam::123456789012:role/r",
@@ -56,14 +77,27 @@ const killMachine = `{
         "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
         "StoppingCondition": {"MaxRuntimeInSeconds": 60}
       },
-      "Retry": [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "MaxAttempts": 3}],
-      "ResultPath": "$.Trained", "Next": "Evaluate"},
+      "Retry": [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "MaxAttempts": 3}], "End": true}}},
+    {"StartAt": "Marks", "States": {"Marks": {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2",
+      "Parameters": {"StateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:marks", "Input": {"parts": [1, 2, 3]}},
+      "OutputPath": "$.Output", "End": true}}}]},
+    "Ask": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+      "Parameters": {"FunctionName": "Ask", "Payload": {"token.$": "$$.Task.Token"}}, "ResultPath": "$.Answer",
+      "Retry": [{"ErrorEquals": ["Lambda.Unknown"], "IntervalSeconds": 1, "MaxAttempts": 3}], "Next": "Evaluate"},
     "Evaluate": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
-      "Parameters": {"FunctionName": "Evaluate", "Payload": {"ModelArtifact.$": "$.Trained.ModelArtifacts.S3ModelArtifacts", "MetricThreshold": 0.5}},
+      "Parameters": {"FunctionName": "Evaluate", "Payload": {"ModelArtifact.$": "$.Both.Trained.ModelArtifacts.S3ModelArtifacts", "MetricThreshold": 0.5}},
       "ResultPath": "$.Evaluated", "Next": "Tell"},
     "Tell": {"Type": "Task", "Resource": "arn:aws:states:::sns:publish",
       "Parameters": {"TopicArn": "arn:aws:sns:us-east-1:123456789012:news", "Message": {"Group.$": "$.Group"}}, "End": true}
   }
+}`
+
+// marksMachine is nested in the other.
+const marksMachine = `{
+  "StartAt": "Each",
+  "States": {"Each": {"Type": "Map", "ItemsPath": "$.parts", "MaxConcurrency": 2, "End": true, "ItemProcessor": {"StartAt": "Mark", "States": {
+    "Mark": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "Mark", "Payload.$": "$"},
+      "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "BackoffRate": 1, "MaxAttempts": 20}], "OutputPath": "$.Payload", "End": true}}}}}
 }`
 
 const killPolicy = `apiVersion: anneal/v1alpha1
@@ -110,6 +144,10 @@ func TestKill(t *testing.T) {
 	write(t, dir, map[string]string{
 		"anneal.yaml":               fmt.Sprintf(killSettings, work),
 		"policies/machine.asl.json": killMachine,
+		"policies/marks.asl.json":   marksMachine,
+		"ask.sh":                    askScript,
+		"mark.sh":                   markScript,
+		"tokens/.keep":              "",
 		"policies/a.yaml":           fmt.Sprintf(killPolicy, "a", "left"),
 		"policies/b.yaml":           fmt.Sprintf(killPolicy, "b", "right"),
 		"policies/c.yaml":           fmt.Sprintf(killPolicy, "c", "right"),
@@ -121,6 +159,7 @@ func TestKill(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	p := &process{t: t, dir: dir}
 	dropped := 0
+	answered := map[string]bool{}
 	for range kills {
 		p.start()
 		for end := time.Now().Add(time.Duration(20+r.IntN(300)) * time.Millisecond); time.Now().Before(end); {
@@ -128,6 +167,7 @@ func TestKill(t *testing.T) {
 				drop(t, filepath.Join(dir, "inbox"), fmt.Sprintf("f%04d.csv", dropped), csvBatch(r, 30))
 				dropped++
 			}
+			answerTasks(t, p, answered)
 			time.Sleep(time.Duration(10+r.IntN(40)) * time.Millisecond)
 		}
 		p.kill()
@@ -136,6 +176,7 @@ func TestKill(t *testing.T) {
 
 	var runs []anneal.Run
 	eventually(t, 2*time.Minute, func() error {
+		answerTasks(t, p, answered)
 		var events []anneal.Event
 		if err := p.get("events?limit=0", &events); err != nil {
 			return err
@@ -197,7 +238,46 @@ func TestKill(t *testing.T) {
 			t.Errorf("group %s had %d trainings at a time, and the limit is 1", group, n)
 		}
 	}
-	t.Logf("%d kills, %d files, %d runs, %d jobs", kills, dropped, len(runs), len(begun))
+	functions, _ := readWork(t, work+".functions")
+	for id, n := range functions {
+		if n != 1 {
+			t.Errorf("function effect %s began %d processes", id, n)
+		}
+	}
+	if len(answered) < len(runs) || len(functions) < 4*len(runs) {
+		t.Errorf("%d tokens were handed over and %d functions ran in %d runs", len(answered), len(functions), len(runs))
+	}
+	t.Logf("%d kills, %d files, %d runs, %d jobs, %d functions, %d tokens", kills, dropped, len(runs), len(begun), len(functions), len(answered))
+}
+
+// answerTasks tells each task that has handed its token over that it has
+// succeeded, until the daemon has heard it.
+func answerTasks(t *testing.T, p *process, answered map[string]bool) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.dir, "tokens", "[^.]*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if answered[file] {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var payload struct{ Token string }
+		if err := json.Unmarshal(data, &payload); err != nil {
+			t.Fatal(err)
+		}
+		out, status := p.anneal("tasks", "success", payload.Token, "--output", `{"approved": true}`)
+		switch {
+		case status == 0, strings.Contains(out, "TaskTimedOut"): // it was heard before a kill
+			answered[file] = true
+		case status == exitUsage:
+			t.Fatalf("tasks success: %s", out)
+		}
+	}
 }
 
 // readWork counts the processes each effect began, and the trainings that a
