@@ -19,12 +19,15 @@ const (
 
 // A Signal is one measured fact about one model.
 type Signal struct {
-	ID     string       `json:"id"`     // of cause, policy and name
-	Name   string       `json:"name"`   // under spec.signals
-	Policy string       `json:"policy"` // whose signal it is
-	Model  string       `json:"model"`  // model group
-	Value  *float64     `json:"value"`  // nil unless the status is ok
-	Share  *float64     `json:"share"`
+	ID     string   `json:"id"`     // of cause, policy and name
+	Name   string   `json:"name"`   // under spec.signals
+	Policy string   `json:"policy"` // whose signal it is
+	Model  string   `json:"model"`  // model group
+	Value  *float64 `json:"value"`  // nil unless the status is ok
+	Share  *float64 `json:"share"`
+	// Low and High are the 95 % interval of Value, where it has one.
+	Low    *float64     `json:"low,omitempty"`
+	High   *float64     `json:"high,omitempty"`
 	N      int64        `json:"n"`   // rows it was measured on
 	At     time.Time    `json:"at"`  // when it was measured
 	Age    float64      `json:"age"` // seconds from At to the cause's Seen
@@ -42,6 +45,8 @@ type Signal struct {
 type SignalValue struct {
 	Value  *float64     `json:"value"`
 	Share  *float64     `json:"share"`
+	Low    *float64     `json:"low,omitempty"`
+	High   *float64     `json:"high,omitempty"`
 	N      int64        `json:"n"`
 	At     time.Time    `json:"at"`
 	Age    float64      `json:"age"`

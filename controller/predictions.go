@@ -246,7 +246,7 @@ func (c *Controller) performance(ctx context.Context, p *policy.Policy, signal *
 	case m.Value == nil:
 		signal.Status, signal.Error = anneal.SignalMissing, m.Problem
 	default:
-		signal.Value, signal.Share = m.Value, m.Coverage
+		signal.Value, signal.Share, signal.Low, signal.High = m.Value, m.Coverage, m.Low, m.High
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 		if !ok {
 			s.Status = anneal.SignalMissing
 		}
-		d.Signals[name] = anneal.SignalValue{Value: s.Value, Share: s.Share, N: s.N, At: s.At, Age: s.Age, Status: s.Status, Window: s.Window}
+		d.Signals[name] = anneal.SignalValue{Value: s.Value, Share: s.Share, Low: s.Low, High: s.High, N: s.N, At: s.At, Age: s.Age, Status: s.Status, Window: s.Window}
 	}
 	verdict := func(v anneal.Verdict, format string, args ...any) anneal.Decision {
 		d.Verdict, d.Reason = v, fmt.Sprintf(format, args...)
@@ -248,6 +248,9 @@ func (p *Policy) vars(d anneal.Decision, c Cause) vars {
 		}
 		if s.Status == anneal.SignalOK && s.Share != nil {
 			v[at+".share"] = *s.Share
+		}
+		if s.Status == anneal.SignalOK && s.Low != nil && s.High != nil {
+			v[at+".low"], v[at+".high"] = *s.Low, *s.High
 		}
 	}
 	v.champion(c.Champion, now)

@@ -79,6 +79,9 @@ func newPlaces(signals map[string]Signal) places {
 		if s.IsDrift() || s.IsPerformance() {
 			measured[name+".share"] = cel.DoubleType
 		}
+		if s.IsPerformance() {
+			measured[name+".low"], measured[name+".high"] = cel.DoubleType, cel.DoubleType
+		}
 	}
 	model := fields{"group": cel.StringType}
 	counted := fields{"objects": objects, "rows": cel.DoubleType, "bytes": cel.DoubleType}
@@ -436,7 +439,7 @@ func (p place) unknown(path []string, e ast.Expr) string {
 
 // byField orders fields as the documentation does: what is asked for most first.
 func byField(a, b string) int {
-	order := []string{"value", "share", "n", "at", "age", "status"}
+	order := []string{"value", "share", "low", "high", "n", "at", "age", "status"}
 	if i, j := slices.Index(order, a), slices.Index(order, b); i >= 0 && j >= 0 {
 		return i - j
 	}
