@@ -253,7 +253,7 @@ func (j *Journal) trim(ctx context.Context, before uint64) error {
 		return fmt.Errorf("trim the journal before record %d: %w", before, err)
 	}
 	if base.Base <= j.mark.Base {
-		return nil
+		return j.store.Trim(ctx, j.mark.Base) // what a crash has left
 	}
 	// The base first, in both of the last two marks: frames before a base may
 	// be missing, frames after it never.
@@ -265,7 +265,7 @@ func (j *Journal) trim(ctx context.Context, before uint64) error {
 		}
 	}
 	j.mu.Lock()
-	j.first = base.First
+	j.base, j.first = base.Base, max(j.first, base.First)
 	j.mu.Unlock()
 	j.index.trim(base.Base, base.First)
 	if err := j.store.Trim(ctx, base.Base); err != nil {

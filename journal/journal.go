@@ -16,6 +16,9 @@
 //     before, and a mark beside the log knows where it begins and how far it
 //     was acknowledged. Damage is found at [Open] and named, and nothing is
 //     changed until there is none.
+//   - An end of the past. Old records are given up for a [Checkpoint], which is
+//     a record like any other: what they came to, and those of them that are
+//     still needed, under their numbers and keys.
 //   - Fail-stop. After a failed sync the journal takes no more records, and
 //     says why. A full disk is different: the append fails with [ErrFull], and
 //     a later one works when there is room again.
@@ -59,12 +62,16 @@ type Journal struct {
 	wake chan struct{} // holds a token when queue or closing has changed
 	done chan struct{} // closed when the committer has ended
 
+	cutting sync.Mutex // held by Cut
+
 	mu      sync.Mutex
+	kept    *kept         // guarded by mu; records of before first that are still there; replaced, never changed
 	queue   []*pending    // guarded by mu
 	closing bool          // guarded by mu
 	stopped error         // guarded by mu; why no more is taken
 	first   uint64        // guarded by mu; number of the oldest record kept
 	last    uint64        // guarded by mu; number of the newest record
+	base    uint64        // guarded by mu; sequence of the oldest frame
 	tip     uint64        // guarded by mu; sequence of the newest frame
 	grown   chan struct{} // guarded by mu; closed when tip grows; nil if nobody waits
 
@@ -73,8 +80,8 @@ type Journal struct {
 	epoch uint64
 }
 
-// First is the number of the oldest record that is kept. It is Last()+1 in an
-// empty journal.
+// First is the number of the oldest record, but for those that a [Checkpoint]
+// keeps. It is Last()+1 in an empty journal.
 func (j *Journal) First() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -139,8 +146,8 @@ func (r Record) check() error {
 }
 
 // Trim forgets the records before number before, as far as whole frames allow,
-// and lets the store give their room back. A record that is needed must have
-// been appended again, in a checkpoint, by then.
+// and lets the store give their room back. Nothing is left of them: see
+// [Journal.Cut].
 func (j *Journal) Trim(ctx context.Context, before uint64) error {
 	return j.submit(ctx, &pending{do: func() error { return j.trim(ctx, before) }, done: make(chan struct{})})
 }

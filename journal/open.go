@@ -39,7 +39,15 @@ func Open(ctx context.Context, store Store, opts Options) (*Journal, error) {
 		j.index.close()
 		return nil, unsound("open the journal", err)
 	}
-	j.first, j.last, j.tip = j.mark.First, j.mark.Last, j.mark.Tip
+	j.first, j.last, j.base, j.tip, j.kept = j.mark.First, j.mark.Last, j.mark.Base, j.mark.Tip, newKept(nil)
+	seq, c, err := j.newestCheckpoint(ctx)
+	if err != nil {
+		j.index.close()
+		return nil, unsound("open the journal", err)
+	}
+	if seq != 0 {
+		j.begin(c)
+	}
 	if j.readOnly {
 		close(j.done)
 	} else {

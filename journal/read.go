@@ -132,6 +132,13 @@ func (j *Journal) acknowledged(ctx context.Context, seq uint64) (uint64, error) 
 
 // At returns the record with number seq, or [ErrNotFound].
 func (j *Journal) At(ctx context.Context, seq uint64) (Record, error) {
+	if k, ok := j.keptNow().find(seq); ok {
+		return j.keptAt(ctx, k)
+	}
+	return j.at(ctx, seq)
+}
+
+func (j *Journal) at(ctx context.Context, seq uint64) (Record, error) {
 	b, err := j.batchOf(ctx, seq)
 	if err == nil {
 		for r, rerr := range b.records(seq) {
@@ -154,12 +161,23 @@ func (j *Journal) batchOf(ctx context.Context, seq uint64) (batch, error) {
 	if seq < first || seq > last {
 		return batch{}, ErrNotFound
 	}
-	for b, err := range j.batches(ctx, j.index.blockOf(seq).frame, tip) {
+	blk := j.index.blockOf(seq)
+	for b, err := range j.batches(ctx, blk.frame, tip) {
+		if err != nil && j.trimmed(blk.frame) {
+			break
+		}
 		if err != nil || b.count > 0 && b.last() >= seq {
 			return b, err
 		}
 	}
 	return batch{}, ErrNotFound
+}
+
+// trimmed says whether frame seq was given up while it was read.
+func (j *Journal) trimmed(seq uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return seq < j.base
 }
 
 // Find returns the newest record of kind with key, or [ErrNotFound].
@@ -172,7 +190,7 @@ func (j *Journal) Find(ctx context.Context, kind, key string) (Record, error) {
 			return r, nil
 		}
 	}
-	return Record{}, fmt.Errorf("%s %s: %w", kind, key, ErrNotFound)
+	return j.findKept(ctx, kind, key)
 }
 
 // candidates yields records that may be of kind with key, newest first.
@@ -192,7 +210,7 @@ func (j *Journal) candidates(ctx context.Context, kind, key string) iter.Seq2[Re
 				}
 				continue
 			}
-			r, err := j.At(ctx, c.last)
+			r, err := j.at(ctx, c.last)
 			if errors.Is(err, ErrNotFound) {
 				continue // trimmed
 			}
@@ -217,6 +235,9 @@ func (j *Journal) Newest(ctx context.Context, kind string, before uint64) iter.S
 		for blk := range j.index.blocksBefore(kind, before) {
 			found = found[:0]
 			for b, err := range j.batches(ctx, blk.frame, min(tip, blk.end)) {
+				if err != nil && j.trimmed(blk.frame) {
+					break
+				}
 				if err != nil {
 					yield(Record{}, fmt.Errorf("read the journal: %w", err))
 					return
@@ -238,6 +259,11 @@ func (j *Journal) Newest(ctx context.Context, kind string, before uint64) iter.S
 				if !yield(r, nil) {
 					return
 				}
+			}
+		}
+		for r, err := range j.newestKept(ctx, kind, before) {
+			if !yield(r, err) {
+				return
 			}
 		}
 	}
