@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/anneal-ml/anneal/journal/internal/frame"
 )
@@ -220,13 +221,18 @@ func (j *Journal) write(buf []byte, first uint64, count int, bodies [][]byte) ([
 		b.size += len(buf)
 	}
 	b.end = j.mark.Tip
+	j.meter.batch(count)
 	return buf, b, nil
 }
 
 // append stores one frame. Only a full store is an error that one can go on
 // after.
 func (j *Journal) append(prev uint64, sealed []byte) (uint64, error) {
+	begun := time.Now()
 	seq, err := j.store.Append(context.Background(), prev, sealed)
+	if err == nil {
+		j.meter.frame(time.Since(begun))
+	}
 	if err == nil && seq != prev+1 {
 		err = fmt.Errorf("store gave sequence %d to the frame after %d", seq, prev)
 	}

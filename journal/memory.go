@@ -101,6 +101,17 @@ func (m *Memory) Trim(_ context.Context, before uint64) error {
 	return nil
 }
 
+// Size is how many bytes the frames have.
+func (m *Memory) Size() (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := int64(0)
+	for _, f := range m.frames {
+		n += int64(len(f))
+	}
+	return n, nil
+}
+
 // Mark implements [Store].
 func (m *Memory) Mark(context.Context) (Mark, error) {
 	m.mu.Lock()

@@ -98,6 +98,12 @@ type DamageError struct {
 	Detail  string
 }
 
+// ofMark says whether it is the mark that is damaged, and not the log: frames
+// begin with 1.
+func (e *DamageError) ofMark() bool {
+	return e.Problem == NoMark || e.Problem == Changed && e.Frame == 0
+}
+
 func (e *DamageError) Error() string {
 	var b strings.Builder
 	if e.File != "" {

@@ -2,9 +2,13 @@ package journal
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/anneal-ml/anneal/journal/internal/frame"
 )
 
 // A Report says what [Verify] or [Salvage] found.
@@ -26,6 +30,12 @@ type Range struct{ First, Last uint64 }
 
 // Sound says that nothing is damaged.
 func (r Report) Sound() bool { return len(r.Damage) == 0 }
+
+// Whole says that every record is intact: at most the mark beside the log is
+// damaged or gone.
+func (r Report) Whole() bool {
+	return len(r.Lost) == 0 && !slices.ContainsFunc(r.Damage, func(d *DamageError) bool { return !d.ofMark() })
+}
 
 func (r Report) String() string {
 	var b strings.Builder
@@ -60,48 +70,13 @@ func Verify(ctx context.Context, store Store) (Report, error) {
 // Salvage copies every intact batch of src to dst, which must be empty, and
 // reports what could not be. Records keep their numbers; src is not changed.
 // Afterwards both stores are for the caller to close.
-func Salvage(ctx context.Context, src, dst Store) (Report, error) {
-	j, err := Open(ctx, keepOpen{dst}, Options{})
-	if err != nil {
-		return Report{}, err
-	}
-	if j.Last() != 0 {
-		return Report{}, errors.Join(errors.New("salvage needs an empty journal to copy to"), j.Close())
-	}
-	var r Report
-	err = j.submit(ctx, &pending{done: make(chan struct{}), do: func() (err error) {
-		var buf, body []byte
-		var first uint64
-		count := 0
-		flush := func() (err error) {
-			if count > 0 {
-				buf, _, err = j.write(buf, first, count, [][]byte{body})
-			}
-			body, count = body[:0], 0
-			return err
-		}
-		r, err = inspect(ctx, src, func(b batch) error {
-			if j.mark.Last == 0 && count == 0 {
-				j.mark.First, j.mark.Last = b.first, b.first-1
-			}
-			if b.first != first+uint64(count) || len(body)+len(b.body) > room {
-				if err := flush(); err != nil {
-					return err
-				}
-				first = b.first
-			}
-			body = append(body, b.body...)
-			count += b.count
-			return nil
-		})
-		return errors.Join(err, flush())
-	}})
-	return r, errors.Join(err, j.Close())
+func Salvage(ctx context.Context, src, dst Store) (r Report, err error) {
+	err = copyTo(ctx, dst, func(c *copier) (err error) {
+		r, err = inspect(ctx, src, c.add)
+		return err
+	})
+	return r, err
 }
-
-type keepOpen struct{ Store }
-
-func (keepOpen) Close() error { return nil }
 
 // inspect reads all that can be read and gives every whole batch to visit.
 func inspect(ctx context.Context, store Store, visit func(batch) error) (Report, error) {
@@ -120,6 +95,7 @@ func inspect(ctx context.Context, store Store, visit func(batch) error) (Report,
 	var c chain
 	var last opened           // that was intact
 	want := uint64(0)         // number of the next record; 0: unknown
+	checkpoint := uint64(0)   // where the newest one says that the journal begins
 	lost := len(r.Damage) > 0 // since the last batch
 	if mark.Base > 0 {
 		c = chain{seq: mark.Base - 1, sum: mark.BaseHash, next: mark.First}
@@ -163,6 +139,7 @@ func inspect(ctx context.Context, store Store, visit func(batch) error) (Report,
 			r.First = b.first
 		}
 		r.Records += b.count
+		checkpoint = max(checkpoint, checkpointIn(b))
 		r.Last = b.last()
 		if err := visit(b); err != nil {
 			return r, err
@@ -178,7 +155,29 @@ func inspect(ctx context.Context, store Store, visit func(batch) error) (Report,
 	} else if len(r.Damage) == 1 && mark.Base > 0 && r.Damage[0].Frame > max(mark.Tip, last.Seq) {
 		r.Torn, r.Damage = r.Damage[0], nil
 	}
+	first := r.First // of what should be there
+	if mark.Base > 0 {
+		first = mark.First
+	}
+	if checkpoint = max(checkpoint, 1); !r.Sound() && r.Records > 0 && first > checkpoint {
+		// What the records before came to was in a checkpoint that is lost.
+		r.Lost = slices.Insert(r.Lost, 0, Range{checkpoint, first - 1})
+	}
 	return r, nil
+}
+
+// checkpointIn is where the journal begins, if one of the batch's records says
+// so; else 0.
+func checkpointIn(b batch) (before uint64) {
+	for e, err := range frame.Entries(b.body) {
+		var c struct {
+			Before uint64 `json:"before"`
+		}
+		if err == nil && string(e.Kind) == KindCheckpoint && json.Unmarshal(e.Data, &c) == nil {
+			before = c.Before
+		}
+	}
+	return before
 }
 
 // notTip is the damage of a frame that is where the mark's last one should be.

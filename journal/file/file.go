@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -162,6 +163,17 @@ func Salvage(ctx context.Context, dir, to string) (journal.Report, error) {
 	}
 	r, err := journal.Salvage(ctx, src, dst)
 	return r, errors.Join(err, dst.Close())
+}
+
+// Import is [journal.Import] to the folder dir, which is made if there is none.
+// It fails with [journal.ErrInUse] if a process writes there.
+func Import(ctx context.Context, dir string, records iter.Seq2[journal.Record, error]) (n int, err error) {
+	dst, err := Open(dir, Options{})
+	if err != nil {
+		return 0, err
+	}
+	n, err = journal.Import(ctx, dst, records)
+	return n, errors.Join(err, dst.Close())
 }
 
 // take makes the folder and locks it.
@@ -424,6 +436,26 @@ func (s *Store) Trim(_ context.Context, before uint64) error {
 		}
 	}
 	return syncFolder(s.dir)
+}
+
+// Size is how many bytes the segments take, with the room that the last one has
+// grown by.
+func (s *Store) Size() (int64, error) {
+	s.mu.Lock()
+	segments := slices.Clone(s.segments)
+	s.mu.Unlock()
+	n := int64(0)
+	for _, seg := range segments {
+		info, err := os.Stat(seg.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // trimmed
+		}
+		if err != nil {
+			return 0, err
+		}
+		n += info.Size()
+	}
+	return n, nil
 }
 
 // Close syncs the mark, gives back the room that the last segment grew by, and
