@@ -63,6 +63,12 @@ type Config struct {
 
 	// Channels deliver notices, by the name used in `to`.
 	Channels map[string]notify.Channel
+
+	// Retention is how old records become. 0: nothing is ever given up.
+	Retention time.Duration
+	// Prune removes what these executions, runs among them, have left behind
+	// outside the journal: no record of them is left. It may be asked again.
+	Prune func(ctx context.Context, executions []string) error
 }
 
 // A Controller is the loop and its state.
@@ -80,6 +86,9 @@ type Controller struct {
 	waiters  waiters
 	status   atomic.Pointer[Status]
 	full     atomic.Bool // the journal has no space, and the loop waits
+
+	forgotten forgotten
+	retained  atomic.Pointer[Retained]
 
 	profiles profiles
 	joins    joins
@@ -156,6 +165,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	for range c.cfg.Workers {
 		c.tasks.Go(func() { c.profileWorker(ctx) })
 	}
+	c.tasks.Go(func() { c.retain(ctx) })
 	b := newBatch(c)
 	if err := c.begin(ctx, b); err != nil {
 		return err

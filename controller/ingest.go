@@ -46,8 +46,8 @@ func (a *arriving) claim(ctx context.Context, id string) (release func(), err er
 }
 
 // Ingest takes an event in and returns when it is durable. An event whose ID is
-// in the journal already is a duplicate: the first one is returned, and nothing
-// changes. Safe for concurrent use, before and while [Controller.Run] runs.
+// in the journal already is a duplicate: the first one is returned (where only
+// its ID is known any more, this one), and nothing changes. Safe for concurrent use, before and while [Controller.Run] runs.
 func (c *Controller) Ingest(ctx context.Context, event anneal.Event) (stored anneal.Event, duplicate bool, err error) {
 	release, err := c.arriving.claim(ctx, event.ID)
 	if err != nil {
@@ -63,6 +63,11 @@ func (c *Controller) Ingest(ctx context.Context, event anneal.Event) (stored ann
 	}
 	if !errors.Is(err, journal.ErrNotFound) {
 		return anneal.Event{}, false, fmt.Errorf("look for event %s: %w", event.ID, err)
+	}
+	if known, err := c.forgotten.has(ctx, c.cfg.Journal, event.ID); err != nil {
+		return anneal.Event{}, false, fmt.Errorf("look for event %s: %w", event.ID, err)
+	} else if known {
+		return event, true, nil
 	}
 	data, err := json.Marshal(event)
 	if err != nil {

@@ -18,7 +18,7 @@ type Recovery struct {
 }
 
 // recoveryName is where a recovery is kept between two starts. It is a cache:
-// without it the journal is folded from the beginning.
+// without it the journal is folded from its checkpoint on.
 const recoveryName = "recovery"
 
 // recoveryVersion changes with the meaning of a fold; what another version kept
@@ -68,7 +68,11 @@ func Recover(ctx context.Context, j *journal.Journal) (Recovery, error) {
 }
 
 func loadRecovery(ctx context.Context, j *journal.Journal) (savedRecovery, error) {
-	fresh := savedRecovery{Version: recoveryVersion, Recovery: Recovery{State: newState(), Engine: &engine.Fold{}}}
+	begin, before, err := loadCheckpoint(ctx, j)
+	if err != nil {
+		return savedRecovery{}, err
+	}
+	fresh := savedRecovery{Version: recoveryVersion, Record: before - 1, Recovery: begin.Recovery}
 	data, err := j.Load(ctx, recoveryName)
 	if errors.Is(err, journal.ErrNotFound) {
 		return fresh, nil

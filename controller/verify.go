@@ -15,11 +15,14 @@ import (
 
 // A Verification is what replaying the journal's decisions showed.
 type Verification struct {
-	Decisions  int          `json:"decisions"`
-	Agreed     int          `json:"agreed"`
-	Skipped    int          `json:"skipped"` // made without a policy, so there is nothing to compare
-	Divergent  []Divergence `json:"divergent"`
-	LastRecord uint64       `json:"lastRecord"`
+	Decisions int          `json:"decisions"`
+	Agreed    int          `json:"agreed"`
+	Skipped   int          `json:"skipped"` // made without a policy, so there is nothing to compare
+	Divergent []Divergence `json:"divergent"`
+	// FirstRecord and LastRecord are the records that were replayed; what was
+	// before is in the checkpoint that it began with.
+	FirstRecord uint64 `json:"firstRecord"`
+	LastRecord  uint64 `json:"lastRecord"`
 }
 
 // Sound reports whether every decision came out as it was recorded.
@@ -34,12 +37,16 @@ type Divergence struct {
 	Again    json.RawMessage `json:"again,omitempty"`
 }
 
-// Verify makes every decision of the journal again, by the policy that made
+// Verify makes every decision that the journal holds again, by the policy that made
 // it and from the records before it, and compares the two byte for byte.
 func Verify(ctx context.Context, j *journal.Journal) (Verification, error) {
-	v := verifier{journal: j, state: newState(), policies: map[string]*policy.Policy{}, signals: map[string]anneal.Signal{}}
-	v.result.Divergent = []Divergence{}
-	for record, err := range j.Read(ctx, 1, false) {
+	begin, before, err := loadCheckpoint(ctx, j)
+	if err != nil {
+		return Verification{}, err
+	}
+	v := verifier{journal: j, state: begin.State, policies: map[string]*policy.Policy{}, signals: map[string]anneal.Signal{}}
+	v.result.Divergent, v.result.FirstRecord = []Divergence{}, before
+	for record, err := range j.Read(ctx, before, false) {
 		if err != nil {
 			return v.result, fmt.Errorf("read the journal: %w", err)
 		}

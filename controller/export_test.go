@@ -1,0 +1,29 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"github.com/anneal-ml/anneal/journal"
+)
+
+// Cut gives up the records before a number, as if they were too old.
+func Cut(ctx context.Context, j *journal.Journal, before uint64, now time.Time) (gone []string, err error) {
+	base, first, err := loadCheckpoint(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	present, err := Recover(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	next, keep, _, err := advance(ctx, j, base, first, before, present, now)
+	if err != nil {
+		return nil, err
+	}
+	state, err := encode(next)
+	if err != nil {
+		return nil, err
+	}
+	return next.Gone, j.Cut(ctx, before, state, keep)
+}

@@ -1,0 +1,210 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
+	"github.com/anneal-ml/anneal/policy"
+)
+
+// needed finds the old records that something rests on which is open or in use:
+//
+//   - the policies that decide;
+//   - open runs and the runs of the models that may be live (again): the run, its
+//     decision with signals and events, its policy, the events of its objects;
+//   - the turns and the definition of open executions;
+//   - the models themselves, and the profiles of what they were trained on;
+//   - the objects that a window or a training may ask for: event and profile;
+//   - what waits: the event of a wake, of a deferred decision, the first and the
+//     last event of a debounce window, a notice on its way.
+type needed struct {
+	ctx     context.Context
+	journal *journal.Journal
+	before  uint64          // what is not older stays anyway
+	seqs    map[uint64]bool // found
+	looked  map[string]bool // kind and key
+	err     error
+}
+
+// find adds the newest record of kind with key, and decodes it the first time.
+func (n *needed) find(kind, key string, into any) (first bool) {
+	name := kind + "\x00" + key
+	if n.err != nil || key == "" || n.looked[name] {
+		return false
+	}
+	n.looked[name] = true
+	r, err := n.journal.Find(n.ctx, kind, key)
+	if errors.Is(err, journal.ErrNotFound) {
+		return false
+	}
+	if err == nil && into != nil {
+		err = decode(r, into)
+	}
+	if err != nil {
+		n.err = err
+		return false
+	}
+	if r.Seq < n.before {
+		n.seqs[r.Seq] = true
+	}
+	return true
+}
+
+// gone says whether no record of the execution will be left.
+func (n *needed) gone(name string) (bool, error) {
+	for _, kind := range []string{KindRun, kindTurn} {
+		r, err := n.journal.Find(n.ctx, kind, name)
+		switch {
+		case errors.Is(err, journal.ErrNotFound):
+		case err != nil:
+			return false, fmt.Errorf("look for what is left of %s: %w", name, err)
+		case r.Seq >= n.before || n.seqs[r.Seq]:
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// recovery adds what a fold rests on.
+func (n *needed) recovery(r Recovery) {
+	s := r.State
+	groups := map[string][]*policy.Policy{} // by model group
+	for _, name := range sortedKeys(s.Revisions) {
+		p := n.policy(s.Revisions[name])
+		if p == nil {
+			continue
+		}
+		group := p.Spec.Spec.Model.Group
+		groups[group] = append(groups[group], p)
+		if d := s.Data[name]; d != nil {
+			n.objects(d.Objects, p)
+		}
+	}
+	for _, id := range sortedKeys(s.Runs) {
+		run := s.Runs[id]
+		n.run(id)
+		n.execution(id)
+		n.objects(run.Training.Objects, append(slices.Clone(groups[run.Model]), n.policy(run.Revision))...)
+	}
+	for _, name := range sortedKeys(r.Engine.Open) {
+		n.execution(name)
+	}
+	for _, name := range sortedKeys(s.Models.Groups) {
+		g := s.Models.Groups[name]
+		models := slices.Concat(g.Past, g.Recent)
+		if g.Champion != nil {
+			models = append(models, *g.Champion)
+		}
+		for _, m := range models {
+			n.find(KindModel, m.ID(), nil)
+			n.run(m.Run)
+			n.objects(m.Objects, groups[name]...)
+		}
+	}
+	for _, w := range s.Wakes {
+		n.find(KindEvent, w.Event.ID, nil)
+		n.find(KindEvent, w.Origin, nil)
+		if p := n.policy(s.Revisions[w.Policy]); p != nil && w.Object != nil {
+			n.objects([]anneal.Object{*w.Object}, p)
+		}
+	}
+	for _, name := range sortedKeys(s.Past.Policies) {
+		m := s.Past.Policies[name]
+		waiting := m.Queue
+		if m.Wake != nil {
+			waiting = append([]policy.Wake{*m.Wake}, waiting...)
+		}
+		for _, w := range waiting {
+			n.find(KindEvent, w.Event, nil)
+			n.decision(w.Decision)
+		}
+		for _, g := range m.Gathered {
+			n.find(KindEvent, g.First, nil)
+			n.find(KindEvent, g.Newest, nil)
+		}
+	}
+	for _, id := range sortedKeys(s.Unsent) {
+		n.find(KindNotice, id, nil)
+	}
+}
+
+// policy adds a revision of a policy; nil where it is not in the journal. It is
+// not compiled.
+func (n *needed) policy(revision string) *policy.Policy {
+	n.find(KindPolicy, revision, nil)
+	if n.err != nil || revision == "" {
+		return nil
+	}
+	r, err := n.journal.Find(n.ctx, KindPolicy, revision)
+	if errors.Is(err, journal.ErrNotFound) {
+		return nil
+	}
+	var spec policy.Spec
+	if err == nil {
+		spec, err = policy.ParseSpec(r.Data)
+	}
+	if err != nil {
+		n.err = fmt.Errorf("policy revision %.12s: %w", revision, err)
+		return nil
+	}
+	return &policy.Policy{Spec: spec, Revision: revision}
+}
+
+// run adds a run and what led to it.
+func (n *needed) run(id string) {
+	var run anneal.Run
+	if !n.find(KindRun, id, &run) {
+		return
+	}
+	n.decision(run.Decision)
+	n.find(KindPolicy, run.Revision, nil)
+	n.objects(run.Training.Objects)
+}
+
+// decision adds a decision and what it rests on.
+func (n *needed) decision(id string) {
+	var d anneal.Decision
+	if !n.find(KindDecision, id, &d) {
+		return
+	}
+	n.find(KindEvent, d.Cause, nil)
+	for _, name := range sortedKeys(d.Signals) {
+		n.find(KindSignal, anneal.ID("signal", d.Cause, d.Policy, name), nil)
+	}
+}
+
+// objects adds the events that brought objects, and their profiles under the
+// schema of each policy.
+func (n *needed) objects(objects []anneal.Object, policies ...*policy.Policy) {
+	for _, o := range objects {
+		n.find(KindEvent, o.Event, nil)
+		for _, p := range policies {
+			if p != nil {
+				n.find(KindProfile, profileKey(p, o), nil)
+			}
+		}
+	}
+}
+
+// execution adds the records of an open execution.
+func (n *needed) execution(name string) {
+	if n.err != nil || n.looked[kindTurn+"\x00"+name] {
+		return
+	}
+	n.looked[kindTurn+"\x00"+name] = true
+	seqs, err := engine.Records(n.ctx, n.journal, name)
+	if err != nil {
+		n.err = err
+		return
+	}
+	for _, seq := range seqs {
+		if seq < n.before {
+			n.seqs[seq] = true
+		}
+	}
+}
