@@ -17,7 +17,7 @@ func Cut(ctx context.Context, j *journal.Journal, before uint64, now time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	next, keep, _, err := advance(ctx, j, base, first, before, present, now)
+	next, keep, _, err := advance(ctx, j, base, first, before, present, nil, now)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 //   - the policies that decide;
 //   - open runs and the runs of the models that may be live (again): the run, its
 //     decision with signals and events, its policy, the events of its objects;
-//   - the turns and the definition of open executions;
+//   - the definition and the turns of open runs and executions;
 //   - the models themselves, and the profiles of what they were trained on;
 //   - the objects that a window or a training may ask for: event and profile;
 //   - what waits: the event of a wake, of a deferred decision, the first and the
@@ -89,6 +89,7 @@ func (n *needed) recovery(r Recovery) {
 		run := s.Runs[id]
 		n.run(id)
 		n.execution(id)
+		n.find(KindMachine, run.Machine, nil)
 		n.objects(run.Training.Objects, append(slices.Clone(groups[run.Model]), n.policy(run.Revision))...)
 	}
 	for _, name := range sortedKeys(r.Engine.Open) {

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
 )
@@ -82,9 +81,6 @@ const checkpointVersion = 1
 type checkpoint struct {
 	Version int `json:"version"`
 	Recovery
-	// Ticks are the newest record of each schedule's ticks, by policy and
-	// trigger: it says what the schedule owes, however long ago it was.
-	Ticks map[string]uint64 `json:"ticks,omitempty"`
 	// Forgotten are the events that are known by their IDs only.
 	Forgotten []forgottenDay `json:"forgotten,omitempty"`
 	// Gone are executions of which no record is left, so that what they left in
@@ -132,7 +128,11 @@ func (c *Controller) trim(ctx context.Context, now time.Time, standing *Retained
 	if cut.before <= first {
 		return errors.Join(pruned, j.Cut(ctx, first, nil, nil)) // finishes what a crash has left
 	}
-	next, keep, size, err := advance(ctx, j, base, first, cut.before, present, now)
+	var machines []string
+	for _, m := range c.generation.Load().Machines {
+		machines = append(machines, digestOf(m))
+	}
+	next, keep, size, err := advance(ctx, j, base, first, cut.before, present, machines, now)
 	if err != nil {
 		return err
 	}
@@ -233,12 +233,9 @@ const kindTurn = "turn"
 
 // advance makes the checkpoint before a record from the one before first: the
 // fold of the records between, those of them to be kept, and the bytes of all.
-// present is the fold of the whole journal.
-func advance(ctx context.Context, j *journal.Journal, c checkpoint, first, before uint64, present Recovery, now time.Time) (next checkpoint, keep []uint64, size int, err error) {
+// present is the fold of the whole journal, machines are the definitions in use.
+func advance(ctx context.Context, j *journal.Journal, c checkpoint, first, before uint64, present Recovery, machines []string, now time.Time) (next checkpoint, keep []uint64, size int, err error) {
 	c.Version = checkpointVersion
-	if c.Ticks == nil {
-		c.Ticks = map[string]uint64{}
-	}
 	executions := map[string]bool{} // that may be gone
 	var events []uint64
 	for r := range j.Kept() {
@@ -264,17 +261,14 @@ func advance(ctx context.Context, j *journal.Journal, c checkpoint, first, befor
 			if at, ok := timeOf(r); ok {
 				forgotten.add(r.Key, at)
 			}
-			if schedule, ok := tickOf(r); ok {
-				c.Ticks[schedule] = r.Seq
-			}
 		case KindRun, kindTurn:
 			executions[r.Key] = true
 		}
 	}
 	c.Forgotten = forgotten.days
 	n := &needed{ctx: ctx, journal: j, before: before, seqs: map[uint64]bool{}, looked: map[string]bool{}}
-	for _, seq := range c.Ticks {
-		n.seqs[seq] = true
+	for _, digest := range machines { // recorded once, however often it runs
+		n.find(KindMachine, digest, nil)
 	}
 	for _, seq := range events {
 		if seq > c.State.Taken { // whom it wakes is recorded later
@@ -298,24 +292,6 @@ func advance(ctx context.Context, j *journal.Journal, c checkpoint, first, befor
 	}
 	slices.Sort(c.Gone)
 	return c, slices.Sorted(maps.Keys(n.seqs)), size, nil
-}
-
-// tickOf is the schedule whose tick an event is.
-func tickOf(r journal.Record) (schedule string, ok bool) {
-	if !bytes.Contains(r.Data, []byte(anneal.SourceCron)) {
-		return "", false
-	}
-	var e struct {
-		Source string `json:"source"`
-		Data   struct {
-			Policy  string `json:"policy"`
-			Trigger string `json:"trigger"`
-		} `json:"data"`
-	}
-	if json.Unmarshal(r.Data, &e) != nil || e.Source != anneal.SourceCron {
-		return "", false
-	}
-	return e.Data.Policy + "/" + e.Data.Trigger, true
 }
 
 // A forgottenDay is the events of one day (UTC) that are known by their IDs

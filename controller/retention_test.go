@@ -112,8 +112,9 @@ func standing(t *testing.T, j *journal.Journal) map[string]string {
 			read(controller.KindProfile, anneal.ID("profile", o.URI, o.Version))
 		}
 	}
-	for _, id := range r.State.Runs {
-		lineage(id.ID)
+	for _, run := range r.State.Runs {
+		lineage(run.ID)
+		read(controller.KindMachine, run.Machine)
 	}
 	for _, g := range r.State.Models.Groups {
 		if g.Champion != nil {
