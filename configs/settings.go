@@ -24,6 +24,10 @@ type Settings struct {
 	Listen string `json:"listen"`
 	// Data holds the journal and the job folders. ./anneal-data if empty.
 	Data Folder `json:"data"`
+	// Retention is how long the journal keeps what is over: records go when they
+	// are older. What is open or in use stays for as long as it is, and an event
+	// is known again for at least 14 days. 90d if zero.
+	Retention policy.Duration `json:"retention"`
 	// Policies are files, or folders of *.yaml and *.yml files. ./policies if
 	// none.
 	Policies []Folder `json:"policies"`
@@ -205,6 +209,9 @@ func (s *Settings) defaults(file string) {
 	}
 	if s.Data == "" {
 		s.Data = Folder(relative(file, "anneal-data"))
+	}
+	if s.Retention == 0 {
+		s.Retention = policy.Duration(90 * 24 * time.Hour)
 	}
 	if s.Policies == nil {
 		s.Policies = []Folder{Folder(relative(file, "policies"))}

@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -44,10 +46,19 @@ func usage(err error) error  { return &exit{exitUsage, err} }
 func broken(err error) error { return &exit{exitBroken, err} }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	if len(os.Args) < 2 || os.Args[1] != "shim" { // which has ways of its own
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	}
 	go func() {
-		<-ctx.Done()
-		stop() // a second signal ends the process at once
+		<-signals
+		stop()
+		// A second one ends the process at once, with the status that a shell
+		// gives to what a signal has ended: 130 for SIGINT, 143 for SIGTERM.
+		if s, ok := (<-signals).(syscall.Signal); ok {
+			os.Exit(128 + int(s))
+		}
 	}()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
@@ -75,8 +86,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "anneal",
-		Short: "Keep machine-learning models in tune",
+		Use:     "anneal",
+		Version: version(debug.ReadBuildInfo()),
+		Short:   "Keep machine-learning models in tune",
 		Long: `anneal watches data and models, decides when a model needs retraining, runs the
 training on its own engine, promotes the result if it is better, and can always
 say why it did, or did not.
@@ -89,13 +101,15 @@ file and a policy, prove them with ` + "`anneal check`" + `, and run ` + "`annea
 Commands that read or steer a daemon reach it at $ANNEAL_SERVER
 (http://127.0.0.1:8080 if unset).
 
-Exit status: 0 done; 1 the answer is no; 2 bad use or unreadable input; 3 it broke.`,
+Exit status: 0 done; 1 the answer is no; 2 bad use or unreadable input; 3 it broke.
+The first SIGINT or SIGTERM stops in order, a second one at once (130, 143).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{
 			HiddenDefaultCmd: true,
 		},
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddGroup(
 		&cobra.Group{ID: "begin", Title: "Begin:"},
 		&cobra.Group{ID: "read", Title: "Read what happened:"},
@@ -115,9 +129,32 @@ Exit status: 0 done; 1 the answer is no; 2 bad use or unreadable input; 3 it bro
 	add("read", newNouns()...)
 	add("read", newExplain(), newPolicies(), newScheduleCommand())
 	add("steer", newTrigger(), newTasks())
-	add("care", newDrift(), newJournal())
+	add("care", newDoctor(), newDrift(), newJournal())
 	root.AddCommand(newShim(), newDemoTrain())
 	return root
+}
+
+// version is the module's version, the revision it was built from and Go's, as
+// far as the binary knows them.
+func version(info *debug.BuildInfo, ok bool) string {
+	if !ok {
+		return "unknown (built without modules)"
+	}
+	set := map[string]string{}
+	for _, s := range info.Settings {
+		set[s.Key] = s.Value
+	}
+	v := info.Main.Version
+	if v == "" {
+		v = "(devel)"
+	}
+	if revision := set["vcs.revision"]; revision != "" {
+		v += " revision " + revision
+		if set["vcs.modified"] == "true" {
+			v += " (modified)"
+		}
+	}
+	return v + " " + info.GoVersion + " " + runtime.GOOS + "/" + runtime.GOARCH
 }
 
 // parent runs a command that is only the name of others.

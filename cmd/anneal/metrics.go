@@ -16,6 +16,7 @@ func (d *daemon) metrics() http.Handler {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		policyCollector{d},
+		journalCollector{d},
 	)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }

@@ -55,7 +55,13 @@ it stopped, however it stopped; executions and local jobs outlive it.
 
 The settings file names the policies. What ` + "`anneal check`" + ` finds wrong with either is
 reported, and nothing starts (exit status 2). A port or a data folder in use is exit
-status 3. SIGTERM stops in order; a second one at once.`,
+status 3.
+
+SIGTERM and SIGINT stop in order, within ten seconds, with status 0: /readyz answers
+503 and nothing more is taken from sources, what was taken is acknowledged, the loop
+ends, open requests are answered, and the journal is closed. Executions stay open and
+local jobs go on; the next start finds them. /livez answers to the last. A second
+signal ends the process at once, with status 130 or 143, and loses nothing either.`,
 		Example: "  anneal serve --config anneal.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -332,6 +338,9 @@ func (d *daemon) controllerConfig() controller.Config {
 		Staging:  stagingOf(d.cfg, d.objects),
 		Checksum: d.objects.Checksum,
 		Channels: map[string]notify.Channel{},
+
+		Retention: time.Duration(d.cfg.Settings.Retention),
+		Prune:     d.prune,
 	}
 	for name, channel := range d.cfg.Settings.Notify {
 		if channel.Log {
@@ -405,13 +414,15 @@ func (o jobObjects) Write(ctx context.Context, uri string, r io.Reader) error {
 	return w.Commit()
 }
 
-// run runs all parts until ctx ends or one of them fails. What brings work in
-// stops first, what records it last.
+// run runs all parts until ctx ends or one of them fails, and stops them in
+// order: see stop.go.
 func (d *daemon) run(ctx context.Context) error {
-	var inner, outer sync.WaitGroup
-	outerCtx, stopOuter := context.WithCancel(context.WithoutCancel(ctx))
-	innerCtx, stopInner := context.WithCancelCause(ctx)
-	defer stopOuter()
+	var sources, parts, server sync.WaitGroup
+	inner, stopInner := context.WithCancelCause(ctx)
+	outer, stopParts := context.WithCancel(context.WithoutCancel(ctx))
+	last, stopServer := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopParts()
+	defer stopServer()
 	start := func(wg *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
@@ -419,15 +430,15 @@ func (d *daemon) run(ctx context.Context) error {
 			}
 		})
 	}
-	start(&outer, outerCtx, "engine", d.engine.Run)
-	start(&outer, outerCtx, "jobs", d.tasks.Run)
-	start(&outer, outerCtx, "controller", d.controller.Run)
-	start(&outer, outerCtx, "recovery", d.keepRecovery)
+	start(&parts, outer, "engine", d.engine.Run)
+	start(&parts, outer, "jobs", d.tasks.Run)
+	start(&parts, outer, "controller", d.controller.Run)
+	start(&parts, outer, "recovery", d.keepRecovery)
 	for _, name := range sortedKeys(d.sources) {
-		start(&inner, innerCtx, "source "+name, func(ctx context.Context) error { return d.sources[name].Run(ctx, d.controller) })
+		start(&sources, inner, "source "+name, func(ctx context.Context) error { return d.sources[name].Run(ctx, d.controller) })
 	}
-	start(&inner, innerCtx, "policies", d.keepPolicies)
-	start(&inner, innerCtx, "http", d.serveHTTP)
+	start(&sources, inner, "policies", d.keepPolicies)
+	start(&server, last, "http", d.serveHTTP)
 	address := "http://" + d.listener.Addr().String()
 	if err := os.WriteFile(filepath.Join(string(d.cfg.Settings.Data), "address"), []byte(address+"\n"), 0o666); err != nil {
 		d.log.Warn("address not written", "err", err)
@@ -436,16 +447,19 @@ func (d *daemon) run(ctx context.Context) error {
 	d.log.Info("serving", "address", address, "policies", len(d.cfg.Policies), "data", string(d.cfg.Settings.Data))
 
 	select {
-	case <-innerCtx.Done():
+	case <-inner.Done():
 	case <-d.journal.Done():
 		stopInner(fmt.Errorf("journal: %w", d.journal.Err()))
 	}
+	cause := context.Cause(inner)
 	d.ready.Store(false)
-	cause := context.Cause(innerCtx)
+	d.log.Info("stopping")
 	stopInner(nil)
-	inner.Wait()
-	stopOuter()
-	outer.Wait()
+	d.await("sources", &sources)
+	stopParts()
+	d.await("parts", &parts)
+	stopServer()
+	d.await("http", &server)
 	if ctx.Err() != nil {
 		d.log.Info("stopped")
 		return nil
@@ -490,13 +504,15 @@ const (
 )
 
 func (d *daemon) serveHTTP(ctx context.Context) error {
+	requests, drop := context.WithCancel(context.WithoutCancel(ctx))
+	defer drop()
 	server := &http.Server{
-		Handler:           d.handler(),
+		Handler:           d.untilStopping(d.handler()),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(d.listener) }()
@@ -505,9 +521,10 @@ func (d *daemon) serveHTTP(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
 	defer cancel()
 	if err := server.Shutdown(last); err != nil {
+		drop()
 		server.Close()
 	}
 	<-ended
