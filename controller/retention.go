@@ -27,7 +27,7 @@ const (
 	knownFor = 14 * 24 * time.Hour
 	// trimAfter is how long after its start a controller trims for the first
 	// time: what was under way when the last process ended has been found by then.
-	trimAfter = 10 * time.Second
+	trimAfter = 5 * time.Second
 	// trimEvery is how long a trim lasts, where the retention is long.
 	trimEvery = 24 * time.Hour
 	// smallState is up to how many bytes of checkpoint are written for however

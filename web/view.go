@@ -117,7 +117,7 @@ func (v view) show(ctx context.Context, noun, id string) (json.RawMessage, error
 	}
 	record, err := v.journal.Find(ctx, kind, id)
 	if err != nil {
-		return nil, notFound(err, strings.TrimSuffix(noun, "s"), id)
+		return nil, v.notFound(err, strings.TrimSuffix(noun, "s"), id)
 	}
 	return v.item(ctx, kind, record)
 }
@@ -153,7 +153,7 @@ func (v view) run(ctx context.Context, id string) (anneal.Run, error) {
 	var run anneal.Run
 	record, err := v.journal.Find(ctx, kindRun, id)
 	if err != nil {
-		return run, notFound(err, "run", id)
+		return run, v.notFound(err, "run", id)
 	}
 	if err := json.Unmarshal(record.Data, &run); err != nil {
 		return run, fmt.Errorf("read run %s: %w", id, err)
@@ -161,8 +161,11 @@ func (v view) run(ctx context.Context, id string) (anneal.Run, error) {
 	return run, nil
 }
 
-func notFound(err error, noun, id string) error {
+func (v view) notFound(err error, noun, id string) error {
 	if errors.Is(err, journal.ErrNotFound) {
+		if first := v.journal.First(); first > 1 {
+			return Refuse(http.StatusNotFound, "no %s %q in the journal: it is older than the retention, or never was (the journal begins with record %d)", noun, id, first)
+		}
 		return Refuse(http.StatusNotFound, "no %s %q in the journal", noun, id)
 	}
 	return fmt.Errorf("find %s %s: %w", noun, id, err)

@@ -235,7 +235,7 @@ func (h *handler) explanation(ctx context.Context, id string) (string, error) {
 	}
 	record, err := h.Journal.Find(ctx, kindDecision, id)
 	if err != nil {
-		return "", notFound(err, "decision", id)
+		return "", h.view.notFound(err, "decision", id)
 	}
 	var d anneal.Decision
 	if err := json.Unmarshal(record.Data, &d); err != nil {

@@ -270,8 +270,18 @@ func journalHistory(j *journal.Journal) func(context.Context, anneal.Run) (any, 
 		if err != nil {
 			return nil, err
 		}
-		return e.History(ctx, run.ID)
+		history, err := e.History(ctx, run.ID)
+		return history, historyError(err, run)
 	}
+}
+
+// historyError says where a history is gone: the run is kept for the sake of
+// its model, and its execution is not.
+func historyError(err error, run anneal.Run) error {
+	if run.Status.Ended() && (errors.Is(err, orchestrator.ErrNotFound) || errors.Is(err, journal.ErrNotFound)) {
+		return web.Refuse(http.StatusNotFound, "the history of run %s is older than the retention, or was never recorded here", run.ID)
+	}
+	return err
 }
 
 // summary is what a history event tells of, in one short line.

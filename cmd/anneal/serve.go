@@ -438,7 +438,8 @@ func (d *daemon) run(ctx context.Context) error {
 		start(&sources, inner, "source "+name, func(ctx context.Context) error { return d.sources[name].Run(ctx, d.controller) })
 	}
 	start(&sources, inner, "policies", d.keepPolicies)
-	start(&server, last, "http", d.serveHTTP)
+	work := newGate()
+	start(&server, last, "http", func(ctx context.Context) error { return d.serveHTTP(ctx, work.handler(d.handler())) })
 	address := "http://" + d.listener.Addr().String()
 	if err := os.WriteFile(filepath.Join(string(d.cfg.Settings.Data), "address"), []byte(address+"\n"), 0o666); err != nil {
 		d.log.Warn("address not written", "err", err)
@@ -454,12 +455,13 @@ func (d *daemon) run(ctx context.Context) error {
 	cause := context.Cause(inner)
 	d.ready.Store(false)
 	d.log.Info("stopping")
+	work.close()
 	stopInner(nil)
-	d.await("sources", &sources)
+	d.await("sources and open requests", func() { sources.Wait(); work.wait() })
 	stopParts()
-	d.await("parts", &parts)
+	d.await("loop and engine", parts.Wait)
 	stopServer()
-	d.await("http", &server)
+	d.await("http", server.Wait)
 	if ctx.Err() != nil {
 		d.log.Info("stopped")
 		return nil
@@ -503,11 +505,11 @@ const (
 	writeTimeout = 5 * time.Minute
 )
 
-func (d *daemon) serveHTTP(ctx context.Context) error {
+func (d *daemon) serveHTTP(ctx context.Context, handler http.Handler) error {
 	requests, drop := context.WithCancel(context.WithoutCancel(ctx))
 	defer drop()
 	server := &http.Server{
-		Handler:           d.untilStopping(d.handler()),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -544,7 +546,10 @@ func (d *daemon) handler() http.Handler {
 		Verify: func(ctx context.Context) (any, error) {
 			return controller.Verify(ctx, d.journal)
 		},
-		History:  func(ctx context.Context, run anneal.Run) (any, error) { return d.controller.History(ctx, run) },
+		History: func(ctx context.Context, run anneal.Run) (any, error) {
+			history, err := d.controller.History(ctx, run)
+			return history, historyError(err, run)
+		},
 		Policies: func() any { return d.controller.Status().Policies },
 		Stop:     d.controller.StopRun,
 		Metrics:  d.metrics(),

@@ -10,25 +10,26 @@ import (
 // The daemon stops in this order, each step for a few seconds at most, so that
 // it has ended within ten whoever holds it up:
 //
-//  1. It is not ready any more: /readyz and whatever asks for work get 503.
-//  2. Sources stop, having acknowledged what they handed over.
+//  1. It is not ready any more: /readyz, and whoever asks for work, gets 503.
+//  2. Sources stop, having acknowledged what they handed over, and requests that
+//     had asked for work are answered.
 //  3. The loop and the engine stop. Executions stay open; jobs go on under their
 //     shims.
-//  4. HTTP requests that are open are answered; /livez was, until here.
+//  4. The server stops; /livez answered until here.
 //  5. The journal is closed.
 const (
-	// stopWithin is how long a step is waited for.
+	// stopWithin is how long parts are waited for.
 	stopWithin = 3 * time.Second
-	// drainWithin is how long open requests are waited for.
-	drainWithin = 2 * time.Second
+	// drainWithin is how long requests that ask for nothing but an answer are.
+	drainWithin = time.Second
 )
 
-// await waits until these parts have ended, but not for ever: what does not
-// stop is left behind. The journal refuses what it still has to say.
-func (d *daemon) await(what string, parts *sync.WaitGroup) {
+// await waits until something has ended, but not for ever: what does not stop is
+// left behind, and the journal refuses what it still has to say.
+func (d *daemon) await(what string, end func()) {
 	ended := make(chan struct{})
 	go func() {
-		parts.Wait()
+		end()
 		close(ended)
 	}()
 	select {
@@ -38,17 +39,42 @@ func (d *daemon) await(what string, parts *sync.WaitGroup) {
 	}
 }
 
-// untilStopping refuses what asks for work once the daemon stops, so that
-// whoever asks tries the next one. What reads is answered to the end.
-func (d *daemon) untilStopping(next http.Handler) http.Handler {
+// A gate is passed by requests that ask for work. Once it is closed they are
+// refused, so that whoever asks tries again or elsewhere; what only reads is
+// answered to the end.
+type gate struct {
+	mu     sync.RWMutex // held for reading by those that have passed
+	closed chan struct{}
+}
+
+func newGate() *gate { return &gate{closed: make(chan struct{})} }
+
+// close refuses those who come from now on.
+func (g *gate) close() { close(g.closed) }
+
+// wait waits for those who have passed.
+func (g *gate) wait() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+}
+
+func (g *gate) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead && !d.ready.Load() {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			next.ServeHTTP(w, r)
+			return
+		}
+		select {
+		case <-g.closed:
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Retry-After", "5")
 			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintln(w, `{"error":"the daemon is starting or stopping: try again"}`)
+			fmt.Fprintln(w, `{"error":"the daemon stops: try again"}`)
 			return
+		default:
 		}
+		g.mu.RLock()
+		defer g.mu.RUnlock()
 		next.ServeHTTP(w, r)
 	})
 }
