@@ -13,6 +13,7 @@ import (
 	"math"
 	"math/big"
 	"strconv"
+	"strings"
 )
 
 // A Kind is one of the six kinds of JSON.
@@ -83,6 +84,30 @@ func OfString(s string) Value { return Value{kind: String, text: s} }
 
 // OfInt is the number n.
 func OfInt(n int64) Value { return Value{kind: Number, text: strconv.FormatInt(n, 10)} }
+
+// OfFloat is the number f, which must be finite, written as ECMAScript writes
+// it: shortest, and without an exponent from 1e-6 to 1e21.
+func OfFloat(f float64) Value { return Value{kind: Number, text: FormatFloat(f)} }
+
+// FormatFloat is f as ECMAScript's Number::toString writes it. There is one
+// zero.
+func FormatFloat(f float64) string {
+	switch a := math.Abs(f); {
+	case f == 0:
+		return "0"
+	case math.IsNaN(f):
+		return "NaN"
+	case math.IsInf(f, 0):
+		return strings.TrimPrefix(strconv.FormatFloat(f, 'f', -1, 64), "+") + "inity"
+	case a < 1e15 && a == math.Trunc(a):
+		return strconv.FormatInt(int64(f), 10)
+	case a >= 1e-6 && a < 1e21:
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	s := strconv.FormatFloat(f, 'e', -1, 64)
+	i := strings.IndexByte(s, 'e') + 2 // after the sign
+	return s[:i] + strings.TrimLeft(s[i:], "0")
+}
 
 // OfArray is the array of items, which must not be changed afterwards.
 func OfArray(items []Value) Value {
@@ -218,6 +243,17 @@ func (v Value) Items() []Value {
 		return nil
 	}
 	return v.body.items
+}
+
+// Position is where an object has the member key: 0 <= Position < Len(), or -1
+// where it has none.
+func (v Value) Position(key string) int {
+	if v.kind == Object {
+		if i, ok := v.body.find(key); ok {
+			return i
+		}
+	}
+	return -1
 }
 
 // Find is an object's member key.

@@ -1,0 +1,172 @@
+package jsonata
+
+import (
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+)
+
+// textOf is $string(v), empty for undefined.
+func (e *evaluation) textOf(v val) (string, error) {
+	if v.kind == text {
+		return v.str(), nil
+	}
+	return e.stringify(v, "")
+}
+
+// stringify is JSON.stringify as $string uses it: numbers are rounded to 15
+// digits and functions are empty strings. A space indents.
+func (e *evaluation) stringify(v val, space string) (string, error) {
+	switch v.kind {
+	case undefined, callable:
+		return "", nil
+	case number:
+		if math.IsNaN(v.num) || math.IsInf(v.num, 0) {
+			return "", &Error{Code: "D3001", value: v}
+		}
+		return value.FormatFloat(rounded(v.num)), nil
+	case list:
+		if a := v.array(); a != nil && a.outer {
+			v = a.at(0)
+		}
+	}
+	w := writer{e: e, space: space, round: true}
+	if err := w.write(v, "\n"); err != nil {
+		return "", err
+	}
+	return string(w.out), e.spendText(len(w.out))
+}
+
+// rounded is f to 15 digits.
+func rounded(f float64) float64 {
+	if math.Abs(f) < 1e15 && f == math.Trunc(f) {
+		return f
+	}
+	f, _ = strconv.ParseFloat(strconv.FormatFloat(f, 'e', 14, 64), 64)
+	return f
+}
+
+// A writer writes a value as JSON in the manner of JSON.stringify.
+type writer struct {
+	out   []byte
+	e     *evaluation // whose budget it takes from; may be nil
+	limit int         // it stops soon after so many bytes, if that is not 0
+	round bool
+	space string
+	depth int
+}
+
+// write writes v; line begins a line at its depth.
+func (w *writer) write(v val, line string) error {
+	if w.limit > 0 && (len(w.out) > w.limit || w.depth > 100) {
+		return nil
+	}
+	switch v.kind {
+	case null, row:
+		w.out = append(w.out, "null"...)
+	case boolean:
+		w.out = strconv.AppendBool(w.out, v.num != 0)
+	case number:
+		f := v.num
+		if w.round {
+			if ok, err := finite(v); err != nil {
+				return err
+			} else if ok {
+				f = rounded(f)
+			}
+		}
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			w.out = append(w.out, "null"...)
+		} else {
+			w.out = append(w.out, value.FormatFloat(f)...)
+		}
+	case text:
+		w.out = appendQuoted(w.out, v.str())
+		if w.e != nil {
+			return w.e.spendText(len(v.str()))
+		}
+	case callable:
+		if w.round {
+			w.out = append(w.out, `""`...)
+		}
+	case list, dict:
+		return w.composite(v, line)
+	}
+	return nil
+}
+
+func (w *writer) composite(v val, line string) error {
+	if w.depth++; w.e != nil {
+		if err := w.e.enter(); err != nil {
+			return err
+		}
+	}
+	open, shut := byte('['), byte(']')
+	if v.kind == dict {
+		open, shut = '{', '}'
+	}
+	w.out = append(w.out, open)
+	inner := line + w.space
+	some := false
+	for i := range v.len() {
+		if w.limit > 0 && len(w.out) > w.limit {
+			break
+		}
+		item := v.at(i)
+		if v.kind == dict && (!item.defined() || item.kind == callable && !w.round) {
+			continue
+		}
+		if some {
+			w.out = append(w.out, ',')
+		}
+		some = true
+		if w.space != "" {
+			w.out = append(w.out, inner...)
+		}
+		if v.kind == dict {
+			w.out = append(appendQuoted(w.out, v.key(i)), ':')
+			if w.space != "" {
+				w.out = append(w.out, ' ')
+			}
+		}
+		if !item.defined() || item.kind == callable && !w.round {
+			item = valNull
+		}
+		if err := w.write(item, inner); err != nil {
+			return err
+		}
+	}
+	if some && w.space != "" {
+		w.out = append(w.out, line...)
+	}
+	w.out = append(w.out, shut)
+	if w.depth--; w.e != nil {
+		if err := w.e.spend(v.len()); err != nil {
+			return err
+		}
+		return w.e.leave()
+	}
+	return nil
+}
+
+// appendQuoted appends s as JSON; a lone surrogate is written as an escape.
+func appendQuoted(dst []byte, s string) []byte {
+	if utf8.ValidString(s) {
+		return value.AppendQuoted(dst, s)
+	}
+	dst = append(dst, '"')
+	for i := 0; i < len(s); {
+		if r, ok := surrogate(s[i:]); ok {
+			dst = append(append(dst, `\u`...), strconv.FormatInt(int64(r), 16)...)
+			i += 3
+			continue
+		}
+		_, n := utf8.DecodeRuneInString(s[i:])
+		q := value.AppendQuoted(nil, s[i:i+n])
+		dst = append(dst, q[1:len(q)-1]...)
+		i += n
+	}
+	return append(dst, '"')
+}
