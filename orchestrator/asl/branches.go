@@ -44,6 +44,9 @@ func (f *frame) spread() (*spread, error) {
 		f.fan = s
 		return s, f.fits(s.input)
 	}
+	// What is worked out anew in a later turn has to come to the same.
+	f.fixed = true
+	defer func() { f.fixed = false }()
 	most, err := f.number(f.st.most, in)
 	if err != nil {
 		return nil, err
@@ -51,7 +54,12 @@ func (f *frame) spread() (*spread, error) {
 	if s.most = MaxConcurrency; 0 < most && most < MaxConcurrency {
 		s.most = int(most)
 	}
-	if s.items, err = f.at(f.st.items, in); err != nil {
+	if f.st.jsonata {
+		s.items, err = f.array()
+	} else {
+		s.items, err = f.at(f.st.items, in)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if s.items.Kind() != value.Array {

@@ -12,6 +12,7 @@ type rule struct {
 	test   condition
 	next   string
 	assign *template
+	output *template // in JSONata
 }
 
 // A condition is the test of a rule.

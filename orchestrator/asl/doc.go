@@ -23,6 +23,6 @@
 // nothing runs between turns. In a turn those that can go on enter their next
 // states by turns, until all wait.
 //
-// JSONata, the distributed Map and credentials are refused by name when a
-// definition is parsed.
+// The distributed Map and credentials are refused by name when a definition is
+// parsed.
 package asl

@@ -41,6 +41,9 @@ type fault struct {
 	// but that a retrier or catcher may name.
 	alias string
 	from  Type // of the Parallel or Map whose branch it comes from; empty: it is the state's own
+	// evaluation is where in the state the query is that failed, and not nil
+	// where one did.
+	evaluation *string
 }
 
 func (f *fault) Error() string { return f.name + ": " + f.cause }

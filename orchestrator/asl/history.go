@@ -18,6 +18,7 @@ const (
 	ExecutionTimedOut  EventType = "ExecutionTimedOut"
 	ExecutionAborted   EventType = "ExecutionAborted"
 	ExecutionRedriven  EventType = "ExecutionRedriven"
+	EvaluationFailed   EventType = "EvaluationFailed"
 
 	TaskStateEntered EventType = "TaskStateEntered"
 	TaskStateExited  EventType = "TaskStateExited"
@@ -65,6 +66,8 @@ type HistoryEvent struct {
 	ExecutionRedriven  *RedrivenDetails     `json:"executionRedrivenEventDetails,omitempty"`
 	StateEntered       *StateEnteredDetails `json:"stateEnteredEventDetails,omitempty"`
 	StateExited        *StateExitedDetails  `json:"stateExitedEventDetails,omitempty"`
+
+	EvaluationFailed *EvaluationFailedDetails `json:"evaluationFailedEventDetails,omitempty"`
 
 	MapStarted         *MapStartedDetails `json:"mapStateStartedEventDetails,omitempty"`
 	IterationStarted   *IterationDetails  `json:"mapIterationStartedEventDetails,omitempty"`
@@ -118,6 +121,14 @@ type ErrorDetails struct {
 // RedrivenDetails are those of ExecutionRedriven.
 type RedrivenDetails struct {
 	RedriveCount int64 `json:"redriveCount"` // 1 for the first
+}
+
+// EvaluationFailedDetails are those of an expression in JSONata that failed.
+type EvaluationFailedDetails struct {
+	Error    string `json:"error"`
+	Cause    string `json:"cause,omitempty"`
+	Location string `json:"location,omitempty"` // in the state: Output/total
+	State    string `json:"state"`              // name
 }
 
 // StateEnteredDetails are those of a state that was entered.

@@ -70,9 +70,15 @@ type state struct {
 	result         *value.Value   // of a Pass
 	resultPath     *jsonpath.Path // nil: the result is discarded
 
+	// jsonata says that the state is in JSONata. Its Arguments, or the Output
+	// of a Pass or Succeed, are then parameters, its Output is resultSelector,
+	// and the paths are all $.
+	jsonata bool
+
 	task     task
 	branches []scope        // of a Parallel; a Map has one
 	items    *jsonpath.Path // of a Map: ItemsPath
+	list     *template      // of a Map in JSONata: Items
 	selector *template      // of a Map: ItemSelector
 	most     number         // of a Map: MaxConcurrency
 	retry    []retrier
@@ -96,11 +102,12 @@ type task struct {
 	heartbeat number // of seconds
 }
 
-// A number is an integer, or a path to one; neither is none.
+// A number is an integer, or a path or query to one; neither is none.
 type number struct {
 	field string
 	n     int64
 	path  *jsonpath.Path
+	query *query
 	least int64 // that the path may lead to
 }
 
@@ -108,12 +115,14 @@ type wait struct {
 	seconds   number
 	until     string // Timestamp
 	untilPath *jsonpath.Path
+	untilFrom *query // Timestamp in JSONata
 }
 
 // failure is what is special about a Fail state.
 type failure struct {
-	errorText, causeText string
-	errorFrom, causeFrom *expression // ErrorPath, CausePath
+	errorText, causeText   string
+	errorFrom, causeFrom   *expression // ErrorPath, CausePath
+	errorQuery, causeQuery *query      // Error and Cause in JSONata
 }
 
 // A service says by which events a task is told in the history.
@@ -183,6 +192,7 @@ type Resource struct {
 
 	input      string // InputPath, what is sent where there are no Parameters
 	parameters *value.Node
+	jsonata    bool
 	place      func(offset int) (line, column int)
 }
 
@@ -190,7 +200,7 @@ type Resource struct {
 type Parameter struct {
 	Text         string          // the value, where it is a constant string
 	Value        json.RawMessage // the value, where it is constant
-	Expr         string          // the path or intrinsic function it comes from, else
+	Expr         string          // the path, intrinsic function or JSONata it comes from, else
 	Line, Column int             // in the file; 0 where it is in no Parameters
 }
 
@@ -207,9 +217,12 @@ func (r Resource) Parameter(keys ...string) (Parameter, bool) {
 		return Parameter{Expr: r.input}, true
 	}
 	for _, key := range keys {
+		if r.jsonata && isQuery(n.Value) {
+			break
+		}
 		var next *value.Node
 		for _, c := range n.Children {
-			if c.Key == key+".$" {
+			if c.Key == key+".$" && !r.jsonata {
 				line, column := r.place(c.Offset)
 				return Parameter{Expr: c.Value.Text(), Line: line, Column: column}, true
 			}
@@ -223,6 +236,10 @@ func (r Resource) Parameter(keys ...string) (Parameter, bool) {
 	}
 	p := Parameter{Value: json.RawMessage(n.Value.String())}
 	p.Line, p.Column = r.place(n.Offset)
+	if r.jsonata && isQuery(n.Value) {
+		p.Value, p.Expr = nil, n.Value.Text()
+		return p, true
+	}
 	if n.Value.Kind() == value.String {
 		p.Text = n.Value.Text()
 	}

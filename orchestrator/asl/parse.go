@@ -99,7 +99,9 @@ type checker struct {
 	size     int
 	lines    []int // offsets of their beginnings
 	problems Problems
-	jsonata  bool // refused already; what depends on it is not looked at
+	jsonata  bool   // the state that is being read is in JSONata
+	normal   bool   // states are, that do not say
+	reading  string // name of the state that is being read
 
 	block   *block // of states that is being read
 	assigns []mention
@@ -243,10 +245,7 @@ func (c *checker) one(at spot, need bool, keys ...string) {
 }
 
 func (c *checker) machine(m *Machine, at spot) {
-	if q, f, ok := c.text(at, "QueryLanguage"); ok && q != "JSONPath" {
-		c.language(f, q)
-		c.jsonata = q == "JSONata"
-	}
+	c.normal = c.language(at, false)
 	c.fields(at, "a state machine", []string{"Comment", "StartAt", "States", "Version", "TimeoutSeconds", "QueryLanguage"}, nil)
 	m.Comment, _, _ = c.text(at, "Comment")
 	if v, f, ok := c.text(at, "Version"); ok && v != "1.0" {
@@ -258,14 +257,6 @@ func (c *checker) machine(m *Machine, at spot) {
 	c.variables()
 }
 
-func (c *checker) language(at spot, name string) {
-	if name == "JSONata" {
-		c.errorf(at, "JSONata is not built yet")
-	} else {
-		c.errorf(at, `must be "JSONPath" or "JSONata", not %q`, name)
-	}
-}
-
 // link is a name of a state where it is used.
 type link struct {
 	from string // the state that has it; empty is StartAt
@@ -275,7 +266,7 @@ type link struct {
 
 // scope reads StartAt and States of what is called what.
 func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
-	c.block = &block{up: c.block, assigned: map[string]bool{}}
+	c.block = &block{up: c.block, owner: c.reading, assigned: map[string][]string{}}
 	defer func() { c.block = c.block.up }()
 	var links []link
 	var ok bool

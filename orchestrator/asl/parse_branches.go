@@ -59,6 +59,15 @@ func (c *checker) processor(m *Machine, st *state, at spot) {
 
 // items reads what a Map runs over.
 func (c *checker) items(st *state, at spot) {
+	if c.jsonata {
+		if f, ok := at.at("Items"); ok && f.value().Kind() != value.Array && !isQuery(f.value()) {
+			c.errorf(f, "must be an array or a JSONata expression, not %s", brief(f.value()))
+		}
+		st.list = c.template(at, "Items")
+		st.selector = c.template(at, "ItemSelector")
+		st.most = c.number(at, "MaxConcurrency", 0)
+		return
+	}
 	if isNull(at, "ItemsPath") {
 		f, _ := at.at("ItemsPath")
 		c.errorf(f, "must be a path to an array, not null")

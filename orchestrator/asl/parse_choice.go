@@ -15,16 +15,22 @@ func (c *checker) choices(st *state, at spot, lead func(spot, string) string) {
 		}
 		return
 	}
-	for _, f := range list {
+	for i, f := range list {
 		if _, ok := f.at("Next"); !ok {
 			c.errorf(f, `must have "Next", the name of a state`)
 		}
 		next := lead(f, "Next")
-		if language, _ := at.at("QueryLanguage"); c.jsonata || language.node != nil && language.value().Text() == "JSONata" {
-			continue
-		}
-		if t := c.condition(f, true); t != nil {
-			st.rules = append(st.rules, rule{test: t, next: next, assign: c.assign(f)})
+		prefix := "Choices[" + f.step + "]/"
+		if c.jsonata {
+			known := []string{"Comment", "Condition", "Next", "Assign", "Output"}
+			c.fields(f, "a rule", c.strangers(f, "rule", known, []string{"Variable", "And", "Or", "Not"}), nil)
+			r := rule{test: c.when(f, i), next: next, assign: c.assign(f, prefix)}
+			if o, ok := f.at("Output"); ok {
+				r.output = c.filled(o, prefix+"Output")
+			}
+			st.rules = append(st.rules, r)
+		} else if t := c.condition(f, true); t != nil {
+			st.rules = append(st.rules, rule{test: t, next: next, assign: c.assign(f, prefix)})
 		}
 	}
 }
@@ -50,7 +56,7 @@ func (c *checker) condition(at spot, top bool) condition {
 		case name == "Next":
 			c.add(f.node.KeyOffset, f.pointer(), SeverityError, `only the outermost rule may have "Next"`)
 		case name == "Condition" || name == "Output":
-			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "JSONata, to which %s belongs, is not built yet", name)
+			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "%s belongs to JSONata, and this rule is in JSONPath", name)
 		case name == "Assign":
 			c.add(f.node.KeyOffset, f.pointer(), SeverityError, `only the outermost rule may have "Assign"`)
 		default:

@@ -38,15 +38,11 @@ func stateFields(kind Type) []string {
 // notBuilt are the fields of states that the language has and that are
 // refused by name.
 func notBuilt(kind Type) map[string]string {
-	later := map[string]string{
-		"Arguments": "JSONata, to which Arguments belongs,",
-		"Output":    "JSONata, to which Output belongs,",
-	}
+	later := map[string]string{}
 	switch kind {
 	case TypeTask:
 		later["Credentials"] = "Credentials"
 	case TypeMap:
-		later["Items"] = "JSONata, to which Items belongs,"
 		for _, name := range []string{"ItemReader", "ItemBatcher", "ResultWriter", "Label", "ToleratedFailureCount",
 			"ToleratedFailureCountPath", "ToleratedFailurePercentage", "ToleratedFailurePercentagePath"} {
 			later[name] = "the distributed Map, to which " + name + " belongs,"
@@ -65,6 +61,9 @@ func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
 		return nil
 	}
 	st.kind = Type(kind)
+	defer func(outer bool, name string) { c.jsonata, c.reading = outer, name }(c.jsonata, c.reading)
+	c.jsonata, c.reading = c.language(at, c.normal), st.name
+	st.jsonata = c.jsonata
 	c.transitions(st, at, &links)
 	switch st.kind {
 	case TypePass, TypeTask, TypeChoice, TypeWait, TypeSucceed, TypeFail:
@@ -75,21 +74,27 @@ func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
 		c.errorf(f, "unknown type %q (%s)", kind, have(kind, types))
 		return links
 	}
-	if q, f, ok := c.text(at, "QueryLanguage"); ok && q != "JSONPath" {
-		c.language(f, q)
-		return links
-	}
+	known, others := stateFields(st.kind), queryFields(st.kind)
 	if c.jsonata {
-		return links
+		known, others = others, known
 	}
-	c.fields(at, "a "+kind+" state", append([]string{"Type", "Comment", "QueryLanguage"}, stateFields(st.kind)...), notBuilt(st.kind))
+	known = c.strangers(at, "state", append([]string{"Type", "Comment", "QueryLanguage"}, known...), others)
+	c.fields(at, "a "+kind+" state", known, notBuilt(st.kind))
 	c.text(at, "Comment")
 	st.input = c.selection(at, "InputPath")
 	st.output = c.selection(at, "OutputPath")
 	st.resultPath = c.resultPath(at)
-	st.parameters = c.template(at, "Parameters")
-	st.resultSelector = c.template(at, "ResultSelector")
-	st.assign = c.assign(at)
+	switch {
+	case !c.jsonata:
+		st.parameters = c.template(at, "Parameters")
+		st.resultSelector = c.template(at, "ResultSelector")
+	case st.kind == TypePass, st.kind == TypeSucceed:
+		st.parameters = c.template(at, "Output")
+	default:
+		st.parameters = c.template(at, "Arguments")
+		st.resultSelector = c.template(at, "Output")
+	}
+	st.assign = c.assign(at, "")
 	switch st.kind {
 	case TypePass:
 		if r, ok := at.at("Result"); ok {
@@ -149,20 +154,26 @@ func (c *checker) transitions(st *state, at spot, links *[]link) {
 
 func (c *checker) selection(at spot, key string) selection {
 	s := selection{field: key}
-	if isNull(at, key) {
-		return s
+	if !c.jsonata {
+		if isNull(at, key) {
+			return s
+		}
+		s.path = c.path(at, key)
 	}
-	if s.path = c.path(at, key); s.path == nil {
+	if s.path == nil {
 		s.path, _ = jsonpath.Parse("$")
 	}
 	return s
 }
 
 func (c *checker) resultPath(at spot) *jsonpath.Path {
-	if isNull(at, "ResultPath") {
-		return nil
+	var p *jsonpath.Path
+	if !c.jsonata {
+		if isNull(at, "ResultPath") {
+			return nil
+		}
+		p = c.path(at, "ResultPath")
 	}
-	p := c.path(at, "ResultPath")
 	if p == nil {
 		p, _ = jsonpath.Parse("$")
 	}
@@ -177,6 +188,9 @@ func (c *checker) template(at spot, key string) *template {
 	f, ok := at.at(key)
 	if !ok {
 		return nil
+	}
+	if c.jsonata {
+		return c.filled(f, key)
 	}
 	return c.part(f)
 }
@@ -229,8 +243,12 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 		c.errorf(f, "%q is not the ARN of an integration (arn:aws:states:::lambda:invoke), a Lambda function or an activity", arn)
 	} else {
 		line, column := c.place(f.node.Offset)
-		r := Resource{State: st.name, ARN: arn, Line: line, Column: column, place: c.place}
-		if p, ok := at.at("Parameters"); ok {
+		r := Resource{State: st.name, ARN: arn, Line: line, Column: column, place: c.place, jsonata: c.jsonata}
+		sent := "Parameters"
+		if c.jsonata {
+			sent = "Arguments"
+		}
+		if p, ok := at.at(sent); ok {
 			r.parameters = p.node
 		} else if st.input.path != nil {
 			r.input = st.input.path.String()
@@ -247,6 +265,12 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 
 // number is a number under key, or the path to one under key + "Path".
 func (c *checker) number(at spot, key string, least int64) number {
+	if q, ok := c.dynamic(at, key); ok {
+		return number{field: key, query: q, least: least}
+	}
+	if c.jsonata {
+		return number{field: key, n: c.integer(at, key, least, maxNumber, 0)}
+	}
 	c.one(at, false, key, key+"Path")
 	return number{field: key + "Path", n: c.integer(at, key, least, maxNumber, 0), path: c.reference(at, key+"Path"), least: least}
 }
@@ -305,36 +329,60 @@ func (c *checker) retrier(at spot, last bool) retrier {
 }
 
 func (c *checker) catcher(at spot, last bool, lead func(spot, string) string) catcher {
-	later := map[string]string{
-		"Output": "JSONata, to which Output belongs,",
-	}
+	known, others := []string{"Comment", "ErrorEquals", "Next", "Assign", "ResultPath"}, []string{"Output"}
 	if c.jsonata {
-		later = nil
+		known, others = append(known[:4:4], "Output"), known[4:]
 	}
-	if !c.jsonata {
-		c.fields(at, "a catcher", []string{"Comment", "ErrorEquals", "Next", "ResultPath", "Assign"}, later)
-	}
+	c.fields(at, "a catcher", c.strangers(at, "catcher", known, others), nil)
 	if _, ok := at.at("Next"); !ok {
 		c.errorf(at, `must have "Next", the name of a state`)
 	}
-	return catcher{errors: c.errorEquals(at, last), next: lead(at, "Next"), resultPath: c.resultPath(at), assign: c.assign(at)}
+	x := catcher{errors: c.errorEquals(at, last), next: lead(at, "Next"), resultPath: c.resultPath(at), assign: c.assign(at, "Catch["+at.step+"]/")}
+	if f, ok := at.at("Output"); ok && c.jsonata {
+		x.output = c.filled(f, "Catch["+at.step+"]/Output")
+	}
+	return x
 }
 
 func (c *checker) wait(st *state, at spot) {
+	if c.jsonata {
+		c.one(at, true, "Seconds", "Timestamp")
+		st.wait.seconds = c.number(at, "Seconds", 0)
+		if q, ok := c.dynamic(at, "Timestamp"); ok {
+			st.wait.untilFrom = q
+			return
+		}
+		st.wait.until = c.moment(at)
+		return
+	}
 	c.one(at, true, "Seconds", "SecondsPath", "Timestamp", "TimestampPath")
 	st.wait = wait{
 		seconds:   number{field: "SecondsPath", n: c.integer(at, "Seconds", 0, maxNumber, 0), path: c.reference(at, "SecondsPath")},
 		untilPath: c.reference(at, "TimestampPath"),
 	}
-	if text, f, ok := c.text(at, "Timestamp"); ok {
-		if _, ok := timestamp(text); !ok {
-			c.errorf(f, "must be a time of RFC 3339, as in 2026-08-18T17:33:00Z, not %q", text)
-		}
-		st.wait.until = text
+	st.wait.until = c.moment(at)
+}
+
+// moment is the Timestamp of a Wait.
+func (c *checker) moment(at spot) string {
+	text, f, ok := c.text(at, "Timestamp")
+	if _, valid := timestamp(text); ok && !valid {
+		c.errorf(f, "must be a time of RFC 3339, as in 2026-08-18T17:33:00Z, not %q", text)
 	}
+	return text
 }
 
 func (c *checker) failure(st *state, at spot) {
+	if c.jsonata {
+		var ok bool
+		if st.failure.errorQuery, ok = c.dynamic(at, "Error"); !ok {
+			st.failure.errorText, _, _ = c.text(at, "Error")
+		}
+		if st.failure.causeQuery, ok = c.dynamic(at, "Cause"); !ok {
+			st.failure.causeText, _, _ = c.text(at, "Cause")
+		}
+		return
+	}
 	c.one(at, false, "Error", "ErrorPath")
 	c.one(at, false, "Cause", "CausePath")
 	st.failure.errorText, _, _ = c.text(at, "Error")

@@ -39,4 +39,5 @@ type catcher struct {
 	next       string
 	resultPath *jsonpath.Path // nil: the error output is discarded
 	assign     *template
+	output     *template // in JSONata
 }

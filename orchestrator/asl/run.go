@@ -39,6 +39,7 @@ type turn struct {
 
 	input  *value.Value // of the execution, once it was asked for
 	random *rand.Rand
+	steps  int // of JSONata
 }
 
 // A ready is a line that can enter its state, with this input; one that was
@@ -261,7 +262,7 @@ func (t *turn) goOn(c *Context, d datum) {
 // other, until all wait, the execution has ended or the turn is long enough.
 func (t *turn) run() {
 	for len(t.ready) > 0 && !t.s.Ended() && !t.full {
-		if !t.ready[0].entered && (len(t.out.Events) >= turnEvents || t.bytes >= turnBytes) {
+		if !t.ready[0].entered && (len(t.out.Events) >= turnEvents || t.bytes >= turnBytes || t.steps >= turnSteps) {
 			for _, r := range t.ready {
 				r.c.Wake, r.c.Input = t.env.Now, json.RawMessage(r.d.json())
 			}
@@ -287,13 +288,13 @@ func (t *turn) enter(c *Context, d datum) {
 	}
 	c.Entered, c.EnteredEvent = t.env.Now, t.s.NextEvent
 	c.Retries, c.RetryCount, c.Effect = nil, 0, nil
-	text := d.json()
+	text, before := d.json(), c.LastEvent
 	t.emit(c, HistoryEvent{
 		Type:         EventType(string(st.kind) + "StateEntered"),
 		StateEntered: &StateEnteredDetails{Name: st.name, Input: text},
 	}, len(text))
 	c.Input = json.RawMessage(text)
-	f := &frame{t: t, c: c, st: st, raw: d}
+	f := &frame{t: t, c: c, st: st, raw: d, before: &before}
 	f.enter()
 }
 
@@ -308,6 +309,11 @@ type frame struct {
 	fan      *spread      // of a Parallel or Map, once it was asked for
 	current  *int         // the iteration that an ItemSelector is evaluated for
 	assigned assignments  // what Assign gives, until the state is left
+
+	before *int64       // the event that the state's entry follows, in the turn in which it is entered
+	result *value.Value // $states.result
+	caught *value.Value // $states.errorOutput
+	fixed  bool         // time and randomness are those of the state's entry
 }
 
 // frame is the state that c is in; nil where the definition has no such state
@@ -350,11 +356,17 @@ func (d *datum) json() string {
 func (f *frame) rand() *rand.Rand {
 	t := f.t
 	if t.random == nil {
-		h := fnv.New64a()
-		fmt.Fprintln(h, t.s.Execution.ARN, t.s.Execution.Name, t.s.NextEvent, f.c.RetryCount)
-		t.random = rand.New(rand.NewPCG(t.env.Seed, h.Sum64()))
+		x := t.s.Execution
+		t.random = rand.New(rand.NewPCG(t.env.Seed, hashed(x.ARN, x.Name, t.s.NextEvent, f.c.RetryCount)))
 	}
 	return t.random
+}
+
+// hashed is a number for a place in an execution.
+func hashed(place ...any) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintln(h, place...)
+	return h.Sum64()
 }
 
 // isoTime is how times are written in the context object.

@@ -46,7 +46,7 @@ func (f *frame) pure() (out value.Value, next string, err error) {
 	}
 	out, next = in, f.st.next
 	switch f.st.kind {
-	case TypePass:
+	case TypePass, TypeSucceed:
 		if f.st.result != nil {
 			out = *f.st.result
 		} else if f.st.parameters != nil {
@@ -68,7 +68,11 @@ func (f *frame) pure() (out value.Value, next string, err error) {
 		if err := f.assign(r.assign, in); err != nil {
 			return out, "", err
 		}
-		next = r.next
+		if next = r.next; r.output != nil {
+			if out, err = r.output.eval(f, in, "Output"); err != nil {
+				return out, "", err
+			}
+		}
 	}
 	out, err = f.selected(f.st.output, out)
 	return out, next, err
@@ -161,6 +165,18 @@ func (f *frame) sleep() {
 	w := f.st.wait
 	var wake time.Time
 	switch {
+	case w.untilFrom != nil:
+		if wake, err = f.moment(w.untilFrom); err != nil {
+			f.fail(err)
+			return
+		}
+	case w.seconds.query != nil:
+		n, err := f.numberOf(w.seconds)
+		if err != nil {
+			f.fail(err)
+			return
+		}
+		wake = after(now, n)
 	case w.until != "" || w.untilPath != nil:
 		text := w.until
 		if w.untilPath != nil {
@@ -209,6 +225,9 @@ func (f *frame) waited() {
 	out, err := f.selected(f.st.input, f.raw.v)
 	if err == nil {
 		err = f.assign(f.st.assign, out)
+	}
+	if err == nil && f.st.resultSelector != nil { // Output
+		out, err = f.st.resultSelector.eval(f, out, "Output")
 	}
 	if err == nil {
 		out, err = f.selected(f.st.output, out)
@@ -268,11 +287,24 @@ func (f *frame) raise() {
 		}
 		text[i] = v.Text()
 	}
+	for i, q := range [2]*query{x.errorQuery, x.causeQuery} {
+		if q == nil {
+			continue
+		}
+		var err error
+		if text[i], err = f.textOf(q); err != nil {
+			f.fail(err)
+			return
+		}
+	}
 	f.fail(&fault{name: text[0], cause: text[1]})
 }
 
 // number is what TimeoutSeconds and its like come to; 0 is none.
 func (f *frame) number(s number, in value.Value) (int64, error) {
+	if s.query != nil {
+		return f.numberOf(s)
+	}
 	if s.path == nil {
 		return s.n, nil
 	}
@@ -304,6 +336,9 @@ func (f *frame) fail(err error) {
 	f.t.cancel(f.c)
 	delete(f.t.wide, f.c)
 	f.assigned = nil
+	if x.evaluation != nil && x.from == "" {
+		f.tellEvaluation(x)
+	}
 	for i, r := range f.st.retry {
 		if !x.matches(r.errors) {
 			continue
@@ -319,7 +354,7 @@ func (f *frame) fail(err error) {
 		}
 		break
 	}
-	if x.from != "" {
+	if x.from != "" || x.evaluation != nil && f.st.kind == TypeMap && f.c.Phase != PhaseBranches {
 		f.t.emit(f.c, HistoryEvent{Type: EventType(string(f.st.kind) + "StateFailed")}, 0)
 	}
 	for _, c := range f.st.catch {
@@ -327,7 +362,11 @@ func (f *frame) fail(err error) {
 			continue
 		}
 		told := x.output()
+		f.caught = &told
 		out, err := f.placed(c.resultPath, told)
+		if err == nil && c.output != nil {
+			out, err = c.output.eval(f, told, "Output")
+		}
 		if err == nil {
 			err = f.fits(out)
 		}
@@ -338,7 +377,9 @@ func (f *frame) fail(err error) {
 			err = f.store() // so that leave has no reason to fail here again
 		}
 		if err != nil {
-			x = err.(*fault)
+			if x = err.(*fault); x.evaluation != nil {
+				f.tellEvaluation(x)
+			}
 			break
 		}
 		f.t.left = nil
@@ -364,7 +405,7 @@ func (f *frame) choose(in value.Value) (rule, error) {
 	if f.st.normal == "" {
 		return rule{}, f.noChoice()
 	}
-	return rule{next: f.st.normal, assign: f.st.assign}, nil
+	return rule{next: f.st.normal, assign: f.st.assign, output: f.st.resultSelector}, nil
 }
 
 // maxNumber is the most that the numbers of a definition can be.

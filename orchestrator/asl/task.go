@@ -213,6 +213,8 @@ func (f *frame) resolve(o Outcome) {
 
 // harvest is the state's output for a task's result.
 func (f *frame) harvest(result value.Value) (value.Value, error) {
+	given := result
+	f.result = &given
 	err := f.assign(f.st.assign, result)
 	if err != nil {
 		return result, err

@@ -39,10 +39,12 @@ func (e *expression) paths() []*jsonpath.Path {
 }
 
 // A template is Parameters or ResultSelector: JSON in which a member whose key
-// ends in .$ is replaced by what its path or function gives.
+// ends in .$ is replaced by what its path or function gives. Or it is Arguments
+// or Output, in which strings between {% and %} are.
 type template struct {
 	constant *value.Value // where nothing in it is replaced
 	expr     *expression  // of a member whose key ends in .$
+	query    *query       // of a string in JSONata
 	keys     []string     // of an object, without .$
 	items    []*template  // of an object or array
 	object   bool
@@ -58,6 +60,8 @@ func (t *template) eval(f *frame, input value.Value, field string) (value.Value,
 		return *t.constant, nil
 	case t.expr != nil:
 		return t.expr.eval(f, input, field)
+	case t.query != nil:
+		return f.evaluate(t.query, "")
 	}
 	size := 0
 	items := make([]value.Value, len(t.items))

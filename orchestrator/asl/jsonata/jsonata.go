@@ -40,6 +40,8 @@ type Args struct {
 	// expression that is evaluated, each item that is made or looked at, and
 	// each 16 bytes of strings. Depth is how deep evaluation may nest.
 	Steps, Depth int
+	// Spent, if it is not nil, is told how many steps were done.
+	Spent *int
 }
 
 // Parse reads an expression of JSONata 2.0.6. The error is of type [*Error].
@@ -83,6 +85,9 @@ func (x *Expr) Eval(a Args) (value.Value, bool, error) {
 	}
 	if e.limit <= 0 {
 		e.limit = DefaultDepth
+	}
+	if a.Spent != nil {
+		defer func(allowed int) { *a.Spent = allowed - e.steps }(e.steps)
 	}
 	env := &frame{names: []string{"$"}, vals: []val{{}}}
 	in := val{}
