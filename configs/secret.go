@@ -34,6 +34,13 @@ func (s Secret) Resolve() (string, error) {
 	return s.value, nil
 }
 
+// checkNamed reports a secret that is written in the settings.
+func (s Secret) checkNamed(d *decoder, path string) {
+	if s.value != "" {
+		d.add(path, -1, "a secret is named here, not written: {env: NAME} or {file: PATH}")
+	}
+}
+
 // String says where the secret is, not what it is.
 func (s Secret) String() string {
 	switch {

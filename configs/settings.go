@@ -3,13 +3,10 @@ package configs
 import (
 	"fmt"
 	"maps"
-	"net"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,9 +16,11 @@ import (
 // Settings are the daemon's own file. Paths in it are relative to the file;
 // here they are absolute.
 type Settings struct {
-	// Listen is where the API, health and metrics are served; a
-	// loopback address. 127.0.0.1:8080 if empty.
+	// Listen is where the page, the API, webhooks, health and metrics are
+	// served: off loopback only with Auth. 127.0.0.1:8080 if empty.
 	Listen string `json:"listen"`
+	Auth   Auth   `json:"auth"`
+	TLS    *TLS   `json:"tls"` // plain HTTP if nil
 	// Data holds the journal and the job folders. ./anneal-data if empty.
 	Data Folder `json:"data"`
 	// Retention is how long the journal keeps what is over: records go when they
@@ -50,10 +49,10 @@ type Settings struct {
 // policies and need no entry.
 type Source struct {
 	Directory *Directory `json:"directory"`
+	Webhook   *Webhook   `json:"webhook"`
 
 	SQS        notBuilt `json:"sqs"`
 	NATS       notBuilt `json:"nats"`
-	Webhook    notBuilt `json:"webhook"`
 	CloudWatch notBuilt `json:"cloudwatch"`
 }
 
@@ -137,10 +136,14 @@ func (f *File) decode(d *decoder, n *node, _ string) {
 	}
 }
 
-// A Channel is where notices go: `log`, the daemon's log, is the only kind so
-// far, written as the word or as {log: {}}.
+// A Channel is where notices go, of one kind: `log`, the daemon's log, written
+// as the word or as {log: {}}, or a signed webhook.
 type Channel struct {
-	Log bool
+	Log     bool
+	Webhook *WebhookChannel
+	// Repeat is how long a policy that holds for one reason is not told of
+	// again. 24h if zero.
+	Repeat policy.Duration
 }
 
 func (c *Channel) decode(d *decoder, n *node, path string) {
@@ -148,10 +151,11 @@ func (c *Channel) decode(d *decoder, n *node, path string) {
 		c.Log = true
 		return
 	}
-	var kinds struct {
-		Log *struct{} `json:"log"`
+	var keys struct {
+		Log     *struct{}       `json:"log"`
+		Webhook *WebhookChannel `json:"webhook"`
+		Repeat  policy.Duration `json:"repeat"`
 
-		Webhook     notBuilt `json:"webhook"`
 		Chat        notBuilt `json:"chat"`
 		Mail        notBuilt `json:"mail"`
 		SNS         notBuilt `json:"sns"`
@@ -159,13 +163,20 @@ func (c *Channel) decode(d *decoder, n *node, path string) {
 		NATS        notBuilt `json:"nats"`
 	}
 	switch {
-	case n.kind == text && slices.Contains([]string{"webhook", "chat", "mail", "sns", "eventbridge", "nats"}, n.raw):
-		d.form(n, "%s is not built yet (have log)", n.raw)
+	case n.kind == text && slices.Contains([]string{"chat", "mail", "sns", "eventbridge", "nats"}, n.raw):
+		d.form(n, "%s is not built yet (have log, webhook)", n.raw)
 	case n.kind == mapping:
-		d.object(reflectOf(&kinds), n, path)
-		c.Log = len(n.entries) == 1 && n.entries[0].key == "log"
-		if len(n.entries) != 1 {
-			d.report(n.keyLine, n.keyColumn, "a channel has one kind: log")
+		d.object(reflectOf(&keys), n, path)
+		c.Webhook, c.Repeat = keys.Webhook, keys.Repeat
+		kinds := 0
+		for _, e := range n.entries {
+			c.Log = c.Log || e.key == "log"
+			if e.key != "repeat" {
+				kinds++
+			}
+		}
+		if kinds != 1 {
+			d.report(n.keyLine, n.keyColumn, "a channel has one kind: log or webhook")
 		}
 	default:
 		d.wrong(n, "a channel such as log")
@@ -249,6 +260,12 @@ func (s *Settings) defaults(file string) {
 	if _, ok := s.Notify["log"]; !ok {
 		s.Notify["log"] = Channel{Log: true}
 	}
+	for name, channel := range s.Notify {
+		if channel.Repeat == 0 {
+			channel.Repeat = policy.Duration(24 * time.Hour)
+			s.Notify[name] = channel
+		}
+	}
 }
 
 var bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
@@ -256,6 +273,10 @@ var bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
 // check reports what makes no sense in settings with their defaults.
 func (s *Settings) check(d *decoder, builtins []string) {
 	s.checkListen(d)
+	s.Auth.check(d)
+	if s.TLS != nil {
+		s.TLS.check(d)
+	}
 	if rest, ok := strings.CutPrefix(s.Staging, "s3://"); ok {
 		bucket, _, _ := strings.Cut(rest, "/")
 		if _, ok := s.Buckets[bucket]; !ok {
@@ -272,7 +293,16 @@ func (s *Settings) check(d *decoder, builtins []string) {
 	for i, source := range s.Sources {
 		path := index("sources", i)
 		dir := source.Directory
+		if w := source.Webhook; w != nil {
+			w.check(d, path+".webhook", s.Sources[:i])
+			if dir != nil {
+				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
+			}
+		}
 		if dir == nil {
+			if source.Webhook != nil {
+				continue
+			}
 			if n := d.at(path); n.kind == mapping && len(n.entries) == 0 || n.kind == null {
 				d.add(path, -1, "a source has a kind: directory: {path: ./inbox}")
 			}
@@ -296,6 +326,11 @@ func (s *Settings) check(d *decoder, builtins []string) {
 			}
 		}
 	}
+	for _, name := range sortedKeys(s.Notify) {
+		if w := s.Notify[name].Webhook; w != nil {
+			w.check(d, policy.At("notify", name)+".webhook")
+		}
+	}
 	s.Embedded.check(d, builtins, s.Notify)
 }
 
@@ -316,23 +351,6 @@ func (s *Settings) folder(uri string) string {
 func inside(path, folder string) bool {
 	below, err := filepath.Rel(folder, path)
 	return path != "" && err == nil && below != ".." && !strings.HasPrefix(below, "../")
-}
-
-func (s *Settings) checkListen(d *decoder) {
-	host, port, err := net.SplitHostPort(s.Listen)
-	if err == nil {
-		if _, wrong := strconv.ParseUint(port, 10, 16); wrong != nil {
-			d.add("listen", -1, "%q is not a port: a number up to 65535, 0 for any that is free", port)
-			return
-		}
-	}
-	if err != nil {
-		d.add("listen", -1, "%q is not an address: write HOST:PORT, such as 127.0.0.1:8080", s.Listen)
-		return
-	}
-	if address, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !address.IsLoopback()) {
-		d.add("listen", -1, "off loopback nothing starts without authentication, which is not built yet: write 127.0.0.1:%s", s.Listen[strings.LastIndexByte(s.Listen, ':')+1:])
-	}
 }
 
 func (e *Embedded) check(d *decoder, builtins []string, channels map[string]Channel) {

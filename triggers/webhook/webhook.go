@@ -90,8 +90,8 @@ func (c Config) WithDefaults() Config {
 // defaults. No secret is in the error.
 func (c Config) Validate() error {
 	var problems []error
-	if !pathForm.MatchString(c.Path) {
-		problems = append(problems, fmt.Errorf("path: %q: want a path such as /hooks/git, of letters, digits and -._~", c.Path))
+	if err := CheckPath(c.Path); err != nil {
+		problems = append(problems, fmt.Errorf("path: %w", err))
 	}
 	if c.Signature != Standard && c.Signature != Hub {
 		problems = append(problems, fmt.Errorf("signature: %q: want standard or hub", c.Signature))
@@ -105,6 +105,14 @@ func (c Config) Validate() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// CheckPath says what is wrong with a [Config.Path].
+func CheckPath(path string) error {
+	if !pathForm.MatchString(path) {
+		return fmt.Errorf("%q: want a path such as /hooks/git, of letters, digits and -._~", path)
+	}
+	return nil
 }
 
 // pathForm has no segment that is empty or begins with a dot.
