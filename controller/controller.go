@@ -63,6 +63,8 @@ type Config struct {
 
 	// Channels deliver notices, by the name used in `to`.
 	Channels map[string]notify.Channel
+	// Terms are what they want, where they want anything.
+	Terms map[string]notify.Terms
 
 	// Retention is how old records become. 0: nothing is ever given up.
 	Retention time.Duration
@@ -95,6 +97,8 @@ type Controller struct {
 	tasks    sync.WaitGroup // goroutines the loop started
 	notices  map[string]bool
 	runs     map[string]bool
+
+	gathering map[string]*gathering // by channel and group
 }
 
 // New returns a controller that goes on from state, the fold of the whole
@@ -113,6 +117,8 @@ func New(cfg Config, state *State) *Controller {
 		ended:   make(chan struct{}),
 		notices: map[string]bool{},
 		runs:    map[string]bool{},
+
+		gathering: map[string]*gathering{},
 	}
 	c.generation.Store(cfg.Generation.index())
 	c.profiles = newProfiles(cfg)
@@ -317,7 +323,9 @@ func (c *Controller) resume(b *batch) {
 	}
 	for _, id := range sortedKeys(c.state.Unsent) {
 		notice := c.state.Unsent[id]
-		b.then = append(b.then, func(ctx context.Context) { c.deliver(ctx, notice) })
+		if notice.With == "" { // the others are told with theirs
+			b.then = append(b.then, func(ctx context.Context) { c.deliver(ctx, notice, 0) })
+		}
 	}
 }
 

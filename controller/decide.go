@@ -118,9 +118,15 @@ func (c *Controller) decide(ctx context.Context, b *batch, w *wake) {
 	for _, id := range d.Stops {
 		b.then = append(b.then, func(ctx context.Context) { c.makeWay(ctx, id) })
 	}
+	if d.Trigger == policy.TriggerResume {
+		c.resolve(b, d.Policy, anneal.NoticeHeld, d.ID, d.At, "It was "+d.Reason+".")
+	}
 	switch d.Verdict {
 	case anneal.VerdictRun:
 		c.open(b, p, d)
+		fallthrough
+	case anneal.VerdictWouldRun:
+		c.resolve(b, d.Policy, anneal.NoticeHeld, d.ID, d.At, "It has decided: "+string(d.Verdict)+", "+d.Reason+".")
 	case anneal.VerdictHold, anneal.VerdictDefer, anneal.VerdictError:
 		if byHand(w.Trigger) {
 			return

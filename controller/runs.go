@@ -205,6 +205,8 @@ func (c *Controller) endRun(b *batch, id string, execution orchestrator.Executio
 	c.log.Info("run ended", "run", run.ID, "policy", run.Policy, "status", run.Status, "error", run.Error)
 	if run.Status != anneal.StatusSucceeded {
 		c.tell(b, run.Policy, anneal.NoticeFailed, func(channel string) anneal.Notice { return notify.Failed(channel, run) })
+	} else {
+		c.resolve(b, run.Policy, anneal.NoticeFailed, run.ID, ended, "Run "+run.ID+" has succeeded.")
 	}
 	if made.problem != "" {
 		c.log.Error("no model from run", "run", run.ID, "err", made.problem)

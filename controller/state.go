@@ -9,6 +9,7 @@ import (
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/notify"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
 	"github.com/anneal-ml/anneal/policy"
 	"github.com/anneal-ml/anneal/registry"
@@ -52,6 +53,7 @@ type State struct {
 	Wakes  []*wake                    `json:"wakes"`  // in the order they were taken; not decided yet
 	Runs   map[string]anneal.Run      `json:"runs"`   // open ones, by ID
 	Unsent map[string]anneal.Notice   `json:"unsent"` // notices on their way, by ID
+	Told   notify.Told                `json:"told"`
 }
 
 // A wake is a policy that has to decide about an event.
@@ -170,6 +172,7 @@ func (s *State) Apply(r journal.Record) error {
 			return err
 		}
 		s.Past.ApplyDecision(d)
+		s.Told.ApplyDecision(d)
 		s.decided(d.Policy, d.Cause)
 	case KindRun:
 		var run anneal.Run
@@ -189,7 +192,8 @@ func (s *State) Apply(r journal.Record) error {
 		if err := decode(r, &n); err != nil {
 			return err
 		}
-		if n.Delivered == nil && n.Attempts < maxAttempts {
+		s.Told.Apply(n)
+		if n.Delivered == nil && !n.GivenUp {
 			s.Unsent[n.ID] = n
 		} else {
 			delete(s.Unsent, n.ID)

@@ -150,6 +150,8 @@ func Held(channel string, decision anneal.Decision) anneal.Notice {
 		At:      decision.At,
 		Subject: headline(fmt.Sprintf("%s: %s, %s", decision.Model, what, decision.Reason)),
 		Text:    text.String(),
+		Reason:  reason(decision),
+		Group:   decision.Cause,
 	}
 }
 
@@ -167,6 +169,7 @@ func Parked(channel string, event anneal.Event) anneal.Notice {
 		At:      event.Seen,
 		Subject: headline("event put aside: " + event.Parked),
 		Text:    text,
+		Group:   string(anneal.NoticeParked),
 	}
 }
 
