@@ -158,6 +158,7 @@ type loader struct {
 	files    []string
 	read     []document
 	machines map[string]Machine
+	compiler policy.Compiler
 }
 
 // A document is a policy that was read; its Policy is nil where it has problems.
@@ -283,7 +284,7 @@ func (l *loader) policyFile(file string) {
 		if doc.kind != mapping || len(doc.entries) == 0 {
 			continue
 		}
-		compiled, problems := policy.Compile(spec)
+		compiled, problems := l.compiler.Compile(spec)
 		for _, p := range problems {
 			d.add(p.Path, p.Offset, "%s", p.Message)
 		}

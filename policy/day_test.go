@@ -74,7 +74,7 @@ func TestDays(t *testing.T) {
 }
 
 // specOf reads a policy from YAML.
-func specOf(t *testing.T, source string) Spec {
+func specOf(t testing.TB, source string) Spec {
 	t.Helper()
 	data, err := yaml.YAMLToJSON([]byte(source))
 	if err != nil {

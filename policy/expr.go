@@ -170,16 +170,47 @@ func (p place) env(base *cel.Env) (*cel.Env, error) {
 
 // A compiler checks expressions and collects their problems.
 type compiler struct {
-	base     *cel.Env
-	envs     map[string]*cel.Env // by place
+	*Compiler
+	kinds    string // of the policy's signals
 	problems Problems
 
 	parameterReads []parameterRead
 }
 
+// kindsOf is the same for signals that expressions cannot tell apart.
+func kindsOf(signals map[string]Signal) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(signals)) {
+		fmt.Fprintf(&b, "%s %t %t\n", name, signals[name].IsDrift(), signals[name].IsPerformance())
+	}
+	return b.String()
+}
+
 // expr checks the expression text, which stands at path. It is nil where a
 // problem was found.
 func (c *compiler) expr(path, text string, p place) *expr {
+	where := p.name
+	if p.vars["signals"] != nil {
+		where += "\n" + c.kinds
+	}
+	x := c.exprs[where+"\n"+text]
+	if x == nil {
+		x = c.compile(path, text, p, where)
+	}
+	if x == nil {
+		return nil
+	}
+	c.exprs[where+"\n"+text] = x
+	for _, l := range x.leaves {
+		if len(l.path) == 2 && l.path[0] == "parameters" {
+			c.parameterReads = append(c.parameterReads, parameterRead{path, l.at, l.path[1]})
+		}
+	}
+	return x
+}
+
+// compile is expr for a text that was not seen yet, in the environment where.
+func (c *compiler) compile(path, text string, p place, where string) *expr {
 	if strings.TrimSpace(text) == "" {
 		c.problems.add(path, "an expression is missing")
 		return nil
@@ -188,14 +219,14 @@ func (c *compiler) expr(path, text string, p place) *expr {
 	report := func(offset int, format string, args ...any) {
 		c.problems = append(c.problems, Problem{Path: path, Offset: offset, Message: fmt.Sprintf(format, args...)})
 	}
-	env := c.envs[p.name]
+	env := c.envs[where]
 	if env == nil {
 		var err error
 		if env, err = p.env(c.base); err != nil {
 			report(-1, "%v", err)
 			return nil
 		}
-		c.envs[p.name] = env
+		c.envs[where] = env
 	}
 	parsed, issues := env.Parse(text)
 	if issues.Err() != nil {
@@ -254,11 +285,6 @@ func (c *compiler) expr(path, text string, p place) *expr {
 	}
 	x.leaves, x.was = b.leaves, b.was
 	x.strict, x.asks = strict(b.ast.Expr()), asks(b.ast.Expr())
-	for _, l := range x.leaves {
-		if len(l.path) == 2 && l.path[0] == "parameters" {
-			c.parameterReads = append(c.parameterReads, parameterRead{path, l.at, l.path[1]})
-		}
-	}
 	return x
 }
 

@@ -91,3 +91,39 @@ func TestIndexAsksTheRightOnes(t *testing.T) {
 		t.Error("nothing was woken: the test shows nothing")
 	}
 }
+
+// alike are n policies that differ in names and in what their matches look for.
+func alike(tb testing.TB, n int) []*Policy {
+	tb.Helper()
+	var k Compiler
+	policies := make([]*Policy, n)
+	for i := range policies {
+		body := fmt.Sprintf(`
+  mode: observe
+  signals: {rows: {source: data, reduce: rows, since: lastTrained}, drift: {source: data, window: {objects: 3}, reference: champion}}
+  triggers: [{id: new, event: {type: Object Created, match: "event.data.object.key.startsWith('team-%d/')"}, debounce: {quiet: 15m}}]
+  rules:
+    - {id: first, if: "!champion.exists && signals.rows.value >= 8000"}
+    - {id: drifted, if: "signals.drift.share >= 0.5 && signals.rows.value >= 5000"}
+    - {id: stale, if: "champion.age > days(30) && signals.rows.value > 0"}
+  guards: {cooldown: {for: 24h}, concurrency: {limit: 1}}
+`, i)
+		head := strings.NewReplacer("{name: p}", fmt.Sprintf("{name: p%d}", i), "{group: g}", fmt.Sprintf("{group: p%d}", i)).Replace(header)
+		var problems Problems
+		if policies[i], problems = k.Compile(specOf(tb, head+body)); problems != nil {
+			tb.Fatal(problems)
+		}
+	}
+	return policies
+}
+
+// BenchmarkIndex asks 10,000 policies about each event, of which one wakes.
+func BenchmarkIndex(b *testing.B) {
+	index := NewIndex(alike(b, 10_000))
+	for n := 0; b.Loop(); n++ {
+		e := anneal.Event{Type: anneal.TypeObjectCreated, Data: json.RawMessage(fmt.Sprintf(`{"bucket":{"name":"b"},"object":{"key":"team-%d/a.csv","size":1}}`, n%10_000))}
+		if m := index.Match(e); len(m) != 1 {
+			b.Fatalf("%d policies are woken, want 1", len(m))
+		}
+	}
+}
