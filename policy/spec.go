@@ -366,7 +366,7 @@ type Promotion struct {
 
 // Notify sends notices to a channel of the settings.
 type Notify struct {
-	Events []anneal.NoticeKind `json:"events"` // started, failed, promoted, held, parked
+	Events []anneal.NoticeKind `json:"events" enum:"started,failed,promoted,held,parked"` // started, failed, promoted, held, parked
 	To     string              `json:"to"`
 }
 

@@ -22,7 +22,8 @@ types, expressions), state machines, and resources that nothing is configured to
 With POLICY files or folders, those policies alone, without settings.
 
 All problems are reported at once, each with file, line, column and what would be
-right. Exit status 1 if there are any.`,
+right. Exit status 1 if there are any; what is sound and hardly meant so is a
+warning, and does not count.`,
 		Example: "  anneal check\n  anneal check --config anneal.yaml\n  anneal check policies/",
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			cfg, err := loadForCheck(file, cmd.Flags().Changed("config"), paths)
