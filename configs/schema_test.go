@@ -319,7 +319,7 @@ func TestSchemasAgree(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"anneal", "mode", "shadow", "misspelt-guard", "misspelt-source", "window-in-time", "reduce", "signal-name", "limit", "overlap",
+		"anneal", "mode", "shadow", "misspelt-guard", "misspelt-source", "reduce", "signal-name", "limit", "overlap",
 		"budget", "budget-without-time", "cooldown", "cooldown-after", "mixed-duration", "column", "train-zero", "notice", "no-events",
 		"on", "bare-cron", "six-fields", "catch-up", "iso", "bare-number", "for-zero", "no-id", "truth",
 	} {

@@ -26,7 +26,12 @@ func newDomain(b Body) domain {
 		}
 		d.spans[at+".n"], d.spans[at+".age"] = least(0), least(0)
 		switch {
-		case s.Source != SourceData:
+		case s.IsPerformance():
+			d.spans[at+".share"] = span{hi: 1}
+			d.spans[at+".value"] = least(0)
+			if slices.Contains([]string{MetricAccuracy, MetricF1, MetricAUC}, s.Metric) {
+				d.spans[at+".value"] = span{hi: 1}
+			}
 		case s.IsDrift():
 			d.spans[at+".value"], d.spans[at+".share"] = span{hi: 1}, span{hi: 1}
 		default:

@@ -60,7 +60,7 @@ func (p *Problems) oneOf(path, value string, built, later []string) {
 func Have(word string, have []string) string {
 	best := Nearest(word, have)
 	switch {
-	case best != "" && len(have) > 1:
+	case best != "" && len(have) > 1 && len(have) <= 16:
 		return fmt.Sprintf(": did you mean %q? (have %s)", best, strings.Join(have, ", "))
 	case best != "":
 		return fmt.Sprintf(": did you mean %q?", best)

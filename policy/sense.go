@@ -60,8 +60,11 @@ func (c *compiler) possible(path string, x *expr, d domain) {
 				return
 			}
 		}
-		if !d.possible([]literal{{n, false}}) {
+		switch s, known := d.spans[n.over]; {
+		case !d.possible([]literal{{n, false}}):
 			report(n, d.whyNever(n))
+		case known && s.hi == 1 && (n.bound > 1 || n.bound < 0):
+			report(n, strings.Replace(d.whyNever(n), "never", "always", 1))
 		}
 	})
 	if len(c.problems) > before {
