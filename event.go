@@ -19,6 +19,8 @@ const (
 	TypeTriggered      = "Policy Triggered"
 	TypePaused         = "Policy Paused"
 	TypeResumed        = "Policy Resumed"
+	TypeApproved       = "Decision Approved"
+	TypeRejected       = "Decision Rejected"
 	TypeDeferredWake   = "Deferred Wake"
 	TypeDebounceEnded  = "Debounce Ended"
 	TypeRunEnded       = "Run Ended"
@@ -113,6 +115,14 @@ type Triggered struct {
 type Paused struct {
 	Policy string `json:"policy"`
 	Note   string `json:"note,omitempty"` // why, in the person's words
+}
+
+// Approval is the Data of a `Decision Approved` and of a `Decision Rejected`
+// event: the answer to a decision that asked.
+type Approval struct {
+	Policy   string `json:"policy"`
+	Decision string `json:"decision"`
+	Note     string `json:"note,omitempty"` // why, in the person's words
 }
 
 // DeferredWake is the Data of a `Deferred Wake` event: a decision that was

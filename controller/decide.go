@@ -127,7 +127,7 @@ func (c *Controller) decide(ctx context.Context, b *batch, w *wake) {
 		fallthrough
 	case anneal.VerdictWouldRun:
 		c.resolve(b, d.Policy, anneal.NoticeHeld, d.ID, d.At, "It has decided: "+string(d.Verdict)+", "+d.Reason+".")
-	case anneal.VerdictHold, anneal.VerdictDefer, anneal.VerdictError:
+	case anneal.VerdictHold, anneal.VerdictDefer, anneal.VerdictAwaitApproval, anneal.VerdictError:
 		if byHand(w.Trigger) {
 			return
 		}

@@ -52,8 +52,8 @@ func (c *Controller) ask(ctx context.Context, name string, make func(now time.Ti
 	}
 }
 
-// byHand reports whether a trigger is a person's word on the policy itself: no
+// byHand reports whether a trigger is a person's word that starts nothing: no
 // signal and no notice belongs to it.
 func byHand(trigger string) bool {
-	return trigger == policy.TriggerPause || trigger == policy.TriggerResume
+	return trigger == policy.TriggerPause || trigger == policy.TriggerResume || trigger == policy.TriggerReject
 }

@@ -32,6 +32,7 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 //	at 09:00  object=3000                  an object with so many rows, to be gathered or decided on
 //	at 09:00  trigger NAME force epochs=3  by hand
 //	at 09:00  pause NAME why | resume NAME by hand
+//	at 09:00  approve NAME why | reject NAME what it asked for last, by hand
 //	at 09:00  tick NAME TRIGGER            of its schedule
 //	at 09:00  ends | fails | aborts        the oldest open run, or the oldest that is stopped
 //	at 09:00  promotes                     ends, and its model becomes the champion
@@ -109,6 +110,7 @@ type transcript struct {
 	events   map[string]anneal.Event
 	open     []anneal.Run
 	last     map[string]anneal.Decision
+	asked    map[string]string // decision by policy
 	windows  int
 	object   *anneal.Object // that the event being decided brought
 	out      strings.Builder
@@ -117,7 +119,7 @@ type transcript struct {
 func newTranscript() *transcript {
 	return &transcript{
 		state: &State{}, policies: map[string]*Policy{}, signals: map[string]anneal.Signal{},
-		events: map[string]anneal.Event{}, last: map[string]anneal.Decision{},
+		events: map[string]anneal.Event{}, last: map[string]anneal.Decision{}, asked: map[string]string{},
 	}
 }
 
@@ -199,6 +201,12 @@ func (d *transcript) command(t *testing.T, now time.Time, line string, words []s
 			d.state.ApplyModel(anneal.Model{Group: "g", Stage: anneal.StageLive, Run: run.ID})
 		}
 		fmt.Fprintln(&d.out, line)
+		return
+	case "approve", "reject":
+		kind := map[string]string{"approve": anneal.TypeApproved, "reject": anneal.TypeRejected}[words[0]]
+		data := anneal.Approval{Policy: words[1], Decision: d.asked[words[1]], Note: strings.Join(words[2:], " ")}
+		raw, _ := json.Marshal(data)
+		d.decide(t, anneal.Event{Source: anneal.SourceManual, Type: kind, Subject: words[1], Data: raw, Seen: now}, line, anneal.Triggered{})
 		return
 	case "pause", "resume":
 		kind := map[string]string{"pause": anneal.TypePaused, "resume": anneal.TypeResumed}[words[0]]
@@ -345,6 +353,9 @@ func (d *transcript) decide(t *testing.T, e anneal.Event, line string, hand anne
 			d.state.ApplyRun(run)
 		}
 		d.last[name] = decision
+		if decision.Verdict == anneal.VerdictAwaitApproval {
+			d.asked[name] = decision.ID
+		}
 		who := ""
 		if len(d.names) > 1 {
 			who = name + ": "
@@ -355,6 +366,9 @@ func (d *transcript) decide(t *testing.T, e anneal.Event, line string, hand anne
 		}
 		if len(decision.Stops) > 0 {
 			input += "  stops " + strings.Join(decision.Stops, ", ")
+		}
+		if decision.Verdict == anneal.VerdictAwaitApproval {
+			input += "  until " + written(*decision.Until)
 		}
 		fmt.Fprintf(&d.out, "%-44s → %s%-9s  %s%s%s\n", line, who, decision.Verdict, decision.Reason, input, since)
 		line = ""

@@ -80,11 +80,16 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 	if reason, ok := byHand(c.Trigger, c.Event); ok {
 		return verdict(anneal.VerdictHold, "%s", reason)
 	}
+	answer := past.answered(c)
+	if answer.settled != "" {
+		return verdict(anneal.VerdictHold, "%s", answer.settled)
+	}
 	var err error
-	if d.Parameters, err = p.parameters(c.Parameters, c.Event.Source == anneal.SourceManual); err != nil {
+	if d.Parameters, err = p.parameters(c.Parameters, c.Event.Source == anneal.SourceManual && c.Trigger != TriggerApprove); err != nil {
 		return verdict(anneal.VerdictError, "%v", err)
 	}
 	v := p.vars(d, c)
+	v.cost(p)
 	unknown, whyUnknown := "", "" // the first unknown rule
 	for i, rule := range b.Rules {
 		result, why := p.rule(i, past.ruleMemory(p.Name(), rule.ID), d, v, c.Signals)
@@ -104,6 +109,8 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 		return verdict(anneal.VerdictHold, "paused")
 	case past.paused(p.Name()) != "":
 		return verdict(anneal.VerdictHold, "%s", past.paused(p.Name()))
+	case answer.approved != "":
+		reason = answer.approved
 	case c.Force:
 		reason = "forced"
 	case d.Rule != "":
@@ -141,6 +148,17 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 		if err != nil {
 			return verdict(anneal.VerdictError, "%v", err)
 		}
+	}
+	if why, ask := p.asks(v); ask && answer.approved == "" && (len(vetoes) == 0 || makesWay) {
+		if b.Mode == Observe {
+			return verdict(anneal.VerdictWouldRun, "%s; it would ask: %s", reason, why)
+		}
+		if other, is := past.asking(p.Name()); is {
+			return verdict(anneal.VerdictHold, "decision %s asks for approval already", other)
+		}
+		until := d.At.Add(time.Duration(b.Approval.Timeout))
+		d.Until = &until
+		return verdict(anneal.VerdictAwaitApproval, "%s; %s", reason, why)
 	}
 	if makesWay {
 		d.Stops = stops

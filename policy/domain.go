@@ -15,7 +15,7 @@ func newDomain(b Body) domain {
 	d := domain{
 		spans: map[string]span{
 			"champion.version": least(1), "candidate.version": least(1), "champion.age": least(0),
-			"training.rows": least(0), "training.bytes": least(0),
+			"training.rows": least(0), "training.bytes": least(0), "cost.forecastUSD": least(0),
 		},
 		words: map[string][]string{},
 	}

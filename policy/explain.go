@@ -104,11 +104,17 @@ func (p *Policy) changes(d anneal.Decision, now time.Time) []string {
 	case d.Trigger == TriggerResume:
 		return []string{"nothing: what was held is looked at again, and then every event"}
 	}
+	if d.Verdict == anneal.VerdictAwaitApproval {
+		lines = append(lines, fmt.Sprintf("a person must say so: anneal approve %s, or reject", d.ID))
+	}
 	if d.Verdict == anneal.VerdictError {
 		lines = append(lines, "the error must be mended: "+d.Reason)
 	}
 	if mode := p.Spec.Spec.Mode; mode != Enforce {
 		lines = append(lines, fmt.Sprintf("mode must be enforce (is %s)", mode))
+	}
+	if len(lines) == 0 {
+		lines = append(lines, "nothing more comes of this one; the next event is decided on anew")
 	}
 	return lines
 }

@@ -54,7 +54,16 @@ type place struct {
 }
 
 // places are the places of a policy with these signals.
-type places struct{ match, gather, rule, key, input, result, promote place }
+type places struct {
+	match, gather, rule, key, input, result, promote, approval, forecast place
+}
+
+// cost has those see what a run costs who may.
+func (p places) cost() {
+	for _, at := range []place{p.rule, p.input, p.approval} {
+		at.vars["cost"] = map[string]*cel.Type{"forecastUSD": cel.DoubleType}
+	}
+}
 
 func newPlaces(signals map[string]Signal) places {
 	type fields = map[string]*cel.Type
@@ -88,14 +97,17 @@ func newPlaces(signals map[string]Signal) places {
 	training := maps.Clone(counted)
 	training["prefix"], training["manifest"] = cel.StringType, cel.StringType
 	run := fields{"id": cel.StringType}
+	decided := map[string]map[string]*cel.Type{
+		"event": event, "signals": measured, "champion": champion, "model": model, "training": counted,
+		"parameters": nil, "now": nil,
+	}
 	return places{
-		match:  place{"a match", map[string]map[string]*cel.Type{"event": event, "model": model}, cel.BoolType},
-		gather: place{"a debounce key", map[string]map[string]*cel.Type{"event": event, "model": model}, cel.StringType},
-		rule: place{"a rule", map[string]map[string]*cel.Type{
-			"event": event, "signals": measured, "champion": champion, "model": model, "training": counted,
-			"parameters": nil, "now": nil,
-		}, cel.BoolType},
-		key: place{"a concurrency key", map[string]map[string]*cel.Type{"model": model, "parameters": nil}, cel.StringType},
+		match:    place{"a match", map[string]map[string]*cel.Type{"event": event, "model": model}, cel.BoolType},
+		gather:   place{"a debounce key", map[string]map[string]*cel.Type{"event": event, "model": model}, cel.StringType},
+		rule:     place{"a rule", maps.Clone(decided), cel.BoolType},
+		approval: place{"an approval", maps.Clone(decided), cel.BoolType},
+		forecast: place{"a forecast", decided, nil},
+		key:      place{"a concurrency key", map[string]map[string]*cel.Type{"model": model, "parameters": nil}, cel.StringType},
 		input: place{"the input of a run", map[string]map[string]*cel.Type{
 			"event": event, "signals": measured, "champion": champion, "model": model, "training": training,
 			"run": run, "parameters": nil, "now": nil,
@@ -412,11 +424,11 @@ func (p place) unknown(path []string, e ast.Expr) string {
 				return fmt.Sprintf("unknown variable %q: a key with a hyphen is written event.data.object[\"version-id\"]", path[0])
 			}
 		}
-		if slices.Contains([]string{"event", "signals", "champion", "candidate", "model", "training", "run", "state", "parameters", "now"}, path[0]) {
-			return fmt.Sprintf("%s is not known in %s (have %s)", path[0], p.name, strings.Join(known, ", "))
+		if path[0] == "cost" && slices.Contains([]string{"a rule", "an approval", "the input of a run"}, p.name) {
+			return "what a run costs is not known: say it in run, cost: {forecastUSD: 120}"
 		}
-		if path[0] == "cost" {
-			return "cost is not built yet"
+		if slices.Contains([]string{"event", "signals", "champion", "candidate", "model", "training", "run", "state", "parameters", "now", "cost"}, path[0]) {
+			return fmt.Sprintf("%s is not known in %s (have %s)", path[0], p.name, strings.Join(known, ", "))
 		}
 		return fmt.Sprintf("unknown variable %q%s", path[0], Have(path[0], known))
 	}

@@ -13,7 +13,8 @@ import (
 // Matches reports whether the event wakes the policy, and by which trigger:
 // the first that matches; the schedule of a tick; the trigger whose debounce has
 // ended; or, where the event names the policy, [TriggerManual],
-// [TriggerPause], [TriggerResume], [TriggerTimer] or [TriggerRun]. A match that
+// [TriggerPause], [TriggerResume], [TriggerApprove], [TriggerReject],
+// [TriggerTimer] or [TriggerRun]. A match that
 // cannot be evaluated does not match; the error says so, also where another
 // trigger matched.
 func (p *Policy) Matches(e anneal.Event) (trigger string, ok bool, err error) {
@@ -84,6 +85,10 @@ func (p *Policy) named(e anneal.Event) (trigger string, ok bool, err error) {
 		return data.Trigger, true, nil
 	case e.Source == anneal.SourceTimer:
 		return TriggerTimer, true, nil
+	case e.Type == anneal.TypeApproved:
+		return TriggerApprove, true, nil
+	case e.Type == anneal.TypeRejected:
+		return TriggerReject, true, nil
 	case e.Type == anneal.TypePaused:
 		return TriggerPause, true, nil
 	case e.Type == anneal.TypeResumed:

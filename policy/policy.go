@@ -29,6 +29,8 @@ type Policy struct {
 	artifact  *template
 	metrics   *template
 	promote   *expr
+	approval  *expr     // nil where it never asks
+	forecast  *template // nil where it is not known
 	schema    *jsonschema.Schema
 	defaulted map[string]any // parameters that have a default
 }
@@ -69,11 +71,14 @@ const (
 	TriggerRun    = "run"    // a buffered decision
 	TriggerPause  = "pause"  // anneal pause
 	TriggerResume = "resume" // anneal resume
+
+	TriggerApprove = "approve" // anneal approve
+	TriggerReject  = "reject"  // anneal reject
 )
 
 // ownTriggers are those.
 func ownTriggers() []string {
-	return []string{TriggerManual, TriggerTimer, TriggerRun, TriggerPause, TriggerResume}
+	return []string{TriggerManual, TriggerTimer, TriggerRun, TriggerPause, TriggerResume, TriggerApprove, TriggerReject}
 }
 
 // withDefaults fills in what the spec leaves open: all defaults are here.
@@ -143,6 +148,10 @@ func withDefaults(s Spec) Spec {
 		}
 		b.Guards.Backoff = &backoff
 	}
+	if b.Approval != nil {
+		approval := b.Approval.withDefaults()
+		b.Approval = &approval
+	}
 	if b.Run != nil {
 		run := *b.Run
 		or(&run.Executor, ExecutorEmbedded)
@@ -187,6 +196,9 @@ func (k *Compiler) Compile(spec Spec) (*Policy, Problems) {
 	c := &compiler{Compiler: k, kinds: kindsOf(spec.Spec.Signals)}
 	p := &Policy{Spec: spec, Revision: digest(raw)}
 	b, at := p.Spec.Spec, newPlaces(p.Spec.Spec.Signals)
+	if b.Run != nil && b.Run.Cost != nil {
+		at.cost()
+	}
 
 	c.head(p.Spec)
 	c.data(b.Data)
@@ -281,6 +293,7 @@ func (k *Compiler) Compile(spec Spec) (*Policy, Problems) {
 
 	c.parameters(p, b.Parameters)
 	c.run(p, b, at)
+	c.approval(p, b, at)
 	for i, n := range b.Notify {
 		path := index("spec.notify", i)
 		if n.To == "" {

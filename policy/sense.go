@@ -19,6 +19,7 @@ func (c *compiler) sense(p *Policy) {
 		c.possible(index("spec.rules", i)+".if", rule, d)
 	}
 	c.possible("spec.promote.if", p.promote, d)
+	c.possible("spec.approval.if", p.approval, d)
 	for i, t := range b.Triggers {
 		if t.Event == nil {
 			continue

@@ -49,12 +49,12 @@ type Body struct {
 	// unknown: hold (if empty), ignore or run.
 	OnMissingSignal string     `json:"onMissingSignal,omitempty" enum:"hold,ignore,run"`
 	Guards          Guards     `json:"guards,omitzero"`
+	Approval        *Approval  `json:"approval,omitempty"`
 	Run             *Run       `json:"run,omitempty"`
 	Promote         *Promotion `json:"promote,omitempty"`
 	Notify          []Notify   `json:"notify,omitempty"`
 
-	Approval NotBuilt `json:"approval,omitzero"`
-	Cost     NotBuilt `json:"cost,omitzero"`
+	Cost NotBuilt `json:"cost,omitzero"`
 }
 
 // NotBuilt is the type of a key that the design has and this version does not
@@ -331,6 +331,18 @@ type Budget struct {
 	Reserve NotBuilt `json:"reserve,omitzero"`
 }
 
+// Approval asks a person before a run is started: where If is true, or unknown,
+// the decision waits for an answer until Timeout is over. A policy asks once at
+// a time, and an approved run starts whatever the rules say by then; no guard
+// is skipped.
+type Approval struct {
+	If      string   `json:"if,omitempty"` // CEL, boolean, over what a rule sees and cost; always if empty
+	Timeout Duration `json:"timeout" min:"1s"`
+	// OnTimeout is what happens when nobody has answered: hold (if empty) or
+	// run.
+	OnTimeout string `json:"onTimeout,omitempty" enum:"hold,run"`
+}
+
 // Run says what is started. Input and the parts of Model are constants, or
 // {expr: CEL}, at any depth.
 type Run struct {
@@ -338,7 +350,15 @@ type Run struct {
 	StateMachine StateMachine   `json:"stateMachine"`
 	Input        map[string]any `json:"input,omitempty"`
 	Timeout      Duration       `json:"timeout,omitempty"` // of the whole run; none if zero
+	Cost         *Cost          `json:"cost,omitempty"`
 	Model        *RunModel      `json:"model,omitempty"`
+}
+
+// Cost is what a run costs.
+type Cost struct {
+	// ForecastUSD is what one is expected to cost, a number or {expr: CEL} over
+	// what a rule sees: cost.forecastUSD in rules, the approval and the input.
+	ForecastUSD any `json:"forecastUSD"`
 }
 
 // StateMachine names a definition in the Amazon States Language.

@@ -33,6 +33,10 @@ type Memory struct {
 	Queue []Wake `json:"queue,omitempty"`
 	// Gathered are the windows of its triggers, the oldest first.
 	Gathered []Gathered `json:"gathered,omitempty"`
+	// Approval is the decision that waits for approval, and OnTimeout what the
+	// policy says of one that nobody answers.
+	Approval  *Wake  `json:"approval,omitempty"`
+	OnTimeout string `json:"onTimeout,omitempty"`
 	// Paused is why a person has paused it, nil where nobody has. Resumed is
 	// when one last resumed it.
 	Paused  *string    `json:"paused,omitempty"`
@@ -106,6 +110,9 @@ func (s *State) ApplyPolicy(spec Spec) {
 		overlap = c.Overlap
 	}
 	m.applyOverlap(overlap)
+	if m.OnTimeout = ""; spec.Spec.Approval != nil {
+		m.OnTimeout = spec.Spec.Approval.OnTimeout
+	}
 }
 
 // ApplyEvent takes in an event of the journal. Only those that [State.Due]
@@ -113,6 +120,9 @@ func (s *State) ApplyPolicy(spec Spec) {
 func (s *State) ApplyEvent(e anneal.Event) {
 	if w := s.wake(e); w != nil {
 		w.Woken = &e.Seen
+		if w.Asks {
+			w.Answer = e.ID
+		}
 		s.touch(e.Subject)
 	}
 	if w := s.window(e); w != nil {

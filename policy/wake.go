@@ -13,7 +13,7 @@ import (
 // deferred; once the policy is resumed, where a person or the breaker held it;
 // else when its run can have a place. A policy keeps one at a time, with
 // buffer-all up to 100; a newer one takes the place of the last, except that
-// what was forced is not displaced by what was not.
+// what was forced or approved is not displaced by what was not.
 type Wake struct {
 	Policy   string `json:"policy"`
 	Decision string `json:"decision"`
@@ -31,6 +31,12 @@ type Wake struct {
 	Since *time.Time `json:"since,omitempty"`
 	// Woken is when its event was seen; nil while that is not in the journal.
 	Woken *time.Time `json:"woken,omitempty"`
+
+	// Asks is of a decision that waits for approval until Until; Answer is the
+	// event that answers it. Approved is of one that was, and waits for a guard.
+	Asks     bool   `json:"asks,omitempty"`
+	Answer   string `json:"answer,omitempty"`
+	Approved bool   `json:"approved,omitempty"`
 }
 
 // maxBuffer is how many decisions of one policy wait with buffer-all.
@@ -44,6 +50,9 @@ func (w Wake) eventID() string {
 	}
 	return anneal.ID("event", source, w.Policy, w.Decision)
 }
+
+// byHand reports whether a person has asked for it, or approved it.
+func (w Wake) byHand() bool { return w.Force || w.Approved }
 
 // next are those of the decisions that wait of which one is decided next: with
 // buffer-all the first alone that is not held, whatever it waits for.
@@ -78,7 +87,7 @@ func (m *Memory) wait(list []Wake) {
 // what is gathered to be complete: without it, no event matters to ApplyEvent.
 func (s *State) Awaits() bool {
 	for _, m := range s.Policies {
-		if m.Wake != nil || len(m.Gathered) > 0 {
+		if m.Wake != nil || m.Approval != nil || len(m.Gathered) > 0 {
 			return true
 		}
 	}
@@ -116,6 +125,10 @@ func (s *State) Due(policies map[string]*Policy, now time.Time) []anneal.Event {
 				source, kind, data = anneal.SourceRun, anneal.TypeRunEnded, ended
 			}
 			due = append(due, waited{event(w.eventID(), source, kind, name, data, now), w.Asked})
+		}
+		if a := m.Approval; a != nil && a.Woken == nil && !now.Before(*a.Until) {
+			over := anneal.DeferredWake{Policy: name, Decision: a.Decision}
+			due = append(due, waited{event(a.eventID(), anneal.SourceTimer, anneal.TypeDeferredWake, name, over, now), a.Asked})
 		}
 		for w, at := range m.open(p) {
 			if !now.Before(at) {
@@ -187,6 +200,9 @@ func (m *Memory) nextTime(p *Policy) (at time.Time, ok bool) {
 			}
 		}
 	}
+	if m.Approval != nil && m.Approval.Woken == nil {
+		next(*m.Approval.Until)
+	}
 	for _, at := range m.open(p) {
 		next(at)
 	}
@@ -234,6 +250,9 @@ func (s *State) KeepFrom(policy string) (time.Time, bool) {
 		for _, w := range m.waiting() {
 			from = earlier(from, w.Since)
 		}
+		if m.Approval != nil {
+			from = earlier(from, m.Approval.Since)
+		}
 		for _, w := range m.Gathered {
 			from = earlier(from, &w.Opened)
 		}
@@ -253,11 +272,17 @@ func earlier(a, b *time.Time) *time.Time {
 
 // wake is the wake that e is the event of, as it is kept; else nil.
 func (s *State) wake(e anneal.Event) *Wake {
-	if e.Source != anneal.SourceTimer && e.Source != anneal.SourceRun {
+	if e.Source != anneal.SourceTimer && e.Source != anneal.SourceRun && e.Source != anneal.SourceManual {
 		return nil
 	}
 	m := s.Policies[e.Subject]
-	if m == nil || m.Wake == nil {
+	if m == nil {
+		return nil
+	}
+	if a := m.asked(e); a != nil {
+		return a
+	}
+	if m.Wake == nil {
 		return nil
 	}
 	if m.Wake.eventID() == e.ID {
@@ -294,15 +319,18 @@ const passedOver = time.Hour
 func (m *Memory) applyWake(d anneal.Decision) {
 	gone := func(woken *time.Time) bool { return woken != nil && d.At.After(woken.Add(passedOver)) }
 	next := Wake{Policy: d.Policy, Decision: d.ID, Event: d.Cause, Parameters: d.Parameters, Force: d.Force, Asked: d.At}
-	veto, wanted := firstVeto(d.Guards), d.Force || d.Rule != ""
+	if !m.applyAnswer(d, &next, gone) {
+		return
+	}
+	veto := firstVeto(d.Guards)
 	held := m.Paused != nil || veto == guardBreaker || d.Verdict == anneal.VerdictError
 	at := -1
 	var list []Wake
 	for _, w := range m.waiting() {
 		switch {
 		case w.eventID() == d.Cause:
-			at, next.Event, next.Since, next.Asked = len(list), w.Event, w.Since, w.Asked
-		case w.Held && !held && !w.Force && w.Since == nil && m.Overlap != BufferAll:
+			at, next.Event, next.Since, next.Asked, next.Approved = len(list), w.Event, w.Since, w.Asked, w.Approved
+		case w.Held && !held && !w.byHand() && w.Since == nil && m.Overlap != BufferAll:
 			// the breaker has closed since, and d takes its place
 		case !gone(w.Woken):
 			list = append(list, w)
@@ -323,8 +351,12 @@ func (m *Memory) applyWake(d anneal.Decision) {
 	if !held {
 		m.release(d.At)
 	}
-	hold := d.Verdict == anneal.VerdictHold
+	hold, wanted := d.Verdict == anneal.VerdictHold, d.Force || d.Rule != "" || next.Approved
 	switch {
+	case d.Verdict == anneal.VerdictAwaitApproval:
+		next.Until, next.Asks = d.Until, true
+		m.Approval = &next
+		return
 	case d.Verdict == anneal.VerdictDefer:
 		next.Until = d.Until
 	case hold && (m.Paused != nil || wanted && veto == guardBreaker):
@@ -352,7 +384,7 @@ func (m *Memory) join(next Wake, at int) {
 	}
 	last := &list[len(list)-1]
 	since, asked := earlier(last.Since, next.Since), last.Asked
-	if last.Woken == nil && (next.Force || !last.Force) { // a woken one will be decided, and ask again, in a moment
+	if last.Woken == nil && (next.byHand() || !last.byHand()) { // a woken one will be decided, and ask again, in a moment
 		*last = next
 	}
 	last.Since, last.Asked = since, asked

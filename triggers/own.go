@@ -26,6 +26,17 @@ func Resume(policy, note, requestID string, now time.Time) (anneal.Event, error)
 	return manual(policy, anneal.TypeResumed, anneal.Paused{Policy: policy, Note: note}, requestID, now)
 }
 
+// Approve is the event of somebody who lets a decision that asks for approval
+// have its run: see [Pause].
+func Approve(policy, decision, note, requestID string, now time.Time) (anneal.Event, error) {
+	return manual(policy, anneal.TypeApproved, anneal.Approval{Policy: policy, Decision: decision, Note: note}, requestID, now)
+}
+
+// Reject is the event of somebody who refuses one.
+func Reject(policy, decision, note, requestID string, now time.Time) (anneal.Event, error) {
+	return manual(policy, anneal.TypeRejected, anneal.Approval{Policy: policy, Decision: decision, Note: note}, requestID, now)
+}
+
 func manual(policy, kind string, about any, requestID string, now time.Time) (anneal.Event, error) {
 	data, err := json.Marshal(about)
 	if err != nil {

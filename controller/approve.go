@@ -1,0 +1,39 @@
+package controller
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/triggers"
+)
+
+// Approve lets a decision that asks for approval have its run, if no guard
+// vetoes by now, and returns the decision that comes of it. The note says why,
+// in the person's words, and may be empty. A decision that waits for no
+// approval is one to hold, which says so; one that is not in the journal is
+// [journal.ErrNotFound].
+func (c *Controller) Approve(ctx context.Context, decision, note string) (anneal.Decision, error) {
+	return c.answer(ctx, decision, note, triggers.Approve)
+}
+
+// Reject refuses a decision that asks for approval: see [Controller.Approve].
+func (c *Controller) Reject(ctx context.Context, decision, note string) (anneal.Decision, error) {
+	return c.answer(ctx, decision, note, triggers.Reject)
+}
+
+func (c *Controller) answer(ctx context.Context, decision, note string, event func(policy, decision, note, requestID string, now time.Time) (anneal.Event, error)) (anneal.Decision, error) {
+	record, err := c.cfg.Journal.Find(ctx, KindDecision, decision)
+	if err != nil {
+		return anneal.Decision{}, fmt.Errorf("find decision %s: %w", decision, err)
+	}
+	var asked anneal.Decision
+	if err := decode(record, &asked); err != nil {
+		return anneal.Decision{}, err
+	}
+	return c.ask(ctx, asked.Policy, func(now time.Time) (anneal.Event, error) {
+		return event(asked.Policy, decision, note, rand.Text(), now)
+	})
+}
