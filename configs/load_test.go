@@ -31,6 +31,9 @@ func TestProblems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			for _, name := range []string{"GIT", "OLD", "U", "S", "X"} { // as the transcripts use them
+				t.Setenv(name, "set")
+			}
 			dir, want := t.TempDir(), ""
 			for _, f := range archive.Files {
 				if f.Name == "problems" {

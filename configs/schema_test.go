@@ -98,6 +98,9 @@ func (g generator) schema(t reflect.Type, tag reflect.StructTag) map[string]any 
 			}
 		}
 		return map[string]any{"anyOf": []any{map[string]any{"type": []string{"string", "number", "boolean"}}, from("env"), from("file")}}
+	case reflect.TypeFor[Secrets](): // one, or a list of them
+		one := g.schema(reflect.TypeFor[Secret](), tag)
+		return map[string]any{"anyOf": []any{one, map[string]any{"type": "array", "items": one, "minItems": 1}}}
 	case reflect.TypeFor[Channel]():
 		return g.channel(t)
 	}
