@@ -125,7 +125,7 @@ The first SIGINT or SIGTERM stops in order, a second one at once (130, 143).`,
 			root.AddCommand(c)
 		}
 	}
-	add("begin", newDemo(), newServe(), newCheck(), newSchema())
+	add("begin", newDemo(), newServe(), newCheck(), newSchema(), newASL())
 	add("read", newNouns()...)
 	add("read", newExplain(), newPolicies(), newScheduleCommand())
 	add("steer", newTrigger(), newTasks())

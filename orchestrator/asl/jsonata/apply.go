@@ -320,7 +320,7 @@ func (c compiler) apply(n *node) evaluator {
 			if err != nil {
 				return v, err
 			}
-			return e.apply(f, []val{v}, valNull, c.env)
+			return e.apply(f, []val{collapse(v, false)}, valNull, c.env)
 		}
 		return val{kind: callable, ref: &function{arity: 1, native: chain}}, nil
 	}

@@ -45,27 +45,20 @@ func (e *Error) finish(source string) *Error {
 		e.Message = e.raw
 		return e
 	}
-	e.Message = template
-	for name, text := range map[string]func() string{
-		"{{{token}}}":    func() string { return e.Token },
-		"{{token}}":      func() string { return e.quotedToken() },
-		"{{value}}":      func() string { return brief(e.value) },
-		"{{value2}}":     func() string { return brief(e.value2) },
-		"{{exp}}":        func() string { return brief(e.exponent) },
-		"{{index}}":      func() string { return strconv.Itoa(e.index) },
-		"{{type}}":       func() string { return quote(e.want) },
-		"{{{function}}}": func() string { return e.want },
-	} {
-		if strings.Contains(template, name) {
-			e.Message = strings.Replace(e.Message, name, text(), 1)
-		}
-	}
+	e.Message = strings.NewReplacer(
+		"{{{token}}}", e.Token, "{{token}}", e.quotedToken(),
+		"{{value}}", brief(e.value), "{{value2}}", brief(e.value2), "{{exp}}", brief(e.exponent),
+		"{{index}}", strconv.Itoa(e.index), "{{type}}", quote(e.want), "{{{function}}}", e.want,
+	).Replace(template)
 	return e
 }
 
 func (e *Error) quotedToken() string {
-	if e.bare {
+	switch {
+	case e.bare:
 		return e.Token
+	case e.Token == "" && e.Code[0] == 'S': // of a variable $, say
+		return `""`
 	}
 	return quote(e.Token)
 }

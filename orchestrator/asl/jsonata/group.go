@@ -144,6 +144,9 @@ func (g *group) add(e *evaluation, item val) error {
 
 // reduce makes one row of those of a group: of each variable all values.
 func (e *evaluation) reduce(v val) (*tuple, error) {
+	if !v.defined() { // there was no row
+		return &tuple{}, nil
+	}
 	if t, ok := v.ref.(*tuple); ok {
 		return t, nil
 	}

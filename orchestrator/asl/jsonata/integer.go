@@ -117,7 +117,7 @@ func (p *integerPicture) format(f float64) (string, error) {
 			f = math.Floor((f - 1) / 26)
 		}
 	case "roman":
-		if f > 1e6 { // which has a thousand letters
+		if f > 1e9 { // which has a million letters
 			return "", &Error{Code: "D1001", value: ofNumber(f)}
 		}
 		s = roman(int(f))

@@ -65,8 +65,11 @@ func (n *node) last() *node {
 }
 
 func (r *resolver) resolve(n *node) *node {
-	if r.err != nil || n == nil {
-		return n
+	if n == nil {
+		return nil
+	}
+	if r.err != nil {
+		return &node{typ: nodeEnd}
 	}
 	var out *node
 	switch n.typ {

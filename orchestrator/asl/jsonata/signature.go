@@ -17,6 +17,7 @@ type param struct {
 	lazy     bool // as few as can be
 	context  bool // where it is missing, the context is taken
 	array    bool // what is no array is wrapped
+	typed    bool // it has a subtype
 	subtype  string
 }
 
@@ -81,7 +82,7 @@ func parseSignature(text string) (*signature, *Error) {
 				return nil, misuse("S0401", i, "")
 			}
 			end := closing(i, '<', '>')
-			last.subtype = text[i+1 : min(end, len(text))]
+			last.typed, last.subtype = true, text[i+1:min(end, len(text))]
 			i = end
 		}
 	}
@@ -146,7 +147,7 @@ func match(params []param, letters string, whole bool, counts []int) int {
 	return -1
 }
 
-var plurals = map[byte]string{'a': "arrays", 'b': "booleans", 'f': "functions", 'n': "numbers", 'o': "objects", 's': "strings"}
+var plurals = map[string]string{"a": "arrays", "b": "booleans", "f": "functions", "n": "numbers", "o": "objects", "s": "strings"}
 
 // validate checks args and makes of them what the function takes.
 func (s *signature) validate(e *evaluation, args []val, context val) ([]val, error) {
@@ -216,7 +217,7 @@ func (s *signature) validate(e *evaluation, args []val, context val) ([]val, err
 // wrap checks the items of an array, or makes one of a.
 func (p *param) wrap(e *evaluation, a val, taken string, i int) (val, error) {
 	ok := true
-	if p.subtype != "" {
+	if p.typed {
 		switch {
 		case a.kind != list:
 			ok = taken == p.subtype
@@ -226,12 +227,12 @@ func (p *param) wrap(e *evaluation, a val, taken string, i int) (val, error) {
 				return a, err
 			}
 			for k := 0; k < n && ok; k++ {
-				ok = letter(a.at(k)) == p.subtype[0]
+				ok = p.subtype != "" && letter(a.at(k)) == p.subtype[0]
 			}
 		}
 	}
 	if !ok {
-		return a, &Error{Code: "T0412", value: a, index: i + 1, want: plurals[p.subtype[0]]}
+		return a, &Error{Code: "T0412", value: a, index: i + 1, want: plurals[p.subtype]}
 	}
 	if a.kind != list {
 		return plain([]val{a}), nil

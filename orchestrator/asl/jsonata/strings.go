@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -39,6 +40,12 @@ func substring(e *evaluation, c *arguments) (val, error) {
 	}
 	all := points(s)
 	n := len(all)
+	if !c.at(1).defined() { // which JavaScript counts with, but not to any end
+		if c.at(2).defined() {
+			return ofText(""), nil
+		}
+		return c.at(0), nil
+	}
 	if float64(n)+start < 0 {
 		start = 0
 	}
@@ -99,16 +106,37 @@ func (v val) jsText() string {
 
 func lowercase(e *evaluation, c *arguments) (val, error) {
 	s := c.at(0).str()
-	return ofText(strings.ToLower(s)), e.spendText(len(s))
+	low := strings.ToLower(s)
+	if strings.ContainsAny(s, "İΣ") {
+		low = lowerSpecial([]rune(s))
+	}
+	return ofText(low), e.spendText(len(s))
 }
+
+// lowerSpecial is what Unicode's SpecialCasing adds for lower case.
+func lowerSpecial(all []rune) string {
+	var b strings.Builder
+	for i, r := range all {
+		before, after := i > 0 && unicode.IsLetter(all[i-1]), i+1 < len(all) && unicode.IsLetter(all[i+1])
+		switch {
+		case r == 'İ':
+			b.WriteString("i̇")
+		case r == 'Σ' && before && !after:
+			b.WriteRune('ς')
+		default:
+			b.WriteRune(unicode.ToLower(r))
+		}
+	}
+	return b.String()
+}
+
+// upperSpecial are letters that are several in upper case.
+var upperSpecial = strings.NewReplacer("ß", "SS", "ŉ", "ʼN", "ǰ", "J̌", "ΐ", "Ϊ́", "ΰ", "Ϋ́", "և", "ԵՒ", "ẖ", "H̱", "ẗ", "T̈", "ẘ", "W̊", "ẙ", "Y̊", "ẚ", "Aʾ",
+	"ﬀ", "FF", "ﬁ", "FI", "ﬂ", "FL", "ﬃ", "FFI", "ﬄ", "FFL", "ﬅ", "ST", "ﬆ", "ST")
 
 func uppercase(e *evaluation, c *arguments) (val, error) {
 	s := c.at(0).str()
-	up := strings.ToUpper(s)
-	if strings.Contains(up, "ß") {
-		up = strings.ReplaceAll(up, "ß", "SS") // Unicode's SpecialCasing, which Go does not do
-	}
-	return ofText(up), e.spendText(len(s))
+	return ofText(strings.ToUpper(upperSpecial.Replace(s))), e.spendText(len(s))
 }
 
 func length(e *evaluation, c *arguments) (val, error) {
@@ -219,10 +247,7 @@ func replace(e *evaluation, c *arguments) (val, error) {
 		if n >= 0 {
 			times = min(times, n)
 		}
-		by := "" // as JavaScript writes a function, which has no use
-		if with.kind == text {
-			by = with.str()
-		}
+		by := with.jsText()
 		if err := e.spendText(len(s) + times*len(by)); err != nil {
 			return val{}, err
 		}

@@ -191,7 +191,7 @@ func (l *lexer) number() (token, *Error) {
 	if math.IsInf(f, 0) {
 		return token{}, misuse("S0102", start, s[start:l.pos])
 	}
-	return token{id: idLiteral, typ: nodeNumber, text: s[start:l.pos], value: ofNumber(f), pos: l.pos}, nil
+	return token{id: idLiteral, typ: nodeNumber, text: value.FormatFloat(f), value: ofNumber(f), pos: l.pos}, nil
 }
 
 // regex reads a regular expression whose first slash has been read.
