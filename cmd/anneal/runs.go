@@ -60,7 +60,8 @@ func newRunHistory(from *reach) *cobra.Command {
 			fmt.Fprintln(t, "ID\tAT\tTYPE\tSTATE\tDETAIL")
 			states := statesOf(events)
 			for _, e := range events {
-				fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", e.ID, clock(e.Timestamp), e.Type, printable(states[e.ID]), printable(summary(e)))
+				row := fmt.Sprintf("%d\t%s\t%s\t%s\t%s", e.ID, clock(e.Timestamp), e.Type, printable(states[e.ID]), printable(summary(e)))
+				fmt.Fprintln(t, strings.TrimRight(row, "\t"))
 			}
 			return t.Flush()
 		},
