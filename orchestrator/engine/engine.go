@@ -379,7 +379,7 @@ func (e *Engine) Effects(ctx context.Context, name string) ([]asl.Effect, error)
 }
 
 // turns reads the turns of an execution, the newest first, while more says so,
-// and gives them the oldest first.
+// and gives them the oldest first: those that the journal has not given up.
 func (e *Engine) turns(ctx context.Context, name string, more func(turnRecord) bool) ([]turnRecord, error) {
 	turn, err := e.newest(ctx, name)
 	if err != nil {
@@ -387,7 +387,11 @@ func (e *Engine) turns(ctx context.Context, name string, more func(turnRecord) b
 	}
 	turns := []turnRecord{turn}
 	for more(turn) && turn.Previous != 0 {
-		if turn, err = e.turnAt(ctx, turn.Previous); err != nil {
+		turn, err = e.turnAt(ctx, turn.Previous)
+		if errors.Is(err, journal.ErrNotFound) {
+			break
+		}
+		if err != nil {
 			return nil, err
 		}
 		turns = append(turns, turn)
