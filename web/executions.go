@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/orchestrator/tasks"
 )
 
 // Executions is what people can do with the executions of runs. Each may be nil,
@@ -18,7 +19,7 @@ type Executions struct {
 	Redrive func(ctx context.Context, run string) (anneal.Run, error)
 	// Logs lists what the local work of a run printed, the oldest first, and
 	// OpenLog opens one of them by its effect.
-	Logs    func(ctx context.Context, run anneal.Run) (any, error)
+	Logs    func(ctx context.Context, run anneal.Run) ([]tasks.Log, error)
 	OpenLog func(ctx context.Context, run anneal.Run, effect string) (io.ReadCloser, error)
 	// Tell tells of a task that waits for its token.
 	Tell func(ctx context.Context, told Told) error
@@ -29,23 +30,16 @@ type Executions struct {
 type Told struct {
 	What   string          `json:"-"` // success, failure or heartbeat
 	Token  string          `json:"taskToken"`
-	Output json.RawMessage `json:"output"` // of a success; a string is the text of it
-	Error  string          `json:"error"`  // of a failure
-	Cause  string          `json:"cause"`
-}
-
-func (h *handler) executionRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("POST /api/v1/runs/{run}/redrive", h.answer(h.redrive))
-	mux.HandleFunc("GET /api/v1/logs/{run}", h.answer(h.logs))
-	mux.HandleFunc("GET /api/v1/logs/{run}/{effect}", h.log)
-	mux.HandleFunc("POST /api/v1/tasks/{what}", h.answer(h.tell))
+	Output json.RawMessage `json:"output,omitempty"` // of a success; a string is the text of it
+	Error  string          `json:"error,omitempty"`  // of a failure
+	Cause  string          `json:"cause,omitempty"`
 }
 
 func (h *handler) redrive(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if h.Redrive == nil {
 		return nil, needsDaemon("redrive")
 	}
-	run, err := h.view.run(r.Context(), r.PathValue("run"))
+	run, err := find[anneal.Run](r.Context(), h.view, "runs", r.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -56,34 +50,21 @@ func (h *handler) logs(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if h.Logs == nil {
 		return nil, needsDaemon("logs")
 	}
-	run, err := h.view.run(r.Context(), r.PathValue("run"))
+	run, err := find[anneal.Run](r.Context(), h.view, "runs", r.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}
 	return h.Logs(r.Context(), run)
 }
 
-// log is one log as text. What a job prints may be anything, so a browser must
-// not take it for a page.
-func (h *handler) log(w http.ResponseWriter, r *http.Request) {
-	text, err := h.openLog(r)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	defer text.Close()
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if _, err := io.Copy(w, text); err != nil && h.Log != nil {
-		h.Log.Debug("answer not written", "err", err)
-	}
-}
+// log is one log as text.
+func (h *handler) log(_ http.ResponseWriter, r *http.Request) (any, error) { return h.openLog(r) }
 
 func (h *handler) openLog(r *http.Request) (io.ReadCloser, error) {
 	if h.OpenLog == nil {
 		return nil, needsDaemon("logs")
 	}
-	run, err := h.view.run(r.Context(), r.PathValue("run"))
+	run, err := find[anneal.Run](r.Context(), h.view, "runs", r.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}

@@ -39,21 +39,11 @@ type view struct {
 	journal *journal.Journal
 }
 
-// A query chooses what a list holds.
-type query struct {
-	limit  uint64 // 0: all
-	cursor uint64 // record number to go on before; 0: from the newest
-	policy string // only of this policy
-}
-
-// list returns the items newest first and the cursor of the next page, 0 where
-// there is none. A noun that changes (a run, a model, a notice) is listed once,
-// as it is now.
+// list returns the items newest first and the number of the record that the
+// next page goes on before, 0 where there is none. A noun that changes (a run, a
+// model, a notice) is listed once, as it is now.
 func (v view) list(ctx context.Context, noun string, q query) ([]json.RawMessage, uint64, error) {
-	kind, ok := nouns[noun]
-	if !ok {
-		return nil, 0, unknownNoun(noun)
-	}
+	kind := nouns[noun]
 	items := []json.RawMessage{}
 	var lastParked uint64 // no event behind it is parked
 	if kind == kindEvent {
@@ -67,7 +57,7 @@ func (v view) list(ctx context.Context, noun string, q query) ([]json.RawMessage
 	}
 	end := v.journal.Last()
 	listed := map[string]bool{} // of a kind that changes
-	for record, err := range v.journal.Newest(ctx, kind, q.cursor) {
+	for record, err := range v.journal.Newest(ctx, kind, q.before) {
 		if err != nil {
 			return nil, 0, fmt.Errorf("list %s: %w", noun, err)
 		}
@@ -87,9 +77,6 @@ func (v view) list(ctx context.Context, noun string, q query) ([]json.RawMessage
 			}
 			listed[record.Key] = true
 		}
-		if q.policy != "" && !ofPolicy(record.Data, q.policy) {
-			continue
-		}
 		item := json.RawMessage(record.Data)
 		if record.Seq < lastParked {
 			var err error
@@ -97,24 +84,17 @@ func (v view) list(ctx context.Context, noun string, q query) ([]json.RawMessage
 				return nil, 0, err
 			}
 		}
+		if !q.wants(item) {
+			continue
+		}
 		items = append(items, item)
 	}
 	return items, 0, nil
 }
 
-func ofPolicy(data []byte, policy string) bool {
-	var of struct {
-		Policy string `json:"policy"`
-	}
-	return json.Unmarshal(data, &of) == nil && of.Policy == policy
-}
-
 // show returns one noun as it is now.
 func (v view) show(ctx context.Context, noun, id string) (json.RawMessage, error) {
-	kind, ok := nouns[noun]
-	if !ok {
-		return nil, unknownNoun(noun)
-	}
+	kind := nouns[noun]
 	record, err := v.journal.Find(ctx, kind, id)
 	if err != nil {
 		return nil, v.notFound(err, strings.TrimSuffix(noun, "s"), id)
@@ -149,16 +129,17 @@ func (v view) item(ctx context.Context, kind string, record journal.Record) (jso
 	return json.Marshal(event)
 }
 
-func (v view) run(ctx context.Context, id string) (anneal.Run, error) {
-	var run anneal.Run
-	record, err := v.journal.Find(ctx, kindRun, id)
+// find reads one noun as it is now into v.
+func find[T any](ctx context.Context, v view, noun, id string) (T, error) {
+	var found T
+	data, err := v.show(ctx, noun, id)
 	if err != nil {
-		return run, v.notFound(err, "run", id)
+		return found, err
 	}
-	if err := json.Unmarshal(record.Data, &run); err != nil {
-		return run, fmt.Errorf("read run %s: %w", id, err)
+	if err := json.Unmarshal(data, &found); err != nil {
+		return found, fmt.Errorf("read %s %s: %w", strings.TrimSuffix(noun, "s"), id, err)
 	}
-	return run, nil
+	return found, nil
 }
 
 func (v view) notFound(err error, noun, id string) error {
@@ -169,8 +150,4 @@ func (v view) notFound(err error, noun, id string) error {
 		return Refuse(http.StatusNotFound, "no %s %q in the journal", noun, id)
 	}
 	return fmt.Errorf("find %s %s: %w", noun, id, err)
-}
-
-func unknownNoun(noun string) error {
-	return Refuse(http.StatusNotFound, "unknown list %q (have events, signals, decisions, runs, models, notices, policies)", noun)
 }

@@ -1,10 +1,18 @@
-// Package web shows the journal over HTTP and takes what people ask of the
-// daemon: triggers and events.
+// Package web shows the journal over HTTP, as pages for people and as JSON for
+// programs, and takes what both ask of the daemon: triggers, events, pauses.
 //
 // Reading needs the journal alone, so the same handler serves a running daemon
 // and, read-only, a journal folder that no daemon holds. Everything is read
 // from committed records; nothing is kept beside them. A list is an array,
 // newest first, with the cursor of the next page in the header Anneal-Cursor.
+// What the API has is one table ([handler.routes]), from which it is served
+// and described: /api/v1/openapi.json cannot have less.
+//
+// Where [Config.Tokens] is empty everybody is answered, but only under a name
+// of this machine, so that a page of another site gets nothing. Else nothing
+// is answered without a token but /livez, /readyz, the form that takes one,
+// and [Config.Hooks], whose requests are signed. The pages load nothing from
+// elsewhere and work without scripts.
 //
 // The package decides nothing: what it is asked to do it hands to the functions
 // in [Config], which answer once what they did is durable.
@@ -12,18 +20,19 @@ package web
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"strconv"
+	"time"
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/policy"
 )
 
 // maxBody bounds a request's body, in bytes.
@@ -36,25 +45,38 @@ const Cursor = "Anneal-Cursor"
 // is nil, what needs it answers 503 and says that it needs a running daemon.
 type Config struct {
 	Journal *journal.Journal
-	Log     *slog.Logger
+	Log     *slog.Logger // nil: nothing is logged
+
+	// Tokens are those who may ask. None: everybody on this machine.
+	Tokens []Token
+	// Hooks are served under their exact paths. Each has its own signature
+	// and bounds: no token is asked for.
+	Hooks map[string]http.Handler
 
 	// Ready says whether the daemon serves, and in what condition its parts are.
 	Ready func() (ok bool, parts map[string]string)
 	// Ingest takes events as they came: a CloudEvent, an EventBridge event or
 	// an S3 notification.
 	Ingest func(ctx context.Context, body []byte) ([]Ingested, error)
+	// Replay takes an event that was parked in again.
+	Replay func(ctx context.Context, event string) ([]Ingested, error)
 	// Trigger wakes a policy by hand and returns its decision.
 	Trigger func(ctx context.Context, policy string, parameters map[string]any, force bool) (anneal.Decision, error)
+	// Pause has a policy start nothing until it is resumed; Resume ends that.
+	// Both return the decision that records it. The note is the person's.
+	Pause, Resume func(ctx context.Context, policy, note string) (anneal.Decision, error)
+	// Approve answers a decision that asks for approval, Reject says no.
+	Approve, Reject func(ctx context.Context, decision, note string) (anneal.Decision, error)
 	// Explain says in words why a decision is as it is, and what would have
 	// to change.
 	Explain func(ctx context.Context, decision anneal.Decision) (string, error)
 	// Verify replays the journal and compares every decision.
-	Verify func(ctx context.Context) (any, error)
+	Verify func(ctx context.Context) (Verification, error)
 	// History returns the history of the execution of a run, in the shape of
 	// Step Functions' GetExecutionHistory.
-	History func(ctx context.Context, run anneal.Run) (any, error)
-	// Policies describes the loaded policies.
-	Policies func() any
+	History func(ctx context.Context, run anneal.Run) ([]asl.HistoryEvent, error)
+	// Policies describes the loaded policies, by name.
+	Policies func() []Policy
 	// Stop ends a run.
 	Stop func(ctx context.Context, run, cause string) error
 	// Metrics serves /metrics.
@@ -69,62 +91,93 @@ type Ingested struct {
 	Duplicate bool   `json:"duplicate"`
 }
 
-// An Error is a refusal with the status it is answered with.
-type Error struct {
-	Status  int    `json:"-"`
-	Message string `json:"error"`
+// Policy is a loaded policy and how it stands.
+type Policy struct {
+	Name     string             `json:"name"`
+	Mode     policy.Mode        `json:"mode"`
+	Paused   string             `json:"paused,omitempty"` // why, where a person paused it
+	Model    string             `json:"model"`            // model group
+	Revision string             `json:"revision"`
+	Champion string             `json:"champion,omitempty"` // model ID
+	Metrics  map[string]float64 `json:"metrics,omitempty"`  // the champion's
+	Objects  int                `json:"objects"`            // kept for windows and trainings
+	Waiting  int                `json:"waiting"`            // wakes not decided yet
+	Rows     int64              `json:"rows"`               // since the last training
+	OpenRuns []string           `json:"openRuns"`
+	NextWake *time.Time         `json:"nextWake,omitempty"`
 }
 
-func (e *Error) Error() string { return e.Message }
+// A Verification is what making every decision again has shown.
+type Verification struct {
+	Decisions  int          `json:"decisions"`
+	Agreed     int          `json:"agreed"`
+	Skipped    int          `json:"skipped"` // made without a policy, so there is nothing to compare
+	Divergent  []Divergence `json:"divergent"`
+	LastRecord uint64       `json:"lastRecord"`
+}
 
-// Refuse makes an [Error].
-func Refuse(status int, format string, args ...any) error {
-	return &Error{Status: status, Message: fmt.Sprintf(format, args...)}
+// A Divergence is a decision that comes out otherwise when it is made again.
+type Divergence struct {
+	Decision string          `json:"decision"`
+	Record   uint64          `json:"record"`
+	Problem  string          `json:"problem,omitempty"`
+	Recorded json.RawMessage `json:"recorded,omitempty"`
+	Again    json.RawMessage `json:"again,omitempty"`
 }
 
 type handler struct {
 	Config
-	view view
+	view     view
+	sessions sessions
+	live     chan struct{} // one for each page that is kept up to date
+	api      []route
 }
 
 // New returns the handler of everything under /.
 func New(cfg Config) http.Handler {
-	h := &handler{Config: cfg, view: view{cfg.Journal}}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &handler{Config: cfg, view: view{cfg.Journal}, live: make(chan struct{}, maxLive)}
+	rand.Read(h.sessions.key[:])
+	h.api = h.routes()
 	mux := http.NewServeMux()
+	for _, r := range h.api {
+		mux.HandleFunc(r.method+" "+r.path, h.serve(r))
+	}
+	mux.HandleFunc("GET /api/v1/openapi.json", h.openapi)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.readyz)
-	mux.HandleFunc("GET /api/v1/{noun}", h.answer(h.list))
-	mux.HandleFunc("GET /api/v1/{noun}/{id...}", h.answer(h.show))
-	mux.HandleFunc("GET /api/v1/policies", h.answer(h.policies))
-	mux.HandleFunc("GET /api/v1/explain/{decision}", h.explain)
-	mux.HandleFunc("GET /api/v1/history/{run}", h.answer(h.history))
-	mux.HandleFunc("POST /api/v1/runs/{run}/stop", h.answer(h.stop))
-	mux.HandleFunc("POST /api/v1/events", h.answer(h.ingest))
-	mux.HandleFunc("POST /api/v1/policies/{policy}/trigger", h.answer(h.trigger))
-	mux.HandleFunc("POST /api/v1/decisions/verify", h.answer(h.verify))
-	h.executionRoutes(mux)
 	if cfg.Metrics != nil {
 		mux.Handle("GET /metrics", cfg.Metrics)
 	}
-	return sameOrigin(mux)
+	h.pages(mux)
+	inner := sameOrigin(len(cfg.Tokens) > 0, h.authenticate(known(mux)))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hook, ok := cfg.Hooks[r.URL.Path]; ok {
+			hook.ServeHTTP(w, r)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	})
 }
 
-// sameOrigin refuses what a foreign page in a browser could send to a server
-// on loopback: a name that is not ours (DNS rebinding), and a write that
-// another origin began.
-func sameOrigin(next http.Handler) http.Handler {
+// sameOrigin refuses what a foreign page in a browser could send: a write that
+// another origin began, and, where nobody has to say who they are, a name that
+// is not of this machine (DNS rebinding).
+func sameOrigin(named bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			fail(w, Refuse(http.StatusMisdirectedRequest, "host %q is not this server (want localhost or a loopback address)", r.Host))
+		if ip := net.ParseIP(host); !named && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			Fail(w, Refuse(http.StatusMisdirectedRequest, "host %q is not this server (want localhost or a loopback address)", r.Host))
 			return
 		}
 		if origin := r.Header.Get("Origin"); origin != "" && r.Method != http.MethodGet {
 			if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
-				fail(w, Refuse(http.StatusForbidden, "origin %q may not write here", origin))
+				Fail(w, Refuse(http.StatusForbidden, "origin %q may not write here", origin))
 				return
 			}
 		}
@@ -133,49 +186,50 @@ func sameOrigin(next http.Handler) http.Handler {
 	})
 }
 
-// answer turns a function that returns a value or an error into a handler.
-func (h *handler) answer(f func(w http.ResponseWriter, r *http.Request) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		v, err := f(w, r)
-		if err != nil {
-			fail(w, err)
+// known answers what mux has no path or method for in the form of every other
+// refusal.
+func known(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		if r.Method == http.MethodPost && r.URL.Path == "/api/v1/events" {
-			w.WriteHeader(http.StatusAccepted)
+		var unknown outcome
+		next.ServeHTTP(&unknown, r)
+		switch unknown.status {
+		case http.StatusMethodNotAllowed:
+			allow := unknown.Header().Get("Allow")
+			w.Header().Set("Allow", allow)
+			Fail(w, Refuse(unknown.status, "method %s: want %s", r.Method, allow))
+		default:
+			Fail(w, Refuse(http.StatusNotFound, "nothing is at %s (see /api/v1/openapi.json)", r.URL.Path))
 		}
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(v); err != nil && h.Log != nil {
-			h.Log.Debug("answer not written", "err", err)
-		}
-	}
+	})
 }
 
-func fail(w http.ResponseWriter, err error) {
-	refusal := &Error{Status: http.StatusInternalServerError, Message: err.Error()}
-	var big *http.MaxBytesError
-	switch {
-	case errors.As(err, &refusal):
-	case errors.Is(err, journal.ErrNotFound):
-		refusal.Status = http.StatusNotFound
-	case errors.As(err, &big):
-		refusal = &Error{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", big.Limit)}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		refusal = &Error{http.StatusRequestTimeout, "the body did not come in time"}
-	case errors.Is(err, journal.ErrFull): // what was not taken may be sent again
-		refusal.Status = http.StatusInsufficientStorage
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(refusal.Status)
-	json.NewEncoder(w).Encode(refusal)
+// An outcome is the head of an answer whose body is not wanted.
+type outcome struct {
+	header http.Header
+	status int
 }
+
+func (o *outcome) Header() http.Header {
+	if o.header == nil {
+		o.header = http.Header{}
+	}
+	return o.header
+}
+func (o *outcome) WriteHeader(status int)      { o.status = status }
+func (o *outcome) Write(p []byte) (int, error) { return len(p), nil }
 
 func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
 	ok, parts := true, map[string]string(nil)
 	if h.Ready != nil {
 		ok, parts = h.Ready()
+	}
+	if who(r) == nil { // the names of what is here are not for everybody
+		parts = nil
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if !ok {
@@ -185,131 +239,4 @@ func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
 		Ready bool              `json:"ready"`
 		Parts map[string]string `json:"parts,omitempty"`
 	}{ok, parts})
-}
-
-func (h *handler) list(w http.ResponseWriter, r *http.Request) (any, error) {
-	q := query{limit: 100, policy: r.URL.Query().Get("policy")}
-	for name, into := range map[string]*uint64{"limit": &q.limit, "cursor": &q.cursor} {
-		if s := r.URL.Query().Get(name); s != "" {
-			n, err := strconv.ParseUint(s, 10, 64)
-			if err != nil {
-				return nil, Refuse(http.StatusBadRequest, "%s %q: want a whole number", name, s)
-			}
-			*into = n
-		}
-	}
-	items, next, err := h.view.list(r.Context(), r.PathValue("noun"), q)
-	if err != nil {
-		return nil, err
-	}
-	if next != 0 {
-		w.Header().Set(Cursor, strconv.FormatUint(next, 10))
-	}
-	return items, nil
-}
-
-func (h *handler) show(w http.ResponseWriter, r *http.Request) (any, error) {
-	return h.view.show(r.Context(), r.PathValue("noun"), r.PathValue("id"))
-}
-
-func (h *handler) policies(w http.ResponseWriter, r *http.Request) (any, error) {
-	if h.Policies == nil {
-		return nil, needsDaemon("policies")
-	}
-	return h.Policies(), nil
-}
-
-func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
-	text, err := h.explanation(r.Context(), r.PathValue("decision"))
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprint(w, text)
-}
-
-func (h *handler) explanation(ctx context.Context, id string) (string, error) {
-	if h.Explain == nil {
-		return "", needsDaemon("explain")
-	}
-	record, err := h.Journal.Find(ctx, kindDecision, id)
-	if err != nil {
-		return "", h.view.notFound(err, "decision", id)
-	}
-	var d anneal.Decision
-	if err := json.Unmarshal(record.Data, &d); err != nil {
-		return "", fmt.Errorf("read decision %s: %w", id, err)
-	}
-	return h.Explain(ctx, d)
-}
-
-func (h *handler) history(w http.ResponseWriter, r *http.Request) (any, error) {
-	if h.History == nil {
-		return nil, needsDaemon("history")
-	}
-	run, err := h.view.run(r.Context(), r.PathValue("run"))
-	if err != nil {
-		return nil, err
-	}
-	return h.History(r.Context(), run)
-}
-
-func (h *handler) stop(w http.ResponseWriter, r *http.Request) (any, error) {
-	if h.Stop == nil {
-		return nil, needsDaemon("stop")
-	}
-	var body struct {
-		Cause string `json:"cause"`
-	}
-	if err := decode(r, &body); err != nil {
-		return nil, err
-	}
-	run, err := h.view.run(r.Context(), r.PathValue("run"))
-	if err != nil {
-		return nil, err
-	}
-	if run.Status.Ended() {
-		return nil, Refuse(http.StatusConflict, "run %s has ended: it is %s", run.ID, run.Status)
-	}
-	if err := h.Stop(r.Context(), run.ID, body.Cause); err != nil {
-		return nil, err
-	}
-	return h.view.run(r.Context(), run.ID)
-}
-
-func (h *handler) ingest(w http.ResponseWriter, r *http.Request) (any, error) {
-	if h.Ingest == nil {
-		return nil, needsDaemon("taking events")
-	}
-	body, err := readBody(r)
-	if err != nil {
-		return nil, err
-	}
-	return h.Ingest(r.Context(), body)
-}
-
-func (h *handler) trigger(w http.ResponseWriter, r *http.Request) (any, error) {
-	if h.Trigger == nil {
-		return nil, needsDaemon("trigger")
-	}
-	var body struct {
-		Parameters map[string]any `json:"parameters"`
-		Force      bool           `json:"force"`
-	}
-	if err := decode(r, &body); err != nil {
-		return nil, err
-	}
-	return h.Trigger(r.Context(), r.PathValue("policy"), body.Parameters, body.Force)
-}
-
-func (h *handler) verify(w http.ResponseWriter, r *http.Request) (any, error) {
-	if h.Verify == nil {
-		return nil, needsDaemon("verify")
-	}
-	return h.Verify(r.Context())
-}
-
-func needsDaemon(what string) error {
-	return Refuse(http.StatusServiceUnavailable, "%s needs a running daemon (set ANNEAL_SERVER or start `anneal serve`)", what)
 }

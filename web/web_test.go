@@ -51,7 +51,7 @@ func ids(t *testing.T, w *httptest.ResponseRecorder) []string {
 	t.Helper()
 	var items []struct {
 		ID     string `json:"id"`
-		Status string `json:"status"`
+		Status any    `json:"status"` // of a notice, a number
 		Parked string `json:"parked"`
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &items); err != nil {
@@ -59,44 +59,90 @@ func ids(t *testing.T, w *httptest.ResponseRecorder) []string {
 	}
 	list := []string{}
 	for _, i := range items {
-		list = append(list, strings.TrimSpace(i.ID+" "+i.Status+i.Parked))
+		status, _ := i.Status.(string)
+		list = append(list, strings.TrimSpace(i.ID+" "+status+i.Parked))
 	}
 	return list
 }
 
 func TestList(t *testing.T) {
 	j := open(t,
-		[3]string{"event", "e1", `{"id":"e1"}`},
-		[3]string{"run", "r1", `{"id":"r1","policy":"a","status":"PENDING"}`},
-		[3]string{"event", "e2", `{"id":"e2"}`},
-		[3]string{"run", "r2", `{"id":"r2","policy":"b","status":"PENDING"}`},
-		[3]string{"run", "r1", `{"id":"r1","policy":"a","status":"SUCCEEDED"}`},
+		[3]string{"event", "e1", `{"id":"e1","seen":"2026-07-01T00:00:00Z"}`},
+		[3]string{"run", "r1", `{"id":"r1","policy":"a","model":"m","status":"PENDING","started":"2026-07-01T00:00:00Z"}`},
+		[3]string{"event", "e2", `{"id":"e2","seen":"2026-07-02T00:00:00Z"}`},
+		[3]string{"run", "r2", `{"id":"r2","policy":"b","model":"n","status":"PENDING","started":"2026-07-02T00:00:00Z"}`},
+		[3]string{"run", "r1", `{"id":"r1","policy":"a","model":"m","status":"SUCCEEDED","started":"2026-07-01T00:00:00Z"}`},
 		[3]string{"parked", "e1", `{"reason":"not text"}`},
-		[3]string{"event", "e3", `{"id":"e3"}`},
+		[3]string{"event", "e3", `{"id":"e3","seen":"2026-07-03T00:00:00Z"}`},
+		[3]string{"decision", "d1", `{"id":"d1","policy":"a","model":"m","verdict":"hold","at":"2026-07-01T00:00:00Z"}`},
+		[3]string{"notice", "n1", `{"id":"n1","channel":"c","policy":"a","attempts":0,"at":"2026-07-01T00:00:00Z"}`},
+		[3]string{"notice", "n2", `{"id":"n2","channel":"c","policy":"b","attempts":1,"status":410,"givenUp":true,"at":"2026-07-01T00:00:00Z"}`},
+		[3]string{"model", "m@1", `{"id":"m@1","group":"m","version":1,"stage":"retired","trainedAt":"2026-07-01T00:00:00Z"}`},
 	)
 	h := web.New(web.Config{Journal: j})
 	for _, test := range []struct {
-		path   string
-		want   []string
-		cursor string
+		path string
+		want []string
+		more bool
 	}{
-		{"events", []string{"e3", "e2", "e1 not text"}, ""},
-		{"events?limit=2", []string{"e3", "e2"}, "2"},
-		{"events?limit=2&cursor=2", []string{"e1 not text"}, ""},
-		{"events?limit=0", []string{"e3", "e2", "e1 not text"}, ""},
-		{"runs", []string{"r1 SUCCEEDED", "r2 PENDING"}, ""}, // each once, as it is now
-		{"runs?limit=1", []string{"r1 SUCCEEDED"}, "5"},
-		{"runs?limit=1&cursor=5", []string{"r2 PENDING"}, "3"},
-		{"runs?policy=b", []string{"r2 PENDING"}, ""},
-		{"models", []string{}, ""},
+		{"events", []string{"e3", "e2", "e1 not text"}, false},
+		{"events?limit=2", []string{"e3", "e2"}, true},
+		{"events?limit=0", []string{"e3", "e2", "e1 not text"}, false},
+		{"events?status=parked", []string{"e1 not text"}, false},
+		{"events?status=taken", []string{"e3", "e2"}, false},
+		{"events?since=2026-07-02T00:00:00Z", []string{"e3", "e2"}, false},
+		{"events?since=1d", []string{}, false},
+		{"runs", []string{"r1 SUCCEEDED", "r2 PENDING"}, false}, // each once, as it is now
+		{"runs?limit=1", []string{"r1 SUCCEEDED"}, true},
+		{"runs?policy=b", []string{"r2 PENDING"}, false},
+		{"runs?policy=", []string{"r1 SUCCEEDED", "r2 PENDING"}, false},
+		{"runs?model=m", []string{"r1 SUCCEEDED"}, false},
+		{"runs?status=PENDING", []string{"r2 PENDING"}, false},
+		{"runs?since=2026-07-02T00:00:00Z", []string{"r2 PENDING"}, false},
+		{"decisions?status=hold&policy=a&model=m", []string{"d1"}, false},
+		{"decisions?status=run", []string{}, false},
+		{"notices?status=waiting", []string{"n1"}, false},
+		{"notices?status=failed", []string{"n2"}, false},
+		{"models?model=m&status=retired", []string{"m@1"}, false},
+		{"models?status=live", []string{}, false},
+		{"signals", []string{}, false},
 	} {
 		w := ask(h, "GET", "/api/v1/"+test.path, "")
 		if diff := cmp.Diff(test.want, ids(t, w)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.path, diff)
 		}
-		if got := w.Header().Get(web.Cursor); got != test.cursor {
-			t.Errorf("%s: cursor %q, want %q", test.path, got, test.cursor)
+		if got := w.Header().Get(web.Cursor) != ""; got != test.more {
+			t.Errorf("%s: there is more %t, want %t", test.path, got, test.more)
 		}
+	}
+}
+
+// TestPages walks through lists by their cursors.
+func TestPages(t *testing.T) {
+	j := open(t)
+	var want []string
+	for i := range 25 {
+		id := fmt.Sprintf("e%02d", i)
+		want = append([]string{id}, want...)
+		if _, err := j.Append(t.Context(), journal.Record{Kind: "event", Key: id, Data: fmt.Appendf(nil, `{"id":%q}`, id)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := web.New(web.Config{Journal: j})
+	var got []string
+	for path := "/api/v1/events?limit=10"; path != ""; {
+		w := ask(h, "GET", path, "")
+		got = append(got, ids(t, w)...)
+		path = ""
+		if cursor := w.Header().Get(web.Cursor); cursor != "" {
+			path = "/api/v1/events?limit=10&cursor=" + cursor
+			if w := ask(h, "GET", "/api/v1/runs?cursor="+cursor, ""); w.Code != http.StatusBadRequest {
+				t.Errorf("a cursor of another list: %d %s", w.Code, w.Body)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
 	}
 }
 
@@ -175,7 +221,13 @@ func TestRefusals(t *testing.T) {
 		status                   int
 		says                     string
 	}{
-		{"an unknown list", "GET", "/api/v1/cats", "", nil, 404, "unknown list"},
+		{"an unknown list", "GET", "/api/v1/cats", "", nil, 404, "nothing is at /api/v1/cats"},
+		{"a method that it has not", "DELETE", "/api/v1/events", "", nil, 405, "want GET, HEAD, POST"},
+		{"a way out", "GET", "/api/v1/../../etc/passwd", "", nil, 404, "nothing is at"},
+		{"an unknown parameter", "GET", "/api/v1/events?polciy=x", "", nil, 400, `unknown parameter \"polciy\" of events (have limit, cursor, status, since)`},
+		{"an unknown status", "GET", "/api/v1/runs?status=DONE", "", nil, 400, "have PENDING, RUNNING"},
+		{"a time that is none", "GET", "/api/v1/runs?since=yesterday", "", nil, 400, "such as 36h"},
+		{"a cursor that is made up", "GET", "/api/v1/runs?cursor=5", "", nil, 400, "want one that a list of runs gave"},
 		{"an unknown event", "GET", "/api/v1/events/e9", "", nil, 404, `no event \"e9\"`},
 		{"a limit that is no number", "GET", "/api/v1/events?limit=many", "", nil, 400, "whole number"},
 		{"what needs a daemon", "POST", "/api/v1/events", "{}", nil, 503, "running daemon"},
@@ -188,6 +240,9 @@ func TestRefusals(t *testing.T) {
 		w := ask(h, test.method, test.path, test.body, test.header...)
 		if w.Code != test.status || !strings.Contains(w.Body.String(), test.says) {
 			t.Errorf("%s: %d %s, want %d and %q", test.name, w.Code, w.Body, test.status, test.says)
+		}
+		if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
+			t.Errorf("%s: answered as %q", test.name, got)
 		}
 	}
 	if w := ask(h, "POST", "/api/v1/policies/p/trigger", "", "Origin", "http://127.0.0.1:8080"); w.Code != 404 {

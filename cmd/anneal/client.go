@@ -28,8 +28,9 @@ const defaultServer = "http://127.0.0.1:8080"
 
 // A client asks a daemon, or, for what needs none, a journal folder.
 type client struct {
-	base string
-	do   func(*http.Request) (*http.Response, error)
+	base  string
+	token string // sent where it is not empty
+	do    func(*http.Request) (*http.Response, error)
 }
 
 // reach is the flags that say where to ask.
@@ -55,7 +56,7 @@ func (r *reach) client(ctx context.Context) (c *client, close func(), err error)
 		if !strings.Contains(server, "://") {
 			server = "http://" + server
 		}
-		return &client{base: strings.TrimSuffix(server, "/"), do: http.DefaultClient.Do}, func() {}, nil
+		return &client{base: strings.TrimSuffix(server, "/"), token: os.Getenv("ANNEAL_TOKEN"), do: http.DefaultClient.Do}, func() {}, nil
 	}
 	j, err := openJournal(ctx, r.data, journal.Options{ReadOnly: true})
 	if err != nil {
@@ -68,14 +69,28 @@ func (r *reach) client(ctx context.Context) (c *client, close func(), err error)
 	}
 	logs := executionLogs{e, filepath.Join(r.data, jobsFolder)}
 	handler := web.New(web.Config{
-		Journal:    j,
-		Log:        slog.New(slog.DiscardHandler),
-		Explain:    func(ctx context.Context, d anneal.Decision) (string, error) { return controller.Explain(ctx, j, d) },
-		Verify:     func(ctx context.Context) (any, error) { return controller.Verify(ctx, j) },
+		Journal: j,
+		Log:     slog.New(slog.DiscardHandler),
+		Explain: func(ctx context.Context, d anneal.Decision) (string, error) { return controller.Explain(ctx, j, d) },
+		Verify: func(ctx context.Context) (web.Verification, error) {
+			v, err := controller.Verify(ctx, j)
+			return verification(v), err
+		},
 		History:    journalHistory(j),
 		Executions: web.Executions{Logs: logs.logs, OpenLog: logs.open},
 	})
 	return &client{base: "http://localhost", do: inProcess(handler)}, func() { j.Close() }, nil
+}
+
+// ask sends one request and decodes the answer into out: see [client.call].
+func (r *reach) ask(ctx context.Context, method, path string, body, out any) error {
+	client, close, err := r.client(ctx)
+	if err != nil {
+		return err
+	}
+	defer close()
+	_, err = client.call(ctx, method, path, body, out)
+	return err
 }
 
 // inProcess asks a handler without a network.
@@ -122,6 +137,9 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) (
 	if err != nil {
 		return nil, usage(fmt.Errorf("%s is not an address: %w", c.base, err))
 	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	resp, err := c.do(req)
 	if err != nil {
 		var u *url.Error
@@ -151,10 +169,10 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) (
 // refusal turns an error answer into an error with its exit status.
 func refusal(status int, body []byte) error {
 	var e web.Error
-	if json.Unmarshal(body, &e) != nil || e.Message == "" {
-		e.Message = fmt.Sprintf("status %d: %.200s", status, body)
+	if json.Unmarshal(body, &e) != nil || e.Detail == "" {
+		e.Detail = fmt.Sprintf("status %d: %.200q", status, body)
 	}
-	err := errors.New(e.Message)
+	err := errors.New(printable(e.Detail))
 	if status >= 500 {
 		return broken(err)
 	}

@@ -46,7 +46,7 @@ what would have to change for a run. With --policy, its newest decision.`,
 				id = newest[0].ID
 			}
 			var text string
-			if _, err := client.call(cmd.Context(), "GET", "/api/v1/explain/"+url.PathEscape(id), nil, &text); err != nil {
+			if _, err := client.call(cmd.Context(), "GET", "/api/v1/decisions/"+url.PathEscape(id)+"/explain", nil, &text); err != nil {
 				return err
 			}
 			fmt.Fprint(cmd.OutOrStdout(), text)
@@ -72,13 +72,8 @@ the records before it, and compare the two byte for byte. Exit status 1 if any d
 			if err != nil {
 				return err
 			}
-			client, close, err := from.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer close()
 			var raw json.RawMessage
-			if _, err := client.call(cmd.Context(), "POST", "/api/v1/decisions/verify", nil, &raw); err != nil {
+			if err := from.ask(cmd.Context(), "POST", "/api/v1/decisions/verify", nil, &raw); err != nil {
 				return err
 			}
 			var v controller.Verification

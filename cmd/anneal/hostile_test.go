@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/web"
 )
 
 const hostileSettings = `listen: 127.0.0.1:0
@@ -271,12 +272,12 @@ func TestHostileHTTP(t *testing.T) {
 		{"a source that anneal may have some day", "events", event("anneal.else"), nil, 400, "anneal's own"},
 	} {
 		status, answer := p.post(c.path, c.body, c.header)
-		var refusal struct{ Error string }
+		var refusal web.Error
 		if err := json.Unmarshal([]byte(answer), &refusal); err != nil {
 			t.Errorf("%s: the answer is not JSON: %.300q", c.name, answer)
 		}
-		if status != c.status || refusal.Error == "" || !strings.Contains(refusal.Error, c.says) {
-			t.Errorf("%s: %d %.300s\nwant %d … %s …", c.name, status, refusal.Error, c.status, c.says)
+		if status != c.status || refusal.Status != status || !strings.Contains(refusal.Detail, c.says) {
+			t.Errorf("%s: %d %.300s\nwant %d … %s …", c.name, status, refusal.Detail, c.status, c.says)
 		}
 	}
 	var events []anneal.Event

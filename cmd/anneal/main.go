@@ -99,7 +99,7 @@ Start with ` + "`anneal demo`" + `: the whole story, with no set-up. Then write 
 file and a policy, prove them with ` + "`anneal check`" + `, and run ` + "`anneal serve`" + `.
 
 Commands that read or steer a daemon reach it at $ANNEAL_SERVER
-(http://127.0.0.1:8080 if unset).
+(http://127.0.0.1:8080 if unset) and send it $ANNEAL_TOKEN where that is set.
 
 Exit status: 0 done; 1 the answer is no; 2 bad use or unreadable input; 3 it broke.
 The first SIGINT or SIGTERM stops in order, a second one at once (130, 143).`,
@@ -128,8 +128,8 @@ The first SIGINT or SIGTERM stops in order, a second one at once (130, 143).`,
 	add("begin", newDemo(), newServe(), newCheck(), newSchema(), newASL())
 	add("read", newNouns()...)
 	add("read", newExplain(), newPolicies(), newScheduleCommand())
-	add("steer", newTrigger(), newTasks())
-	add("care", newDoctor(), newDrift(), newJournal())
+	add("steer", newTrigger(), newPause(), newResume(), newTasks())
+	add("care", newDoctor(), newDrift(), newJournal(), newToken())
 	root.AddCommand(newShim(), newDemoTrain())
 	return root
 }

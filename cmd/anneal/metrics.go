@@ -1,53 +1,284 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"runtime/debug"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/controller"
+	"github.com/anneal-ml/anneal/journal"
 )
 
-// metrics serves what Prometheus reads: the process, the journal, and how each
-// policy stands. Labels are names from the configuration, never IDs.
+// maxSources bounds how many event sources have a series of their own: their
+// names come from outside.
+const maxSources = 50
+
+// measures are what happened since the daemon began: counted as it is
+// recorded, from the records.
+type measures struct {
+	events    *prometheus.CounterVec
+	parked    prometheus.Counter
+	decisions *prometheus.CounterVec
+	runs      *prometheus.CounterVec
+	runTime   *prometheus.HistogramVec
+	notices   *prometheus.CounterVec
+	signal    *prometheus.GaugeVec
+	share     *prometheus.GaugeVec
+	usable    *prometheus.GaugeVec
+
+	sources map[string]bool // that have a series; of the goroutine that follows
+
+	mu      sync.Mutex
+	pending []uint64 // guarded by mu; event records that were not taken when last looked at
+}
+
+func newMeasures() *measures {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"policy", "model", "signal"})
+	}
+	return &measures{
+		events:    counter("anneal_events_total", "Events recorded, by the source they name.", "source"),
+		parked:    prometheus.NewCounter(prometheus.CounterOpts{Name: "anneal_events_parked_total", Help: "Events put aside because they could not be processed."}),
+		decisions: counter("anneal_decisions_total", "Decisions, by verdict.", "policy", "verdict"),
+		runs:      counter("anneal_runs_ended_total", "Runs that ended, by how.", "policy", "model", "status"),
+		runTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "anneal_run_duration_seconds", Help: "Time from the start of a run to its end.",
+			Buckets: []float64{1, 10, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400},
+		}, []string{"policy", "model", "status"}),
+		notices: counter("anneal_notices_total", "Notices that came to their end: delivered, or given up.", "channel", "outcome"),
+		signal:  gauge("anneal_signal_value", "A signal's value when it was last measured."),
+		share:   gauge("anneal_signal_share", "The share of columns that drifted when a drift signal was last measured."),
+		usable:  gauge("anneal_signal_ok", "1 where a signal could be relied on when it was last looked at, else 0."),
+		sources: map[string]bool{},
+	}
+}
+
+// followMetrics counts what is recorded from now on. What signals were measured
+// last is looked up first, so that a restart leaves no gap.
+func (d *daemon) followMetrics(ctx context.Context) error {
+	from := d.journal.Last() + 1
+	if err := d.lastSignals(ctx, from); err != nil && ctx.Err() == nil {
+		return err
+	}
+	for record, err := range d.journal.Read(ctx, from, true) {
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("follow the journal: %w", err)
+		}
+		if err := d.measures.record(record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookBack is how many signal records are looked at for those measured last.
+const lookBack = 2000
+
+func (d *daemon) lastSignals(ctx context.Context, before uint64) error {
+	seen, n := map[[2]string]bool{}, 0
+	for record, err := range d.journal.Newest(ctx, controller.KindSignal, before) {
+		if err != nil {
+			return fmt.Errorf("look for the last signals: %w", err)
+		}
+		var s anneal.Signal
+		if err := json.Unmarshal(record.Data, &s); err != nil {
+			return fmt.Errorf("read signal record %d: %w", record.Seq, err)
+		}
+		if key := [2]string{s.Policy, s.Name}; !seen[key] {
+			seen[key] = true
+			d.measures.measured(s)
+		}
+		if n++; n == lookBack {
+			break
+		}
+	}
+	return nil
+}
+
+// record counts one record.
+func (m *measures) record(r journal.Record) error {
+	var err error
+	read := func(v any) bool {
+		if e := json.Unmarshal(r.Data, v); e != nil {
+			err = fmt.Errorf("read %s record %d: %w", r.Kind, r.Seq, e)
+		}
+		return err == nil
+	}
+	switch r.Kind {
+	case controller.KindEvent:
+		var e struct{ Source, Parked string }
+		if read(&e) {
+			m.mu.Lock()
+			m.pending = append(m.pending, r.Seq)
+			m.mu.Unlock()
+			m.events.WithLabelValues(m.source(e.Source)).Inc()
+			if e.Parked != "" {
+				m.parked.Inc()
+			}
+		}
+	case controller.KindParked:
+		m.parked.Inc()
+	case controller.KindDecision:
+		var d struct {
+			Policy  string
+			Verdict string
+		}
+		if read(&d) {
+			m.decisions.WithLabelValues(d.Policy, d.Verdict).Inc()
+		}
+	case controller.KindRun:
+		var run anneal.Run
+		if read(&run) && run.Status.Ended() && run.Ended != nil {
+			m.runs.WithLabelValues(run.Policy, run.Model, string(run.Status)).Inc()
+			m.runTime.WithLabelValues(run.Policy, run.Model, string(run.Status)).Observe(run.Ended.Sub(run.Started).Seconds())
+		}
+	case controller.KindSignal:
+		var s anneal.Signal
+		if read(&s) {
+			m.measured(s)
+		}
+	case controller.KindNotice:
+		var n anneal.Notice
+		if !read(&n) {
+			break
+		}
+		if n.Delivered != nil {
+			m.notices.WithLabelValues(n.Channel, "delivered").Inc()
+		} else if n.GivenUp {
+			m.notices.WithLabelValues(n.Channel, "given-up").Inc()
+		}
+	}
+	return err
+}
+
+func (m *measures) source(name string) string {
+	if !m.sources[name] {
+		if len(m.sources) >= maxSources {
+			return "other"
+		}
+		m.sources[name] = true
+	}
+	return name
+}
+
+// measured shows a signal. One that has no value now shows none.
+func (m *measures) measured(s anneal.Signal) {
+	labels := prometheus.Labels{"policy": s.Policy, "model": s.Model, "signal": s.Name}
+	for vec, value := range map[*prometheus.GaugeVec]*float64{m.signal: s.Value, m.share: s.Share} {
+		if value != nil && s.Status == anneal.SignalOK {
+			vec.With(labels).Set(*value)
+		} else {
+			vec.Delete(labels)
+		}
+	}
+	usable := 0.0
+	if s.Status == anneal.SignalOK {
+		usable = 1
+	}
+	m.usable.With(labels).Set(usable)
+}
+
+// lag is how many events are recorded that the controller, who has taken those
+// up to record number taken, has not.
+func (m *measures) lag(taken uint64) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for n < len(m.pending) && m.pending[n] <= taken {
+		n++
+	}
+	m.pending = append(m.pending[:0], m.pending[n:]...)
+	return len(m.pending)
+}
+
+// metrics serves what Prometheus reads. Labels are names from the
+// configuration, never IDs.
 func (d *daemon) metrics() http.Handler {
-	r := prometheus.NewRegistry()
+	return promhttp.HandlerFor(d.registry(), promhttp.HandlerOpts{})
+}
+
+func (d *daemon) registry() *prometheus.Registry {
+	r, m := prometheus.NewRegistry(), d.measures
 	r.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		policyCollector{d},
+		m.events, m.parked, m.decisions, m.runs, m.runTime, m.notices, m.signal, m.share, m.usable,
+		stateCollector{d},
 		journalCollector{d},
 	)
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+	return r
 }
 
 var (
+	buildInfo      = prometheus.NewDesc("anneal_build_info", "The build that runs, always 1.", []string{"version", "goversion"}, nil)
+	readyState     = prometheus.NewDesc("anneal_ready", "1 where /readyz answers 200, else 0.", nil, nil)
 	journalRecords = prometheus.NewDesc("anneal_journal_records", "Number of the newest record.", nil, nil)
+	eventsLag      = prometheus.NewDesc("anneal_events_lag", "Events recorded and not yet matched against the policies.", nil, nil)
 	waiting        = prometheus.NewDesc("anneal_wakes_waiting", "Wakes taken and not decided yet.", nil, nil)
 	openRuns       = prometheus.NewDesc("anneal_runs_open", "Runs that have not ended.", []string{"policy", "model"}, nil)
 	newRows        = prometheus.NewDesc("anneal_rows_since_training", "Rows that no successful run has trained on.", []string{"policy", "model"}, nil)
+	policyPaused   = prometheus.NewDesc("anneal_policy_paused", "1 where the policy is paused, in its file or by a person, else 0.", []string{"policy", "model"}, nil)
+	nextWake       = prometheus.NewDesc("anneal_policy_next_wake_timestamp_seconds", "When the policy wakes itself.", []string{"policy", "model"}, nil)
 	championMetric = prometheus.NewDesc("anneal_champion_metric", "A metric of the live model.", []string{"policy", "model", "metric"}, nil)
 )
 
-// policyCollector reads the figures as they are asked for.
-type policyCollector struct{ d *daemon }
+// stateCollector reads how things stand as it is asked.
+type stateCollector struct{ d *daemon }
 
-func (c policyCollector) Describe(descs chan<- *prometheus.Desc) {
+func (c stateCollector) Describe(descs chan<- *prometheus.Desc) {
 	prometheus.DescribeByCollect(c, descs)
 }
 
-func (c policyCollector) Collect(metrics chan<- prometheus.Metric) {
+func (c stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
+	yes := func(is bool) float64 {
+		if is {
+			return 1
+		}
+		return 0
+	}
 	status := c.d.controller.Status()
+	version, goversion := build()
+	gauge(buildInfo, 1, version, goversion)
+	ok, _ := c.d.condition()
+	gauge(readyState, yes(ok))
 	gauge(journalRecords, float64(c.d.journal.Last()))
+	gauge(eventsLag, float64(c.d.measures.lag(status.Taken)))
 	gauge(waiting, float64(status.Waiting))
 	for _, p := range status.Policies {
 		gauge(openRuns, float64(len(p.OpenRuns)), p.Name, p.Model)
 		gauge(newRows, float64(p.Rows), p.Name, p.Model)
+		gauge(policyPaused, yes(p.Paused != "" || p.Mode == "paused"), p.Name, p.Model)
+		if p.NextWake != nil {
+			gauge(nextWake, float64(p.NextWake.UnixMilli())/1000, p.Name, p.Model)
+		}
 		for _, name := range sortedKeys(p.Metrics) {
 			gauge(championMetric, p.Metrics[name], p.Name, p.Model, name)
 		}
 	}
+}
+
+// build is the version of this program, and of Go.
+func build() (version, goversion string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown", "unknown"
+	}
+	return info.Main.Version, info.GoVersion
 }

@@ -29,7 +29,7 @@ type noun struct {
 
 var allNouns = []noun{
 	{plural: "events", id: "EVENT", about: "what happened outside: dropped files, triggers, waits that ended",
-		header: "SEEN\tID\tTYPE\tSUBJECT\tSOURCE", row: rowOf(eventRow)},
+		header: "SEEN\tID\tTYPE\tSUBJECT\tSOURCE", row: rowOf(eventRow), more: eventCommands},
 	{plural: "signals", id: "SIGNAL", about: "what was measured: drift, rows since the last training",
 		header: "AT\tPOLICY\tNAME\tVALUE\tN\tSTATUS\tID", row: rowOf(signalRow)},
 	{plural: "decisions", id: "DECISION", about: "what each policy decided about each event, and why",
@@ -79,9 +79,9 @@ func newList(n noun) *cobra.Command {
 		from   reach
 		out    output
 		limit  uint64
-		cursor uint64
-		policy string
+		cursor string
 	)
+	filters := map[string]*string{}
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List " + n.plural + ", newest first",
@@ -99,11 +99,13 @@ func newList(n noun) *cobra.Command {
 			}
 			defer close()
 			q := url.Values{"limit": {strconv.FormatUint(limit, 10)}}
-			if cursor > 0 {
-				q.Set("cursor", strconv.FormatUint(cursor, 10))
+			if cursor != "" {
+				q.Set("cursor", cursor)
 			}
-			if policy != "" {
-				q.Set("policy", policy)
+			for name, value := range filters {
+				if *value != "" {
+					q.Set(name, *value)
+				}
 			}
 			var items []json.RawMessage
 			header, err := client.call(cmd.Context(), "GET", "/api/v1/"+n.plural+"?"+q.Encode(), nil, &items)
@@ -124,11 +126,21 @@ func newList(n noun) *cobra.Command {
 	from.flags(c)
 	out.flags(c)
 	c.Flags().Uint64Var(&limit, "limit", 100, "how many at most; 0: all")
-	c.Flags().Uint64Var(&cursor, "cursor", 0, "go on where a list ended")
-	if n.plural != "events" && n.plural != "models" { // these belong to no policy
-		c.Flags().StringVar(&policy, "policy", "", "only those of this policy")
+	c.Flags().StringVar(&cursor, "cursor", "", "go on where a list ended")
+	for _, name := range web.Filters(n.plural) {
+		filters[name] = c.Flags().String(name, "", filterHelp(n.plural, name))
 	}
 	return c
+}
+
+func filterHelp(noun, filter string) string {
+	switch filter {
+	case "status":
+		return "only those: " + strings.Join(web.Statuses(noun), ", ")
+	case "since":
+		return "only those of this time and later: 2026-11-01T00:00:00Z, or how long ago, such as 36h"
+	}
+	return "only those of this " + filter
 }
 
 func newShow(n noun) *cobra.Command {
@@ -142,13 +154,8 @@ func newShow(n noun) *cobra.Command {
 			if _, err := out.json(); err != nil {
 				return err
 			}
-			client, close, err := from.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer close()
 			var item json.RawMessage
-			if _, err := client.call(cmd.Context(), "GET", "/api/v1/"+n.plural+"/"+url.PathEscape(args[0]), nil, &item); err != nil {
+			if err := from.ask(cmd.Context(), "GET", "/api/v1/"+n.plural+"/"+url.PathEscape(args[0]), nil, &item); err != nil {
 				return err
 			}
 			return writeJSON(cmd.OutOrStdout(), item)
@@ -250,8 +257,10 @@ func noticeRow(n anneal.Notice) []string {
 	switch {
 	case n.Delivered != nil:
 		state = "delivered"
+	case n.GivenUp:
+		state = fmt.Sprintf("given up after %s: %s", plural(n.Attempts, "try", "tries"), n.Error)
 	case n.Error != "":
-		state = "failed: " + n.Error
+		state = fmt.Sprintf("trying again after %s: %s", plural(n.Attempts, "try", "tries"), n.Error)
 	}
 	return []string{clock(n.At), string(n.Kind), n.Channel, state, n.Subject}
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/anneal-ml/anneal/controller"
+	"github.com/anneal-ml/anneal/web"
 )
 
 func newPolicies() *cobra.Command {
@@ -24,19 +24,14 @@ func newPolicies() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, close, err := from.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer close()
 			var raw json.RawMessage
-			if _, err := client.call(cmd.Context(), "GET", "/api/v1/policies", nil, &raw); err != nil {
+			if err := from.ask(cmd.Context(), "GET", "/api/v1/policies", nil, &raw); err != nil {
 				return err
 			}
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), raw)
 			}
-			var policies []controller.PolicyStatus
+			var policies []web.Policy
 			if err := json.Unmarshal(raw, &policies); err != nil {
 				return broken(err)
 			}
@@ -47,7 +42,11 @@ func newPolicies() *cobra.Command {
 				if champion == "" {
 					champion = "none"
 				}
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\n", p.Name, p.Mode, p.Model, champion, strconv.FormatInt(p.Rows, 10), len(p.OpenRuns))
+				mode := string(p.Mode)
+				if p.Paused != "" {
+					mode = "paused"
+				}
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\n", p.Name, mode, p.Model, champion, strconv.FormatInt(p.Rows, 10), len(p.OpenRuns))
 			}
 			return t.Flush()
 		},

@@ -40,13 +40,8 @@ func newRunHistory(from *reach) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, close, err := from.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer close()
 			var raw json.RawMessage
-			if _, err := client.call(cmd.Context(), "GET", "/api/v1/history/"+url.PathEscape(args[0]), nil, &raw); err != nil {
+			if err := from.ask(cmd.Context(), "GET", "/api/v1/runs/"+url.PathEscape(args[0])+"/history", nil, &raw); err != nil {
 				return err
 			}
 			if asJSON {
@@ -79,14 +74,9 @@ func newRunStop() *cobra.Command {
 		Short: "Abort an open run and the jobs it started",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, close, err := from.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer close()
 			var run anneal.Run
-			body := map[string]string{"cause": cause}
-			if _, err := client.call(cmd.Context(), "POST", "/api/v1/runs/"+url.PathEscape(args[0])+"/stop", body, &run); err != nil {
+			body := web.StopRequest{Cause: cause}
+			if err := from.ask(cmd.Context(), "POST", "/api/v1/runs/"+url.PathEscape(args[0])+"/stop", body, &run); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "run %s is being stopped\n", run.ID)
@@ -109,13 +99,8 @@ attempts and timeouts counted anew. What had succeeded is not done again. The ru
 RUNNING again, and what it comes to in the end is what counts.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, close, err := from.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer close()
 			var run anneal.Run
-			if _, err := client.call(cmd.Context(), "POST", "/api/v1/runs/"+url.PathEscape(args[0])+"/redrive", nil, &run); err != nil {
+			if err := from.ask(cmd.Context(), "POST", "/api/v1/runs/"+url.PathEscape(args[0])+"/redrive", nil, &run); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "run %s goes on: redrive %d\n", run.ID, run.Redrives)
@@ -146,7 +131,7 @@ what there is, without the text.`,
 				return err
 			}
 			defer close()
-			path := "/api/v1/logs/" + url.PathEscape(args[0])
+			path := "/api/v1/runs/" + url.PathEscape(args[0]) + "/logs"
 			logs := []tasks.Log{}
 			if _, err := client.call(cmd.Context(), "GET", path, nil, &logs); err != nil {
 				return err
@@ -220,7 +205,7 @@ func (x executionLogs) list(ctx context.Context, execution string) ([]tasks.Log,
 	return logs, nil
 }
 
-func (x executionLogs) logs(ctx context.Context, run anneal.Run) (any, error) {
+func (x executionLogs) logs(ctx context.Context, run anneal.Run) ([]tasks.Log, error) {
 	logs, err := x.list(ctx, run.ID)
 	if errors.Is(err, orchestrator.ErrNotFound) {
 		return []tasks.Log{}, nil // never started, or elsewhere
@@ -265,8 +250,8 @@ func statesOf(events []asl.HistoryEvent) map[int64]string {
 }
 
 // journalHistory reads the history of embedded executions from a journal.
-func journalHistory(j *journal.Journal) func(context.Context, anneal.Run) (any, error) {
-	return func(ctx context.Context, run anneal.Run) (any, error) {
+func journalHistory(j *journal.Journal) func(context.Context, anneal.Run) ([]asl.HistoryEvent, error) {
+	return func(ctx context.Context, run anneal.Run) ([]asl.HistoryEvent, error) {
 		e, err := readEngine(ctx, j)
 		if err != nil {
 			return nil, err

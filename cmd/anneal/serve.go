@@ -29,8 +29,6 @@ import (
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/journal/file"
-	"github.com/anneal-ml/anneal/notify"
-	notifylog "github.com/anneal-ml/anneal/notify/log"
 	"github.com/anneal-ml/anneal/objects"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
@@ -40,8 +38,6 @@ import (
 	"github.com/anneal-ml/anneal/triggers"
 	"github.com/anneal-ml/anneal/triggers/cron"
 	"github.com/anneal-ml/anneal/triggers/directory"
-	"github.com/anneal-ml/anneal/triggers/envelope"
-	"github.com/anneal-ml/anneal/web"
 )
 
 func newServe() *cobra.Command {
@@ -107,20 +103,22 @@ type daemon struct {
 	generation generation
 	schedules  *schedules
 	sources    map[string]triggers.Source
+	hooks      map[string]http.Handler // by path; they are sources too
+	measures   *measures
 	ready      atomic.Bool
 }
 
 // assemble takes the port and the data folder and makes every part ready to
 // run. Where it fails it leaves nothing behind.
 func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *daemon, err error) {
-	d := &daemon{cfg: cfg, log: log, sources: map[string]triggers.Source{}}
+	d := &daemon{cfg: cfg, log: log, sources: map[string]triggers.Source{}, hooks: map[string]http.Handler{}, measures: newMeasures()}
 	defer func() {
 		if err != nil {
 			d.close()
 		}
 	}()
-	if d.listener, err = net.Listen("tcp", cfg.Settings.Listen); err != nil {
-		return nil, broken(fmt.Errorf("listen on %s: %w (set listen in %s)", cfg.Settings.Listen, err, cfg.File))
+	if d.listener, err = listen(cfg); err != nil {
+		return nil, err
 	}
 	data := string(cfg.Settings.Data)
 	if err := os.MkdirAll(data, 0o777); err != nil {
@@ -146,12 +144,21 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 	if d.engine, err = engine.New(ctx, engine.Config{Journal: d.journal, Tasks: d.tasks, Log: log}, recovery.Engine); err != nil {
 		return nil, broken(err)
 	}
-	d.controller = controller.New(d.controllerConfig(), recovery.State)
+	controllerConfig, err := d.controllerConfig()
+	if err != nil {
+		return nil, usage(err)
+	}
+	d.controller = controller.New(controllerConfig, recovery.State)
 	d.generation.take(cfg)
 	d.schedules = &schedules{log: log, next: make(chan []*cron.Schedule, 1), ticks: d.controller.Ticks}
 	d.schedules.set(d.scheduled(cfg))
 	d.sources["schedules"] = d.schedules
 	for i, s := range cfg.Settings.Sources {
+		if s.Webhook != nil {
+			if err := d.addHook(s.Webhook); err != nil {
+				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
+			}
+		}
 		if s.Directory == nil {
 			continue
 		}
@@ -322,7 +329,7 @@ func (d *daemon) validate(ctx context.Context, prefix string, rules drift.Rules)
 	return drift.Validate(profile.Merge(parts...), rules)
 }
 
-func (d *daemon) controllerConfig() controller.Config {
+func (d *daemon) controllerConfig() (controller.Config, error) {
 	cfg := controller.Config{
 		Journal:    d.journal,
 		Log:        d.log,
@@ -334,20 +341,15 @@ func (d *daemon) controllerConfig() controller.Config {
 		Outcomes: func(ctx context.Context, o anneal.Object, form outcome.Form) (*outcome.Batch, error) {
 			return readOutcomes(ctx, d.objects, o.URI, form)
 		},
-		Stage:    d.stage,
-		Staging:  stagingOf(d.cfg, d.objects),
-		Checksum: d.objects.Checksum,
-		Channels: map[string]notify.Channel{},
-
+		Stage:     d.stage,
+		Staging:   stagingOf(d.cfg, d.objects),
+		Checksum:  d.objects.Checksum,
 		Retention: time.Duration(d.cfg.Settings.Retention),
 		Prune:     d.prune,
 	}
-	for name, channel := range d.cfg.Settings.Notify {
-		if channel.Log {
-			cfg.Channels[name] = notifylog.New(d.log)
-		}
-	}
-	return cfg
+	var err error
+	cfg.Channels, cfg.Terms, err = channels(d.cfg.Settings.Notify, d.log)
+	return cfg, err
 }
 
 // stagingOf is the URI under which runs find their data: an s3:// URI where the
@@ -438,9 +440,10 @@ func (d *daemon) run(ctx context.Context) error {
 		start(&sources, inner, "source "+name, func(ctx context.Context) error { return d.sources[name].Run(ctx, d.controller) })
 	}
 	start(&sources, inner, "policies", d.keepPolicies)
+	start(&sources, inner, "metrics", d.followMetrics)
 	work := newGate()
 	start(&server, last, "http", func(ctx context.Context) error { return d.serveHTTP(ctx, work.handler(d.handler())) })
-	address := "http://" + d.listener.Addr().String()
+	address := d.address()
 	if err := os.WriteFile(filepath.Join(string(d.cfg.Settings.Data), "address"), []byte(address+"\n"), 0o666); err != nil {
 		d.log.Warn("address not written", "err", err)
 	}
@@ -499,124 +502,8 @@ func (d *daemon) keepRecovery(ctx context.Context) error {
 	}
 }
 
-// HTTP limits: a slow or endless peer costs one connection for a while.
-const (
-	readTimeout  = 30 * time.Second
-	writeTimeout = 5 * time.Minute
-)
-
-func (d *daemon) serveHTTP(ctx context.Context, handler http.Handler) error {
-	requests, drop := context.WithCancel(context.WithoutCancel(ctx))
-	defer drop()
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return requests },
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(d.listener) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
-	defer cancel()
-	if err := server.Shutdown(last); err != nil {
-		drop()
-		server.Close()
-	}
-	<-ended
-	return nil
-}
-
-func (d *daemon) handler() http.Handler {
-	return web.New(web.Config{
-		Journal: d.journal,
-		Log:     d.log,
-		Ready:   d.condition,
-		Ingest:  d.ingest,
-		Trigger: d.trigger,
-		Explain: func(ctx context.Context, decision anneal.Decision) (string, error) {
-			return controller.Explain(ctx, d.journal, decision)
-		},
-		Verify: func(ctx context.Context) (any, error) {
-			return controller.Verify(ctx, d.journal)
-		},
-		History: func(ctx context.Context, run anneal.Run) (any, error) {
-			history, err := d.controller.History(ctx, run)
-			return history, historyError(err, run)
-		},
-		Policies: func() any { return d.controller.Status().Policies },
-		Stop:     d.controller.StopRun,
-		Metrics:  d.metrics(),
-		Executions: web.Executions{
-			Redrive: d.redrive,
-			Logs:    executionLogs{d.engine, d.jobs()}.logs,
-			OpenLog: executionLogs{d.engine, d.jobs()}.open,
-			Tell:    d.tell,
-		},
-	})
-}
-
 // jobs is where local jobs have their folders.
 func (d *daemon) jobs() string { return filepath.Join(string(d.cfg.Settings.Data), jobsFolder) }
-
-// condition is what /readyz says.
-func (d *daemon) condition() (bool, map[string]string) {
-	parts := map[string]string{"journal": "ok", "policies": d.generation.String()}
-	ok := d.ready.Load()
-	if err := d.journal.Err(); err != nil {
-		ok, parts["journal"] = false, err.Error()
-	}
-	if d.controller.Full() {
-		ok, parts["journal"] = false, "full: waiting for space"
-	}
-	for name := range d.sources {
-		parts["source "+name] = "ok"
-	}
-	return ok, parts
-}
-
-// ingest takes events that came over HTTP. Those that only anneal itself can
-// know of are refused.
-func (d *daemon) ingest(ctx context.Context, body []byte) ([]web.Ingested, error) {
-	events, err := envelope.Decode(body, time.Now().UTC())
-	if err != nil {
-		return nil, web.Refuse(http.StatusBadRequest, "%v", err)
-	}
-	for _, e := range events {
-		switch e.Source {
-		case anneal.SourceDirectory, anneal.SourceCron, anneal.SourceManual, anneal.SourceTimer, anneal.SourceRun:
-			return nil, web.Refuse(http.StatusBadRequest, "source %q is anneal's own: an event from outside needs another", e.Source)
-		}
-	}
-	taken := []web.Ingested{}
-	for _, e := range events {
-		stored, duplicate, err := d.controller.Ingest(ctx, e)
-		if err != nil {
-			return nil, err
-		}
-		taken = append(taken, web.Ingested{ID: stored.ID, Duplicate: duplicate})
-	}
-	return taken, nil
-}
-
-func (d *daemon) trigger(ctx context.Context, name string, parameters map[string]any, force bool) (anneal.Decision, error) {
-	decision, err := d.controller.Trigger(ctx, name, parameters, force)
-	var unknown *controller.UnknownPolicyError
-	var refused *controller.ParametersError
-	switch {
-	case errors.As(err, &unknown):
-		return decision, web.Refuse(http.StatusNotFound, "%v", err)
-	case errors.As(err, &refused):
-		return decision, web.Refuse(http.StatusBadRequest, "%v", err)
-	}
-	return decision, err
-}
 
 // close lets go of what assemble took.
 func (d *daemon) close() {

@@ -1,10 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/anneal-ml/anneal/web"
 )
 
 // The daemon stops in this order, each step for a few seconds at most, so that
@@ -66,10 +67,8 @@ func (g *gate) handler(next http.Handler) http.Handler {
 		}
 		select {
 		case <-g.closed:
-			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Retry-After", "5")
-			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintln(w, `{"error":"the daemon stops: try again"}`)
+			web.Fail(w, web.Refuse(http.StatusServiceUnavailable, "the daemon stops: try again"))
 			return
 		default:
 		}

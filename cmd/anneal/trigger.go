@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/web"
 )
 
 func newTrigger() *cobra.Command {
@@ -35,25 +36,7 @@ reads as JSON is taken as that, anything else as a string.`,
 			if err != nil {
 				return usage(err)
 			}
-			client, close, err := from.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer close()
-			body := map[string]any{"parameters": parameters, "force": force}
-			var raw json.RawMessage
-			if _, err := client.call(cmd.Context(), "POST", "/api/v1/policies/"+url.PathEscape(args[0])+"/trigger", body, &raw); err != nil {
-				return err
-			}
-			var d anneal.Decision
-			if err := json.Unmarshal(raw, &d); err != nil {
-				return broken(err)
-			}
-			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), raw)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s (decision %s)\n", d.Verdict, printable(d.Reason), d.ID)
-			return nil
+			return from.decide(cmd, "/api/v1/policies/"+url.PathEscape(args[0])+"/trigger", web.TriggerRequest{Parameters: parameters, Force: force}, asJSON)
 		},
 	}
 	from.daemonFlags(c)
@@ -61,6 +44,24 @@ reads as JSON is taken as that, anything else as a string.`,
 	c.Flags().StringArrayVar(&inputs, "input", nil, "a parameter, as name=value; may be given again")
 	c.Flags().BoolVar(&force, "force", false, "skip the rules (guards are never skipped)")
 	return c
+}
+
+// decide asks for something that a policy decides about, and prints the
+// decision.
+func (r *reach) decide(cmd *cobra.Command, path string, body any, asJSON bool) error {
+	var raw json.RawMessage
+	if err := r.ask(cmd.Context(), "POST", path, body, &raw); err != nil {
+		return err
+	}
+	var d anneal.Decision
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return broken(err)
+	}
+	if asJSON {
+		return writeJSON(cmd.OutOrStdout(), raw)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s (decision %s)\n", d.Verdict, printable(d.Reason), d.ID)
+	return nil
 }
 
 func parseInputs(inputs []string) (map[string]any, error) {

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/configs"
+	"github.com/anneal-ml/anneal/controller"
+	"github.com/anneal-ml/anneal/notify"
+	notifylog "github.com/anneal-ml/anneal/notify/log"
+	notifywebhook "github.com/anneal-ml/anneal/notify/webhook"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/triggers/envelope"
+	"github.com/anneal-ml/anneal/triggers/webhook"
+	"github.com/anneal-ml/anneal/web"
+)
+
+// HTTP limits: a slow or endless peer costs one connection for a while.
+const (
+	readTimeout  = 30 * time.Second
+	writeTimeout = 5 * time.Minute
+	idleTimeout  = 2 * time.Minute
+	maxHeader    = 64 << 10
+)
+
+// together is how long the first notice of a group waits for others.
+const together = 3 * time.Second
+
+// addHook makes the source of one webhook.
+func (d *daemon) addHook(settings *configs.Webhook) error {
+	signature, secrets := webhook.Hub, settings.HMAC
+	if settings.Secret != nil {
+		signature, secrets = webhook.Standard, settings.Secret
+	}
+	values, err := secrets.Resolve()
+	if err != nil {
+		return fmt.Errorf("webhook %s: secret: %w", settings.Path, err)
+	}
+	source, err := webhook.New(webhook.Config{Path: settings.Path, Signature: signature, Secrets: values}, d.log)
+	if err != nil {
+		return fmt.Errorf("webhook %s: %w", settings.Path, err)
+	}
+	d.sources["webhook "+settings.Path] = source
+	d.hooks[settings.Path] = source
+	return nil
+}
+
+// channels are where notices go, and what each wants.
+func channels(settings map[string]configs.Channel, log *slog.Logger) (map[string]notify.Channel, map[string]notify.Terms, error) {
+	all, terms := map[string]notify.Channel{}, map[string]notify.Terms{}
+	for _, name := range sortedKeys(settings) {
+		channel := settings[name]
+		terms[name] = notify.Terms{Repeat: time.Duration(channel.Repeat)}
+		if channel.Log {
+			all[name] = notifylog.New(log)
+			continue
+		}
+		url, err := channel.Webhook.URL.Resolve()
+		if err != nil {
+			return nil, nil, fmt.Errorf("channel %s: url: %w", name, err)
+		}
+		secret, err := channel.Webhook.Secret.Resolve()
+		if err != nil {
+			return nil, nil, fmt.Errorf("channel %s: secret: %w", name, err)
+		}
+		if all[name], err = notifywebhook.New(notifywebhook.Config{URL: url, Secret: secret}); err != nil {
+			return nil, nil, fmt.Errorf("channel %s: %w", name, err)
+		}
+		terms[name] = notify.Terms{Repeat: time.Duration(channel.Repeat), Together: together}
+	}
+	return all, terms, nil
+}
+
+// listen takes the port, with the certificate where there is one.
+func listen(cfg *configs.Config) (net.Listener, error) {
+	var certificates []tls.Certificate
+	if t := cfg.Settings.TLS; t != nil {
+		certificate, err := tls.LoadX509KeyPair(string(t.Cert), string(t.Key))
+		if err != nil {
+			return nil, usage(fmt.Errorf("certificate of tls in %s: %w", cfg.File, err))
+		}
+		certificates = append(certificates, certificate)
+	}
+	l, err := net.Listen("tcp", cfg.Settings.Listen)
+	if err != nil {
+		return nil, broken(fmt.Errorf("listen on %s: %w (set listen in %s)", cfg.Settings.Listen, err, cfg.File))
+	}
+	if certificates != nil {
+		l = tls.NewListener(l, &tls.Config{Certificates: certificates, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	}
+	return l, nil
+}
+
+// address is where the daemon is reached from this machine.
+func (d *daemon) address() string {
+	scheme := "http://"
+	if d.cfg.Settings.TLS != nil {
+		scheme = "https://"
+	}
+	at := d.listener.Addr().(*net.TCPAddr)
+	if at.IP.IsUnspecified() {
+		return fmt.Sprintf("%s127.0.0.1:%d", scheme, at.Port)
+	}
+	return scheme + at.String()
+}
+
+func (d *daemon) serveHTTP(ctx context.Context, handler http.Handler) error {
+	requests, drop := context.WithCancel(context.WithoutCancel(ctx))
+	defer drop()
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return requests },
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(d.listener) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+	defer cancel()
+	if err := server.Shutdown(last); err != nil {
+		drop()
+		server.Close()
+	}
+	<-ended
+	return nil
+}
+
+func (d *daemon) handler() http.Handler {
+	return web.New(web.Config{
+		Journal: d.journal,
+		Log:     d.log,
+		Tokens:  tokens(d.cfg.Settings.Auth),
+		Hooks:   d.hooks,
+		Ready:   d.condition,
+		Ingest:  d.ingest,
+		Replay:  d.replay,
+		Trigger: d.trigger,
+		Pause: func(ctx context.Context, policy, note string) (anneal.Decision, error) {
+			decision, err := d.controller.Pause(ctx, policy, note)
+			return decision, refused(err)
+		},
+		Resume: func(ctx context.Context, policy, note string) (anneal.Decision, error) {
+			decision, err := d.controller.Resume(ctx, policy, note)
+			return decision, refused(err)
+		},
+		Explain: func(ctx context.Context, decision anneal.Decision) (string, error) {
+			return controller.Explain(ctx, d.journal, decision)
+		},
+		Verify: func(ctx context.Context) (web.Verification, error) {
+			v, err := controller.Verify(ctx, d.journal)
+			return verification(v), err
+		},
+		History: func(ctx context.Context, run anneal.Run) ([]asl.HistoryEvent, error) {
+			history, err := d.controller.History(ctx, run)
+			return history, historyError(err, run)
+		},
+		Policies: d.policies,
+		Stop:     d.controller.StopRun,
+		Metrics:  d.metrics(),
+		Executions: web.Executions{
+			Redrive: d.redrive,
+			Logs:    executionLogs{d.engine, d.jobs()}.logs,
+			OpenLog: executionLogs{d.engine, d.jobs()}.open,
+			Tell:    d.tell,
+		},
+	})
+}
+
+// tokens are those of the settings, which were checked.
+func tokens(auth configs.Auth) []web.Token {
+	var all []web.Token
+	for _, t := range auth.Tokens {
+		token := web.Token{Name: t.Name, Admin: t.Role == configs.RoleAdmin}
+		hex.Decode(token.SHA256[:], []byte(t.SHA256))
+		all = append(all, token)
+	}
+	return all
+}
+
+// policies are how the loaded ones stand.
+func (d *daemon) policies() []web.Policy {
+	all := []web.Policy{}
+	for _, p := range d.controller.Status().Policies {
+		all = append(all, web.Policy{
+			Name: p.Name, Mode: p.Mode, Paused: p.Paused, Model: p.Model, Revision: p.Revision, Champion: p.Champion, Metrics: p.Metrics,
+			Objects: p.Objects, Waiting: p.Waiting, Rows: p.Rows, OpenRuns: p.OpenRuns, NextWake: p.NextWake,
+		})
+	}
+	return all
+}
+
+func verification(v controller.Verification) web.Verification {
+	out := web.Verification{Decisions: v.Decisions, Agreed: v.Agreed, Skipped: v.Skipped, LastRecord: v.LastRecord, Divergent: []web.Divergence{}}
+	for _, d := range v.Divergent {
+		out.Divergent = append(out.Divergent, web.Divergence(d))
+	}
+	return out
+}
+
+// condition is what /readyz says.
+func (d *daemon) condition() (bool, map[string]string) {
+	parts := map[string]string{"journal": "ok", "policies": d.generation.String()}
+	ok := d.ready.Load()
+	if err := d.journal.Err(); err != nil {
+		ok, parts["journal"] = false, err.Error()
+	}
+	if d.controller.Full() {
+		ok, parts["journal"] = false, "full: waiting for space"
+	}
+	for name := range d.sources {
+		parts["source "+name] = "ok"
+	}
+	return ok, parts
+}
+
+// ingest takes events that came over HTTP. Those that only anneal itself can
+// know of are refused.
+func (d *daemon) ingest(ctx context.Context, body []byte) ([]web.Ingested, error) {
+	events, err := envelope.Decode(body, time.Now().UTC())
+	if err != nil {
+		return nil, web.Refuse(http.StatusBadRequest, "%v", err)
+	}
+	for _, e := range events {
+		if strings.HasPrefix(e.Source, "anneal.") {
+			return nil, web.Refuse(http.StatusBadRequest, "source %q is anneal's own: an event from outside needs another", e.Source)
+		}
+	}
+	taken := []web.Ingested{}
+	for _, e := range events {
+		stored, duplicate, err := d.controller.Ingest(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		taken = append(taken, web.Ingested{ID: stored.ID, Duplicate: duplicate})
+	}
+	return taken, nil
+}
+
+func (d *daemon) replay(ctx context.Context, event string) ([]web.Ingested, error) {
+	replayed, err := d.controller.Replay(ctx, event)
+	if err != nil {
+		return nil, refused(err)
+	}
+	taken := []web.Ingested{}
+	for _, r := range replayed {
+		taken = append(taken, web.Ingested(r))
+	}
+	return taken, nil
+}
+
+func (d *daemon) trigger(ctx context.Context, name string, parameters map[string]any, force bool) (anneal.Decision, error) {
+	decision, err := d.controller.Trigger(ctx, name, parameters, force)
+	return decision, refused(err)
+}
+
+// refused gives what the controller refuses its HTTP status.
+func refused(err error) error {
+	var unknown *controller.UnknownPolicyError
+	var parameters *controller.ParametersError
+	var unreadable *controller.UnreadableError
+	switch {
+	case errors.As(err, &unknown):
+		return web.Refuse(http.StatusNotFound, "%v", err)
+	case errors.As(err, &parameters):
+		return web.Refuse(http.StatusBadRequest, "%v", err)
+	case errors.As(err, &unreadable):
+		return web.Refuse(http.StatusConflict, "%v", err)
+	}
+	return err
+}

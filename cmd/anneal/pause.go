@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anneal-ml/anneal/web"
+)
+
+func newPause() *cobra.Command {
+	return newSteer("pause", "Have a policy start nothing until it is resumed",
+		`Have a policy start nothing until it is resumed. It goes on looking and recording what it
+sees; what comes meanwhile is not lost. The pause outlives restarts and reloads.`,
+		"  anneal pause electricity --note \"new tariff, data is wrong until Monday\"")
+}
+
+func newResume() *cobra.Command {
+	return newSteer("resume", "End a pause",
+		"End a pause. The policy looks at once at what came meanwhile.",
+		"  anneal resume electricity")
+}
+
+func newSteer(verb, short, long, example string) *cobra.Command {
+	var (
+		from reach
+		out  output
+		note string
+	)
+	c := &cobra.Command{
+		Use: verb + " POLICY", Short: short, Long: long, Example: example,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			asJSON, err := out.json()
+			if err != nil {
+				return err
+			}
+			return from.decide(cmd, "/api/v1/policies/"+url.PathEscape(args[0])+"/"+verb, web.NoteRequest{Note: note}, asJSON)
+		},
+	}
+	from.daemonFlags(c)
+	out.flags(c)
+	c.Flags().StringVar(&note, "note", "", "why, for the record")
+	return c
+}
+
+// eventCommands are those of `anneal events` besides list and show.
+func eventCommands(*reach) []*cobra.Command {
+	var from reach
+	var out output
+	c := &cobra.Command{
+		Use:   "replay EVENT",
+		Short: "Take an event that was parked in again",
+		Long: `Take an event that was parked in again, as a new event: what could not be read may be
+readable now. Replaying one twice changes nothing.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			asJSON, err := out.json()
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			if err := from.ask(cmd.Context(), "POST", "/api/v1/events/"+url.PathEscape(args[0])+"/replay", nil, &raw); err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), raw)
+			}
+			var taken []web.Ingested
+			if err := json.Unmarshal(raw, &taken); err != nil {
+				return broken(err)
+			}
+			for _, t := range taken {
+				again := ""
+				if t.Duplicate {
+					again = " (it was replayed before)"
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "taken in as event %s%s\n", t.ID, again)
+			}
+			return nil
+		},
+	}
+	from.daemonFlags(c)
+	out.flags(c)
+	return []*cobra.Command{c}
+}
