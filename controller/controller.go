@@ -85,6 +85,7 @@ type Controller struct {
 	asked    chan chan Status
 	ended    chan struct{} // closed when Run returns
 	arriving arriving
+	reading  allowance // of events between the journal and the loop
 	waiters  waiters
 	status   atomic.Pointer[Status]
 	full     atomic.Bool // the journal has no space, and the loop waits
@@ -198,7 +199,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 		wake.Reset(c.untilNextWake(time.Now()))
 		from := events
-		if len(c.state.Wakes) >= maxWakes {
+		if c.state.Wakes.full() {
 			from = nil
 		}
 		job, jobs := c.profiles.next()
@@ -254,6 +255,9 @@ func (c *Controller) follow(ctx context.Context, from uint64, events chan<- take
 		if err := json.Unmarshal(record.Data, &t.event); err != nil {
 			return fmt.Errorf("read event record %d: %w", record.Seq, err)
 		}
+		if err := c.reading.take(ctx, sizeOf(t.event)); err != nil {
+			return err
+		}
 		select {
 		case events <- t:
 		case <-ctx.Done():
@@ -266,7 +270,7 @@ func (c *Controller) follow(ctx context.Context, from uint64, events chan<- take
 // takeMore takes the events that are there already, so that a burst costs one
 // append and not one each.
 func (c *Controller) takeMore(b *batch, events <-chan taken) {
-	for n := 1; n < maxBatch && len(c.state.Wakes) < maxWakes; n++ {
+	for n := 1; n < maxBatch && !c.state.Wakes.full() && b.taken.Wakes.bytes() < maxTakenBytes; n++ {
 		select {
 		case t := <-events:
 			c.take(b, t)
@@ -278,6 +282,7 @@ func (c *Controller) takeMore(b *batch, events <-chan taken) {
 
 // take opens a wake for each policy that the event concerns.
 func (c *Controller) take(b *batch, t taken) {
+	c.reading.give(sizeOf(t.event))
 	b.taken.UpTo = t.seq
 	g := c.generation.Load()
 	woken := map[string]bool{}

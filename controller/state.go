@@ -50,7 +50,7 @@ type State struct {
 	Data   map[string]*Data `json:"data"` // by policy
 	// Fed is what signals over predictions are measured on, by policy and signal.
 	Fed    map[string]map[string]*Fed `json:"fed,omitempty"`
-	Wakes  []*wake                    `json:"wakes"`  // in the order they were taken; not decided yet
+	Wakes  wakes                      `json:"wakes"`  // in the order they were taken; not decided yet
 	Runs   map[string]anneal.Run      `json:"runs"`   // open ones, by ID
 	Unsent map[string]anneal.Notice   `json:"unsent"` // notices on their way, by ID
 	Told   notify.Told                `json:"told"`
@@ -73,8 +73,8 @@ type wake struct {
 
 // takenRecord says how far events have been taken.
 type takenRecord struct {
-	UpTo  uint64  `json:"upTo"`
-	Wakes []*wake `json:"wakes,omitempty"`
+	UpTo  uint64 `json:"upTo"`
+	Wakes wakes  `json:"wakes,omitempty"`
 }
 
 // parkedRecord says why an event could not be processed.
