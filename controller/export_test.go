@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/policy"
 )
 
 // Cut gives up the records before a number, as if they were too old.
@@ -26,4 +28,10 @@ func Cut(ctx context.Context, j *journal.Journal, before uint64, now time.Time) 
 		return nil, err
 	}
 	return next.Gone, j.Cut(ctx, before, state, keep)
+}
+
+// OutcomesKey is the key of what was read of an object that feeds a signal of a
+// policy without settings of its own for that.
+func OutcomesKey(p *policy.Policy, signal string, labels bool, uri, version string) string {
+	return feedJob(p, signal, labels, anneal.Object{URI: uri, Version: version}).key
 }

@@ -19,8 +19,10 @@ import (
 //     decision with signals and events, its policy, the events of its objects;
 //   - the definition and the turns of open runs and executions;
 //   - the models themselves, and the profiles of what they were trained on;
-//   - the objects that a window or a training may ask for: event and profile;
-//   - what waits: the event of a wake, of a deferred decision, the first and the
+//   - the objects that a window or a training may ask for: event and profile; the
+//     predictions and labels that a signal is measured on;
+//   - what waits: the event of a wake, of a decision that is deferred or asks for
+//     approval, with the decision; the first and the
 //     last event of a debounce window, a notice on its way.
 type needed struct {
 	ctx     context.Context
@@ -84,6 +86,11 @@ func (n *needed) recovery(r Recovery) {
 		if d := s.Data[name]; d != nil {
 			n.objects(d.Objects, p)
 		}
+		for _, signal := range sortedKeys(s.Fed[name]) {
+			for _, o := range s.Fed[name][signal].Objects {
+				n.outcomes(p, signal, o.Labels, anneal.Object{URI: o.URI, Version: o.Version})
+			}
+		}
 	}
 	for _, id := range sortedKeys(s.Runs) {
 		run := s.Runs[id]
@@ -113,6 +120,9 @@ func (n *needed) recovery(r Recovery) {
 		if p := n.policy(s.Revisions[w.Policy]); p != nil && w.Object != nil {
 			n.objects([]anneal.Object{*w.Object}, p)
 		}
+		for _, f := range w.Feeds {
+			n.outcomes(n.policy(s.Revisions[w.Policy]), f.Signal, f.Labels, f.Object)
+		}
 	}
 	for _, name := range sortedKeys(s.Past.Policies) {
 		m := s.Past.Policies[name]
@@ -120,8 +130,12 @@ func (n *needed) recovery(r Recovery) {
 		if m.Wake != nil {
 			waiting = append([]policy.Wake{*m.Wake}, waiting...)
 		}
+		if m.Approval != nil {
+			waiting = append(slices.Clone(waiting), *m.Approval)
+		}
 		for _, w := range waiting {
 			n.find(KindEvent, w.Event, nil)
+			n.find(KindEvent, w.Answer, nil)
 			n.decision(w.Decision)
 		}
 		for _, g := range m.Gathered {
@@ -189,6 +203,16 @@ func (n *needed) objects(objects []anneal.Object, policies ...*policy.Policy) {
 				n.find(KindProfile, profileKey(p, o), nil)
 			}
 		}
+	}
+}
+
+// outcomes adds what was read of an object that feeds a signal.
+func (n *needed) outcomes(p *policy.Policy, signal string, labels bool, o anneal.Object) {
+	if p == nil {
+		return
+	}
+	if _, ok := p.Spec.Spec.Signals[signal]; ok {
+		n.find(KindOutcomes, feedJob(p, signal, labels, o).key, nil)
 	}
 }
 
