@@ -42,6 +42,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"find and newest", finds},
 		{"follow", follows},
 		{"trim", trims},
+		{"cut", cuts},
 		{"save and load", saves},
 		{"read only", readOnly},
 		{"salvage copies everything", salvages},
@@ -591,6 +592,55 @@ func trims(t *testing.T, o Opener) {
 	shut(t, j)
 	j = open(t, o)
 	same(t, "records", lines(t, j.Read(t.Context(), 0, false)), []string{"201 event new=x"})
+}
+
+// cuts cuts again and again, and looks for what is kept in between.
+func cuts(t *testing.T, o Opener) {
+	j := open(t, o)
+	large := strings.Repeat("x", 1<<20)
+	add(t, j, record("champion", "a", large))
+	for n := uint64(2); j.Last() < 400; n++ {
+		add(t, j, record("event", fmt.Sprint(j.Last()+1), strings.Repeat("e", 6000)))
+		if n%60 > 0 {
+			continue
+		}
+		before := j.Last() - 20
+		if err := j.Cut(t.Context(), before, fmt.Appendf(nil, `{"through":%d}`, before-1), []uint64{1, before - 1}); err != nil {
+			t.Fatal(err)
+		}
+		for round := range 3 {
+			same(t, "first after a cut", j.First(), before)
+			c, err := j.Checkpoint(t.Context())
+			if err != nil || c.Before != before || string(c.State) != fmt.Sprintf(`{"through":%d}`, before-1) {
+				t.Errorf("checkpoint before %d: %+v, %v", before, c, err)
+			}
+			if r, err := j.At(t.Context(), 1); err != nil || string(r.Data) != large || r.Key != "a" {
+				t.Errorf("record 1 is kept and was not found: %v", err)
+			}
+			if r, err := j.Find(t.Context(), "event", fmt.Sprint(before-1)); err != nil || r.Seq != before-1 {
+				t.Errorf("event %d is kept and was not found: %v", before-1, err)
+			}
+			if _, err := j.Find(t.Context(), "event", fmt.Sprint(before-2)); !errors.Is(err, journal.ErrNotFound) {
+				t.Errorf("find what was given up: %v", err)
+			}
+			var last uint64
+			for r, err := range j.Newest(t.Context(), "event", 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				last = r.Seq
+			}
+			same(t, "the oldest event that is listed", last, before-1)
+			switch round {
+			case 0:
+				shut(t, j)
+				j = openWith(t, o, journal.Options{ReadOnly: true})
+			case 1:
+				shut(t, j)
+				j = open(t, o)
+			}
+		}
+	}
 }
 
 func saves(t *testing.T, o Opener) {
