@@ -22,6 +22,7 @@ type decoder struct {
 	nodes map[string]*node // by path, as in policy.Problem
 	bad   map[*node]bool   // those of a wrong form, which are reported
 	seen  int
+	notes Problems
 }
 
 // decoded is what decodes itself.
@@ -265,12 +266,19 @@ func (d *decoder) warn(path string, offset int, message string) {
 	}
 }
 
+// note says what may be otherwise where the daemon runs.
+func (d *decoder) note(path, format string, args ...any) {
+	if line, column, ok := d.place(path, -1); ok {
+		d.notes = append(d.notes, Problem{File: d.file, Line: line, Column: column, Message: fmt.Sprintf(format, args...)})
+	}
+}
+
 // place is where the value at path is, or byte offset in it; false where its
 // form is wrong.
 func (d *decoder) place(path string, offset int) (line, column int, ok bool) {
 	n := d.at(path)
-	if d.bad[n] || d.nodes[path] == n && slices.ContainsFunc(n.entries, func(e entry) bool { return d.bad[e.value] }) {
-		return 0, 0, false // it, or a part of what is said of it as a whole
+	if d.bad[n] {
+		return 0, 0, false
 	}
 	line, column = n.line, n.column
 	if _, exact := d.nodes[path]; offset >= 0 && exact && n.kind == text {

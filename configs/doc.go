@@ -7,7 +7,7 @@
 // does not do is refused by name. A file is bounded in size, depth and
 // aliases, so that a hostile one costs no more than a large one. A [Config] is
 // one generation: everything in it was read once and fits together, and no
-// secret is read before it is used, though one that is not there is a problem.
+// secret is read before it is used: one that is not here is a note.
 //
 // It leaves to others: watching the files, checking the states of a state
 // machine (handed in), and starting what is configured (cmd/anneal).

@@ -42,6 +42,9 @@ type Config struct {
 	// Files are all files and folders that were read, absolute and in order:
 	// when one of them changes, a new generation may be due.
 	Files []string
+	// Notes are what is not here and may be where the daemon runs: variables of
+	// the environment and files that the settings name for secrets.
+	Notes Problems
 	// Warnings are what is sound and is hardly meant so, where they are asked for.
 	Warnings Problems
 }
@@ -89,6 +92,7 @@ func Load(file string, options Options) (*Config, error) {
 	if err := l.problems.err(); err != nil {
 		return nil, err
 	}
+	c.Notes = d.notes.inOrder()
 	return c, nil
 }
 

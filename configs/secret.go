@@ -61,14 +61,14 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText is String.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// there reports a variable that is not set, and a file that is not there.
+// there notes a variable that is not set here, and a file that is not here.
 func (s Secret) there(d *decoder, path string) {
 	if _, set := os.LookupEnv(s.env); s.env != "" && !set {
-		d.add(policy.At(path, "env"), -1, "the environment variable %s is not set", s.env)
+		d.note(policy.At(path, "env"), "the environment variable %s is not set here", s.env)
 	}
 	if s.file != "" {
 		if _, err := os.Stat(s.file); err != nil {
-			d.add(policy.At(path, "file"), -1, "%s: %v", s.file, reason(err))
+			d.note(policy.At(path, "file"), "%s: %v", s.file, reason(err))
 		}
 	}
 }

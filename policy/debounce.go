@@ -167,7 +167,7 @@ func (d Debounce) withDefaults() Debounce {
 // debounce checks the debounce at path and compiles its key.
 func (c *compiler) debounce(path string, d Debounce, at place) (key *expr) {
 	if d.Quiet == 0 && d.MinRows == 0 && d.MinObjects == 0 {
-		c.problems.add(path, "a debounce waits for something: {quiet: 15m}, or minRows or minObjects")
+		c.problems.add(path+".quiet", "a debounce waits for something: {quiet: 15m}, or minRows or minObjects")
 	}
 	if d.MaxWait < d.Quiet {
 		c.problems.add(path+".maxWait", "a maxWait of %s is over before it can be quiet for %s", d.MaxWait, d.Quiet)

@@ -66,7 +66,7 @@ signal ends the process at once, with status 130 or 143, and loses nothing eithe
 			if err != nil {
 				return usage(err)
 			}
-			if problems := checkResources(cfg); len(problems) > 0 {
+			if problems := append(checkResources(cfg), cfg.Notes...); len(problems) > 0 {
 				return usage(problems)
 			}
 			d, err := assemble(cmd.Context(), cfg, log)
@@ -134,7 +134,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 	if d.objects, err = objects.New(objects.Config{Buckets: buckets}); err != nil {
 		return nil, usage(err)
 	}
-	if d.tasks, err = d.newTasks(buckets); err != nil {
+	if d.tasks, err = d.newTasks(buckets, configs.Secret.Resolve); err != nil {
 		return nil, broken(err)
 	}
 	recovery, err := controller.Recover(ctx, d.journal)
@@ -176,7 +176,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 	return d, nil
 }
 
-func (d *daemon) newTasks(buckets map[string]string) (*tasks.Tasks, error) {
+func (d *daemon) newTasks(buckets map[string]string, read func(configs.Secret) (string, error)) (*tasks.Tasks, error) {
 	cfg := tasks.Config{
 		Dir:       d.jobs(),
 		Functions: map[string]tasks.Function{},
@@ -200,7 +200,7 @@ func (d *daemon) newTasks(buckets map[string]string) (*tasks.Tasks, error) {
 	env := func(given map[string]configs.Secret) (map[string]string, error) {
 		env := map[string]string{"ANNEAL_BUCKETS": string(mapped)}
 		for name, secret := range given {
-			value, err := secret.Resolve()
+			value, err := read(secret)
 			if err != nil {
 				return nil, fmt.Errorf("environment variable %s: %w", name, err)
 			}
@@ -213,7 +213,7 @@ func (d *daemon) newTasks(buckets map[string]string) (*tasks.Tasks, error) {
 		if err != nil {
 			return nil, fmt.Errorf("function %s: %w", name, err)
 		}
-		h, err := httpFunction(f.HTTP)
+		h, err := httpFunction(f.HTTP, read)
 		if err != nil {
 			return nil, fmt.Errorf("function %s: %w", name, err)
 		}
@@ -231,17 +231,17 @@ func (d *daemon) newTasks(buckets map[string]string) (*tasks.Tasks, error) {
 	return tasks.New(cfg)
 }
 
-func httpFunction(h *configs.HTTP) (*tasks.HTTP, error) {
+func httpFunction(h *configs.HTTP, read func(configs.Secret) (string, error)) (*tasks.HTTP, error) {
 	if h == nil {
 		return nil, nil
 	}
-	url, err := h.URL.Resolve()
+	url, err := read(h.URL)
 	if err != nil {
 		return nil, fmt.Errorf("url: %w", err)
 	}
 	out := &tasks.HTTP{URL: url, Headers: map[string]string{}}
 	for name, secret := range h.Headers {
-		if out.Headers[name], err = secret.Resolve(); err != nil {
+		if out.Headers[name], err = read(secret); err != nil {
 			return nil, fmt.Errorf("header %s: %w", name, err)
 		}
 	}
