@@ -12,9 +12,9 @@ import (
 
 // Approve lets a decision that asks for approval have its run, if no guard
 // vetoes by now, and returns the decision that comes of it. The note says why,
-// in the person's words, and may be empty. A decision that waits for no
-// approval is one to hold, which says so; one that is not in the journal is
-// [journal.ErrNotFound].
+// in the person's words, and may be empty. A decision that did not ask is a
+// [NotAskedError], one that is not in the journal [journal.ErrNotFound]; what
+// comes of one that has its answer already is a hold, which says so.
 func (c *Controller) Approve(ctx context.Context, decision, note string) (anneal.Decision, error) {
 	return c.answer(ctx, decision, note, triggers.Approve)
 }
@@ -33,7 +33,17 @@ func (c *Controller) answer(ctx context.Context, decision, note string, event fu
 	if err := decode(record, &asked); err != nil {
 		return anneal.Decision{}, err
 	}
+	if asked.Verdict != anneal.VerdictAwaitApproval {
+		return anneal.Decision{}, &NotAskedError{asked}
+	}
 	return c.ask(ctx, asked.Policy, func(now time.Time) (anneal.Event, error) {
 		return event(asked.Policy, decision, note, rand.Text(), now)
 	})
+}
+
+// A NotAskedError is of a decision that did not ask for approval.
+type NotAskedError struct{ Decision anneal.Decision }
+
+func (e *NotAskedError) Error() string {
+	return fmt.Sprintf("decision %s asks for no approval: its verdict is %s", e.Decision.ID, e.Decision.Verdict)
 }

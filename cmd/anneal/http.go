@@ -15,6 +15,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/controller"
+	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/notify"
 	notifylog "github.com/anneal-ml/anneal/notify/log"
 	notifywebhook "github.com/anneal-ml/anneal/notify/webhook"
@@ -161,6 +162,14 @@ func (d *daemon) handler() http.Handler {
 			decision, err := d.controller.Resume(ctx, policy, note)
 			return decision, refused(err)
 		},
+		Approve: func(ctx context.Context, decision, note string) (anneal.Decision, error) {
+			d, err := d.controller.Approve(ctx, decision, note)
+			return d, refused(err)
+		},
+		Reject: func(ctx context.Context, decision, note string) (anneal.Decision, error) {
+			d, err := d.controller.Reject(ctx, decision, note)
+			return d, refused(err)
+		},
 		Explain: func(ctx context.Context, decision anneal.Decision) (string, error) {
 			return controller.Explain(ctx, d.journal, decision)
 		},
@@ -276,7 +285,12 @@ func refused(err error) error {
 	var unknown *controller.UnknownPolicyError
 	var parameters *controller.ParametersError
 	var unreadable *controller.UnreadableError
+	var notAsked *controller.NotAskedError
 	switch {
+	case errors.Is(err, journal.ErrNotFound):
+		return web.Refuse(http.StatusNotFound, "%v", err)
+	case errors.As(err, &notAsked):
+		return web.Refuse(http.StatusConflict, "%v", err)
 	case errors.As(err, &unknown):
 		return web.Refuse(http.StatusNotFound, "%v", err)
 	case errors.As(err, &parameters):

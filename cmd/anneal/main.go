@@ -128,7 +128,7 @@ The first SIGINT or SIGTERM stops in order, a second one at once (130, 143).`,
 	add("begin", newDemo(), newServe(), newCheck(), newSchema(), newASL())
 	add("read", newNouns()...)
 	add("read", newExplain(), newPolicies(), newScheduleCommand())
-	add("steer", newTrigger(), newPause(), newResume(), newTasks())
+	add("steer", newTrigger(), newPause(), newResume(), newApprove(), newReject(), newTasks())
 	add("care", newDoctor(), newDrift(), newJournal(), newToken())
 	root.AddCommand(newShim(), newDemoTrain())
 	return root

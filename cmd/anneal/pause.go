@@ -11,33 +11,46 @@ import (
 )
 
 func newPause() *cobra.Command {
-	return newSteer("pause", "Have a policy start nothing until it is resumed",
+	return newSteer("pause", "POLICY", "policies", "Have a policy start nothing until it is resumed",
 		`Have a policy start nothing until it is resumed. It goes on looking and recording what it
 sees; what comes meanwhile is not lost. The pause outlives restarts and reloads.`,
 		"  anneal pause electricity --note \"new tariff, data is wrong until Monday\"")
 }
 
 func newResume() *cobra.Command {
-	return newSteer("resume", "End a pause",
+	return newSteer("resume", "POLICY", "policies", "End a pause",
 		"End a pause. The policy looks at once at what came meanwhile.",
 		"  anneal resume electricity")
 }
 
-func newSteer(verb, short, long, example string) *cobra.Command {
+func newApprove() *cobra.Command {
+	return newSteer("approve", "DECISION", "decisions", "Let a decision that asks for approval have its run",
+		`Let a decision that asks for approval (verdict await-approval) have its run. It runs
+whatever the rules say by now; a guard that has come to veto is not skipped.`,
+		"  anneal approve electricity-9s3k2m --note \"worth it before winter\"")
+}
+
+func newReject() *cobra.Command {
+	return newSteer("reject", "DECISION", "decisions", "Refuse a decision that asks for approval",
+		"Refuse a decision that asks for approval. The next event is decided on anew.",
+		"  anneal reject electricity-9s3k2m --note \"not this week\"")
+}
+
+func newSteer(verb, what, among, short, long, example string) *cobra.Command {
 	var (
 		from reach
 		out  output
 		note string
 	)
 	c := &cobra.Command{
-		Use: verb + " POLICY", Short: short, Long: long, Example: example,
+		Use: verb + " " + what, Short: short, Long: long, Example: example,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			asJSON, err := out.json()
 			if err != nil {
 				return err
 			}
-			return from.decide(cmd, "/api/v1/policies/"+url.PathEscape(args[0])+"/"+verb, web.NoteRequest{Note: note}, asJSON)
+			return from.decide(cmd, "/api/v1/"+among+"/"+url.PathEscape(args[0])+"/"+verb, web.NoteRequest{Note: note}, asJSON)
 		},
 	}
 	from.daemonFlags(c)
