@@ -55,6 +55,9 @@ type Policy struct {
 	File    string // absolute
 	Line    int    // where its document begins
 	Machine string // absolute path of its state machine; empty without a run
+	// Place is where a part of the policy stands, such as spec.run.model, or the
+	// byte at offset in the string there. It is nil unless warnings are asked for.
+	Place func(path string, offset int) (line, column int)
 }
 
 // A Machine is the definition of a state machine.
@@ -302,6 +305,12 @@ func (l *loader) policyFile(file string) {
 			l.machine(p.Machine, func(format string, args ...any) {
 				d.add("spec.run.stateMachine.file", -1, format, args...)
 			})
+		}
+		if l.Warnings {
+			p.Place = func(path string, offset int) (line, column int) {
+				line, column, _ = d.place(path, offset)
+				return line, column
+			}
 		}
 		l.read = append(l.read, document{p, spec, d})
 	}

@@ -10,58 +10,69 @@ import (
 
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/asl/flow"
+	"github.com/anneal-ml/anneal/orchestrator/tasks"
 )
 
 func newCheck() *cobra.Command {
-	var file string
+	var file, format string
 	c := &cobra.Command{
 		Use:   "check [--config FILE] [POLICY…]",
 		Short: "Prove settings, policies and state machines before serving",
 		Long: `Check everything that can be known before serving: settings, policies (unknown names,
-types, expressions), state machines, and resources that nothing is configured to run.
-With POLICY files or folders, those policies alone, without settings.
+types, expressions), state machines with the flow of their data from the input that a
+policy gives, what AWS would refuse of what they send, and resources that nothing is
+configured to run. With POLICY files or folders, those policies alone, without settings.
 
 All problems are reported at once, each with file, line, column and what would be
-right. Exit status 1 if there are any; what is sound and hardly meant so is a
-warning, and does not count.`,
+right. Exit status 1 if one is an error; 0 if there are warnings alone.`,
 		Example: "  anneal check\n  anneal check --config anneal.yaml\n  anneal check policies/",
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			cfg, err := loadForCheck(file, cmd.Flags().Changed("config"), paths)
-			if err == nil && len(paths) == 0 {
-				if problems := checkResources(cfg); len(problems) > 0 {
-					err = problems
-				}
+			// What is wrong with a state machine whatever its input, which does not
+			// keep the rest from being looked at.
+			var machines asl.Problems
+			options := loadOptions()
+			options.CheckMachine = func(file string, definition []byte) []configs.Problem {
+				machines = append(machines, flow.Check(definition, file, flow.Options{Services: services(nil)})...)
+				return nil
 			}
+			cfg, err := loadWith(options, file, cmd.Flags().Changed("config"), paths)
 			var problems configs.Problems
 			switch {
 			case errors.As(err, &problems):
-				for _, p := range problems {
-					fmt.Fprintln(cmd.OutOrStdout(), p)
-				}
-				fmt.Fprintln(cmd.OutOrStdout(), count(len(problems), "problem"))
-				return &exit{status: exitNo}
+				return report(cmd, format, merged(problems, machines), "")
 			case err != nil:
 				return usage(err)
 			}
-			for _, w := range warnings(cfg) {
-				fmt.Fprintln(cmd.OutOrStdout(), w)
+			if len(paths) == 0 {
+				problems = unmapped(cfg, false)
 			}
-			for _, n := range cfg.Notes {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s:%d: note: %s, and serve will need it\n", n.File, n.Line, n.Message)
+			sound := fmt.Sprintf("sound: %s, %s", plural(len(cfg.Policies), "policy", "policies"), count(len(cfg.Machines), "state machine"))
+			if format == "text" {
+				lines := ""
+				for _, n := range cfg.Notes {
+					lines += fmt.Sprintf("%s:%d: note: %s, and serve will need it\n", n.File, n.Line, n.Message)
+				}
+				for _, p := range cfg.Policies {
+					lines += fmt.Sprintf("policy %s: %s, %s for model %s, %s\n", p.Name(), p.Spec.Spec.Mode,
+						count(len(p.Spec.Spec.Rules), "rule"), p.Spec.Spec.Model.Group, count(len(p.Spec.Spec.Triggers), "trigger"))
+				}
+				sound = lines + sound
 			}
-			for _, p := range cfg.Policies {
-				fmt.Fprintf(cmd.OutOrStdout(), "policy %s: %s, %s for model %s, %s\n", p.Name(), p.Spec.Spec.Mode,
-					count(len(p.Spec.Spec.Rules), "rule"), p.Spec.Spec.Model.Group, count(len(p.Spec.Spec.Triggers), "trigger"))
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "sound: %s, %s\n", plural(len(cfg.Policies), "policy", "policies"), count(len(cfg.Machines), "state machine"))
-			return nil
+			return report(cmd, format, merged(append(problems, cfg.Warnings...), checkMachines(cfg, len(cfg.Policies))), sound)
 		},
 	}
 	c.Flags().StringVar(&file, "config", "anneal.yaml", "the settings file")
+	c.Flags().StringVarP(&format, "output", "o", "text", "text or json")
 	return c
 }
 
+// loadForCheck loads what is to be checked.
 func loadForCheck(file string, named bool, paths []string) (*configs.Config, error) {
+	return loadWith(loadOptions(), file, named, paths)
+}
+
+func loadWith(options configs.Options, file string, named bool, paths []string) (*configs.Config, error) {
 	if len(paths) > 0 && named {
 		return nil, errors.New("check takes --config FILE or POLICY files, not both")
 	}
@@ -74,7 +85,6 @@ func loadForCheck(file string, named bool, paths []string) (*configs.Config, err
 			return nil, err // nothing to check: not a problem of the configuration
 		}
 	}
-	options := loadOptions()
 	options.Warnings = true
 	if len(paths) > 0 {
 		return configs.LoadPolicies(paths, options)
@@ -117,10 +127,15 @@ func taskStates(definition []byte) (tasks []string) {
 // unread stands for a secret, which is not read to see what is mapped.
 func unread(configs.Secret) (string, error) { return "http://localhost", nil }
 
+func discarded() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 // checkResources finds the resources of the state machines that nothing is
-// configured to run.
-func checkResources(cfg *configs.Config) configs.Problems {
-	d := &daemon{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+// configured to run, and the parameters that are required and not sent.
+func checkResources(cfg *configs.Config) configs.Problems { return unmapped(cfg, true) }
+
+// unmapped is [checkResources], with the parameters that are missing or without.
+func unmapped(cfg *configs.Config, missing bool) configs.Problems {
+	d := &daemon{cfg: cfg, log: discarded()}
 	d.generation.take(cfg)
 	t, err := d.newTasks(nil, unread)
 	if err != nil {
@@ -134,30 +149,12 @@ func checkResources(cfg *configs.Config) configs.Problems {
 			continue // reported as it was loaded
 		}
 		for _, r := range m.Resources() {
-			if err := t.Check(r); err != nil {
+			if err := t.Check(r); err != nil && (missing || !errors.Is(err, tasks.ErrMissing)) {
 				problems = append(problems, configs.Problem{File: machine.File, Line: r.Line, Column: r.Column, Message: err.Error()})
 			}
 		}
 	}
 	return problems
-}
-
-// warnings are what is odd about sound policies and state machines.
-func warnings(cfg *configs.Config) []string {
-	var out []string
-	for _, p := range cfg.Warnings {
-		out = append(out, p.String())
-	}
-	for _, name := range sortedKeys(cfg.Machines) {
-		m, err := asl.Parse(cfg.Machines[name].Definition, name)
-		if err != nil {
-			continue
-		}
-		for _, p := range m.Warnings {
-			out = append(out, p.String())
-		}
-	}
-	return out
 }
 
 func count(n int, noun string) string { return plural(n, noun, noun+"s") }

@@ -69,6 +69,9 @@ signal ends the process at once, with status 130 or 143, and loses nothing eithe
 			if problems := append(checkResources(cfg), cfg.Notes...); len(problems) > 0 {
 				return usage(problems)
 			}
+			for _, p := range checkMachines(cfg, mostChecked) { // AWS would take these definitions, too
+				log.Warn("state machine is doubtful", "problem", p.String())
+			}
 			d, err := assemble(cmd.Context(), cfg, log)
 			if err != nil {
 				return err

@@ -2,6 +2,7 @@ package asl
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/intrinsic"
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
@@ -27,6 +28,9 @@ const (
 	ErrTaskFailed             = "States.TaskFailed"
 	ErrTimeout                = "States.Timeout"
 )
+
+// ErrorNames are all of them.
+func ErrorNames() []string { return slices.Clone(errorNames) }
 
 var errorNames = []string{
 	ErrAll, ErrBranchFailed, ErrDataLimitExceeded, ErrExceedToleratedFailure, ErrHeartbeatTimeout, ErrHTTPSocket,

@@ -167,7 +167,7 @@ func quoted(names []string, last string) string {
 
 // have is what a message offers instead of name.
 func have(name string, candidates []string) string {
-	if n := nearest(name, candidates); n != "" {
+	if n := Nearest(name, candidates); n != "" {
 		return fmt.Sprintf("have %q", n)
 	}
 	if len(candidates) == 0 {
@@ -306,7 +306,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 		links = append(links, c.state(m, st, f)...)
 		ends = ends || st.kind == TypeSucceed || st.kind == TypeFail || f.value().Kind() == value.Object && hasEnd(f)
 	}
-	next := map[string][]string{}
+	next, astray := map[string][]string{}, false
 	for _, l := range links {
 		if _, ok := states.at(l.to); !ok {
 			if len(c.problems) >= maxProblems {
@@ -317,6 +317,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 				where = " in this " + what
 			}
 			c.errorf(l.at, "%q is not a state%s (%s)", l.to, where, have(l.to, names))
+			astray = true
 			continue
 		}
 		next[l.from] = append(next[l.from], l.to)
@@ -332,7 +333,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 		}
 	}
 	for _, f := range states.members() {
-		if len(reached) > 0 && !reached[f.step] {
+		if len(reached) > 0 && !reached[f.step] && !astray { // else that is where it leads, once it is mended
 			c.add(f.node.KeyOffset, f.pointer(), SeverityWarning, "nothing leads to this state")
 		}
 	}

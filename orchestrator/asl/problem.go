@@ -62,8 +62,8 @@ func (p Problems) sort() {
 	})
 }
 
-// nearest is the candidate that is most like name, or "" if none is alike.
-func nearest(name string, candidates []string) string {
+// Nearest is the candidate that is most like name, or "" if none is alike.
+func Nearest(name string, candidates []string) string {
 	best, least := "", max(2, len(name)/3)+1
 	for _, c := range candidates[:min(len(candidates), 1_000)] {
 		if strings.EqualFold(c, name) {

@@ -1,11 +1,15 @@
 package tasks
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
+
+// ErrMissing is in what Check says of a parameter that a state does not send.
+var ErrMissing = errors.New("is required")
 
 // Check says, before anything runs, whether there is something to call for a
 // Task state: an integration that is built, the parameters that it requires,
@@ -97,6 +101,13 @@ func (t *Tasks) checkResource(r asl.Resource) error {
 	return notBuilt(r.ARN)
 }
 
+// Builtin is the name of the function of this program that stands for a Lambda
+// function, where one does.
+func (t *Tasks) Builtin(function string) (string, bool) {
+	f, ok := t.lookup(function)
+	return f.Builtin, ok && f.Builtin != ""
+}
+
 func (t *Tasks) checkImage(r asl.Resource, keys ...string) error {
 	p, ok := r.Parameter(keys...)
 	if !ok || p.Text == "" {
@@ -122,7 +133,7 @@ func (fs fields) require(r asl.Resource) error {
 			}
 		}
 		if _, ok := r.Parameter(keys...); !ok {
-			return fmt.Errorf("parameter %s is required by %s", f.name, r.ARN)
+			return fmt.Errorf("parameter %s %w by %s", f.name, ErrMissing, r.ARN)
 		}
 	}
 	return nil

@@ -50,6 +50,36 @@ func Is(text string) bool { return strings.HasPrefix(text, "States.") }
 // String is the expression as it was written.
 func (e *Expr) String() string { return e.text }
 
+// A Call is a call as it was read, for who wants to know what it can give
+// before it is evaluated.
+type Call struct {
+	Name string
+	Args []Arg
+}
+
+// An Arg is an argument: a path, a call, or else a literal.
+type Arg struct {
+	Path    *jsonpath.Path
+	Call    *Call
+	Literal value.Value
+	Parts   []string // of a literal string: what stands around its {}
+}
+
+// Call is the call that the expression is.
+func (e *Expr) Call() Call { return e.call.export() }
+
+func (c *call) export() Call {
+	x := Call{Name: c.name}
+	for _, a := range c.args {
+		arg := Arg{Path: a.path, Literal: a.literal, Parts: a.template}
+		if a.call != nil {
+			arg.Call = new(a.call.export())
+		}
+		x.Args = append(x.Args, arg)
+	}
+	return x
+}
+
 // Paths are the paths among the arguments.
 func (e *Expr) Paths() []*jsonpath.Path { return e.call.paths(nil) }
 

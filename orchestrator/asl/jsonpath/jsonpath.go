@@ -75,6 +75,43 @@ func (p *Path) Reference() bool {
 	return p.definite && !p.context && p.variable == ""
 }
 
+// A Step is one step of a path, for who follows it through something that is
+// not there yet: one member, one item, all of them, or anything else.
+type Step struct {
+	Kind  StepKind
+	Name  string // of a member
+	Index int    // of an item; negative from the end
+}
+
+// A StepKind is what a [Step] selects.
+type StepKind uint8
+
+// The kinds of steps.
+const (
+	StepMember StepKind = iota
+	StepItem
+	StepAll   // [*]
+	StepOther // slices, filters, `..`, several members or items
+)
+
+// Steps are the steps of the path.
+func (p *Path) Steps() []Step {
+	all := make([]Step, len(p.steps))
+	for i, s := range p.steps {
+		switch {
+		case s.kind == names && len(s.names) == 1:
+			all[i] = Step{Kind: StepMember, Name: s.names[0]}
+		case s.kind == indices && len(s.indices) == 1:
+			all[i] = Step{Kind: StepItem, Index: s.indices[0]}
+		case s.kind == wildcard:
+			all[i] = Step{Kind: StepAll}
+		default:
+			all[i] = Step{Kind: StepOther}
+		}
+	}
+	return all
+}
+
 // Root reports whether the path is $ alone.
 func (p *Path) Root() bool { return len(p.steps) == 0 && !p.context && p.variable == "" }
 
