@@ -111,7 +111,7 @@ func (a *analysis) explain(v view, p *jsonpath.Path, root *Shape, m *miss, other
 
 // aside reminds of what $ stands for in a field.
 func (v view) aside() string {
-	if v.about == "" {
+	if v.about == "" || v.st.jsonata {
 		return ""
 	}
 	return fmt.Sprintf("; $ is %s here, not the input of the state", v.about)

@@ -13,8 +13,8 @@
 //
 // It leaves to others: the structure of a definition (package asl, whose problems
 // are among those that it gives), and what services take and give, which is
-// handed in (package integrations). States in
-// JSONata are passed through: what their expressions give may be anything.
+// handed in (package integrations). Of JSONata it follows paths, as in
+// $states.input.a.b; what any other expression gives may be anything.
 package flow
 
 import (

@@ -17,6 +17,9 @@ type view struct {
 	w     *way
 	data  *Shape
 	about string // what $ stands for, where it is not the data of the state
+
+	// In JSONata: what $states.result and $states.errorOutput stand for.
+	result, failed *Shape
 }
 
 // template is what a value in Parameters, ResultSelector and their like gives.
@@ -46,7 +49,7 @@ func (v view) template(n *value.Node, at string) *Shape {
 	case value.String:
 		text := n.Value.Text()
 		if v.st.jsonata && strings.HasPrefix(text, "{%") {
-			return Any().at(n.Offset)
+			return v.jsonata(n, text).at(n.Offset)
 		}
 		if !v.st.jsonata {
 			v.literal(n, at, text)

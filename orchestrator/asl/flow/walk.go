@@ -306,7 +306,11 @@ func (w *way) copy() *way {
 
 // placed are the ways on from a state with a result.
 func (v view) placed(result *Shape, next func(*Shape, *way) []onward) []onward {
-	w, x := v.w.copy(), v
+	w := v.w.copy()
+	if v.st.kind != "Pass" {
+		v.result = result
+	}
+	x := v
 	x.data, x.about = result, "the result"
 	w.vars = x.assigned(v.st.node, result)
 	if v.st.jsonata {
@@ -373,12 +377,12 @@ func (v view) caught() []onward {
 		told := Record(Field{"Error", Of(String | Null), Sure}, Field{"Cause", &Shape{Kinds: String | Null, Text: "what the task said of its failure"}, Sure})
 		w := v.w.on(v.st, " (failed, caught)", nil)
 		x := v
-		x.data, x.about = told, "the error output"
+		x.data, x.about, x.failed = told, "the error output", told
 		w.vars = x.assigned(c, told)
 		if v.st.jsonata {
 			w.data = told.by(v.st, "Catch", v.w.data)
 			if o := member(c, "Output"); o != nil {
-				w.data = v.template(o, "").by(v.st, "Catch", v.w.data)
+				w.data = x.template(o, "").by(v.st, "Catch", v.w.data)
 			}
 		} else {
 			w.data = v.into(c, "ResultPath", told)
