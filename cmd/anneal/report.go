@@ -75,14 +75,13 @@ func report(cmd *cobra.Command, format string, all []remark, sound string) error
 		for _, f := range all {
 			fmt.Fprintln(cmd.OutOrStdout(), f)
 		}
-		last := sound
-		if errors > 0 {
-			last = count(errors, "problem")
-		}
 		if warnings := len(all) - errors; warnings > 0 {
-			last += ", " + count(warnings, "warning")
+			fmt.Fprintln(cmd.OutOrStdout(), count(warnings, "warning"))
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), last)
+		if errors > 0 {
+			sound = count(errors, "problem")
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), sound)
 	default:
 		return usage(fmt.Errorf("unknown output %q (have text, json)", format))
 	}
