@@ -311,7 +311,7 @@ func (c compiler) binary(n *node) evaluator {
 			return ofBool(same == (op == "=")), err
 		}
 	case "<", "<=", ">", ">=":
-		do = func(_ *evaluation, a, b val) (val, error) { return compare(op, a, b) }
+		do = func(e *evaluation, a, b val) (val, error) { return e.compare(op, a, b) }
 	case "&":
 		do = func(e *evaluation, a, b val) (val, error) {
 			s, err := e.textOf(a)
@@ -380,7 +380,7 @@ func (n *node) at(err error) error {
 	return err
 }
 
-func compare(op string, a, b val) (val, error) {
+func (e *evaluation) compare(op string, a, b val) (val, error) {
 	comparable := func(v val) bool { return v.kind == text || v.kind == number }
 	if !comparable(a) && a.defined() || !comparable(b) && b.defined() {
 		at := b
@@ -402,7 +402,10 @@ func compare(op string, a, b val) (val, error) {
 			return valFalse, nil
 		}
 	} else {
-		order := compareText(a.str(), b.str())
+		order, err := e.compareText(a.str(), b.str())
+		if err != nil {
+			return val{}, err
+		}
 		less, same = order < 0, order == 0
 	}
 	switch op {

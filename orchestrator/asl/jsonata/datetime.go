@@ -502,6 +502,10 @@ func (k known) mask(components string) int {
 	return mask
 }
 
+// maxParts is how many parts a picture to read by may have: each may become a
+// long regular expression.
+const maxParts = 200
+
 // parseTime reads a time by a picture. What is left open before the first
 // component that is given is as it is now, what is after the last is zero.
 func parseTime(e *evaluation, s, picture string) (val, error) {
@@ -511,6 +515,9 @@ func parseTime(e *evaluation, s, picture string) (val, error) {
 	parts, err := parseDatePicture(picture)
 	if err != nil {
 		return val{}, err
+	}
+	if len(parts) > maxParts {
+		return val{}, long()
 	}
 	var pattern strings.Builder
 	pattern.WriteString("(?i)^")

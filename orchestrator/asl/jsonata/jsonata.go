@@ -183,6 +183,7 @@ func (f *frame) bind(name string, v val) {
 // lookup is the value of a variable; builtin is the function of that name.
 func (e *evaluation) lookup(name string, env *frame, builtin *function) val {
 	for f := env; f != nil; f = f.up {
+		e.steps -= len(f.names) / 16 // the next step tells whether that was too much
 		for i, n := range f.names {
 			if n == name {
 				return f.vals[i]

@@ -158,6 +158,10 @@ func TestHostile(t *testing.T) {
 		`[1..5000].$pad("x", 100000)`,
 		`$eval("$eval(\"" & $pad("", 100000, "1+") & "1\")")`,
 		`($f := function($x){$eval("$f(1)")}; $f(1))`,
+		`($l := $append([1..100000], "a"); [1..100000][$l])`,
+		`($s := $pad("", 1000000, "x"); $sort([1..100000].($s & $)))`,
+		`$reduce([1..10000000], ` + "function($a, $b)<" + strings.Repeat("x?", 60) + "n>" + `{$a})`,
+		`(` + strings.Repeat("$a := 1; ", 1) + `$count([1..3000000].($pad("", 50, "x") ~> $contains(/[` + strings.Repeat(`\W\s`, 300) + `]+(?:x|` + strings.Repeat("[^a]|", 300) + `y)z/))))`,
 	} {
 		began := time.Now()
 		x, err := Parse(expr)

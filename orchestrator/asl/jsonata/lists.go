@@ -53,6 +53,9 @@ func average(e *evaluation, c *arguments) (val, error) {
 // with calls a function with as many of args as it takes; the first it always
 // gets.
 func (e *evaluation) with(f val, c *arguments, args ...val) (val, error) {
+	if f.kind != callable {
+		return val{}, &Error{Code: "T1006"}
+	}
 	most := max(1, f.ref.(*function).arity)
 	if most < len(args) {
 		args = args[:most]
@@ -225,7 +228,10 @@ func sorted(e *evaluation, c *arguments) (val, error) {
 		case ok:
 			after = func(x, y val) (bool, error) { return x.num > y.num, nil }
 		case texts(a):
-			after = func(x, y val) (bool, error) { return compareText(x.str(), y.str()) > 0, nil }
+			after = func(x, y val) (bool, error) {
+				order, err := e.compareText(x.str(), y.str())
+				return order > 0, err
+			}
 		default:
 			return val{}, &Error{Code: "D3070", index: 1}
 		}

@@ -421,14 +421,14 @@ func (s *compiledStage) filter(e *evaluation, v val, env *frame) (val, error) {
 			continue
 		}
 		if x.kind == list {
+			if err := e.spend(x.len()); err != nil {
+				return val{}, err
+			}
 			if isNumber, err = numbers(x); err != nil {
 				return val{}, err
 			}
 		}
 		if isNumber {
-			if err := e.spend(x.len()); err != nil {
-				return val{}, err
-			}
 			for k := range x.len() {
 				if position(x.at(k), n) == float64(i) {
 					out.items = append(out.items, item)

@@ -3,6 +3,7 @@ package jsonata
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -85,23 +86,60 @@ func (s *charset) add(from, to uint16) {
 	}
 }
 
+// join adds what is in another set.
 func (s *charset) join(other *charset) {
-	for c := 0; c <= 0xffff; {
-		if !other.has(uint16(c)) {
-			c++
-			continue
+	for c := range uint16(256) {
+		if other.has(c) {
+			s.add(c, c)
 		}
-		from := c
-		for c <= 0xffff && other.has(uint16(c)) {
-			c++
-		}
-		s.add(uint16(from), uint16(c-1))
 	}
+	if !other.negate {
+		s.ranges = append(s.ranges, other.ranges...)
+		return
+	}
+	other.seal()
+	next := uint32(256)
+	for _, r := range other.ranges {
+		if uint32(r[0]) > next {
+			s.add(uint16(next), r[0]-1)
+		}
+		next = uint32(r[1]) + 1
+	}
+	if next <= 0xffff {
+		s.add(uint16(next), 0xffff)
+	}
+}
+
+// seal sorts the ranges and joins those that touch.
+func (s *charset) seal() *charset {
+	slices.SortFunc(s.ranges, func(a, b [2]uint16) int { return int(a[0]) - int(b[0]) })
+	var all [][2]uint16
+	for _, r := range s.ranges {
+		if n := len(all); n > 0 && uint32(r[0]) <= uint32(all[n-1][1])+1 {
+			all[n-1][1] = max(all[n-1][1], r[1])
+		} else {
+			all = append(all, r)
+		}
+	}
+	s.ranges = all
+	return s
 }
 
 func (s *charset) has(c uint16) bool {
 	if c < 256 {
 		return s.low[c>>6]&(1<<(c&63)) != 0 != s.negate
+	}
+	if len(s.ranges) > 8 { // which are sorted
+		_, found := slices.BinarySearchFunc(s.ranges, c, func(r [2]uint16, c uint16) int {
+			switch {
+			case r[1] < c:
+				return -1
+			case r[0] > c:
+				return 1
+			}
+			return 0
+		})
+		return found != s.negate
 	}
 	for _, r := range s.ranges {
 		if r[0] <= c && c <= r[1] {
@@ -296,6 +334,9 @@ func (p *regexParser) alternatives(backwards bool) (matching, *charset, error) {
 			break
 		}
 		p.at++
+	}
+	if first != nil {
+		first.seal()
 	}
 	if len(all) == 1 {
 		return all[0], first, nil
@@ -811,7 +852,7 @@ func (p *regexParser) class() (*charset, error) {
 		}
 		if p.peek(']') {
 			p.at++
-			return s, nil
+			return s.seal(), nil
 		}
 		from, of, err := one()
 		if err != nil {

@@ -114,6 +114,17 @@ func letter(v val) byte {
 // may be left. It backtracks as the regular expression does that a signature
 // stands for. The result is the number of arguments taken, -1 for no match.
 func match(params []param, letters string, whole bool, counts []int) int {
+	return dead{}.match(params, letters, whole, counts)
+}
+
+// dead are the ways that lead nowhere, by the parameters and letters left.
+type dead map[[2]int]bool
+
+func (d dead) match(params []param, letters string, whole bool, counts []int) int {
+	at := [2]int{len(params), len(letters)}
+	if d[at] {
+		return -1
+	}
 	if len(params) == 0 {
 		if whole && letters != "" {
 			return -1
@@ -140,10 +151,11 @@ func match(params []param, letters string, whole bool, counts []int) int {
 		if counts != nil {
 			counts[0], rest = n, counts[1:]
 		}
-		if taken := match(params[1:], letters[n:], whole, rest); taken >= 0 {
+		if taken := d.match(params[1:], letters[n:], whole, rest); taken >= 0 {
 			return n + taken
 		}
 	}
+	d[at] = true
 	return -1
 }
 
@@ -177,7 +189,9 @@ func (s *signature) validate(e *evaluation, args []val, context val) ([]val, err
 		return nil, s.mismatch(args, string(letters))
 	}
 	out := make([]val, 0, max(len(args), len(s.params)))
-	i := 0
+	// As in the reference, a parameter that is left out takes an argument with
+	// it, so that the two run apart.
+	i, at := 0, 0
 	arg := func(i int) val {
 		if i < len(args) {
 			return args[i]
@@ -198,7 +212,8 @@ func (s *signature) validate(e *evaluation, args []val, context val) ([]val, err
 			out = append(out, context)
 			continue
 		}
-		taken := string(letters[i : i+counts[k]])
+		taken := string(letters[at : at+counts[k]])
+		at += counts[k]
 		for range taken {
 			a := arg(i)
 			if p.array && a.defined() {

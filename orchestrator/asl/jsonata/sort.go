@@ -75,7 +75,9 @@ func (o *ordering) eval(e *evaluation, in val, env *frame) (val, error) {
 			}
 			order := 0
 			if a.kind == text {
-				order = compareText(a.str(), b.str())
+				if order, err = e.compareText(a.str(), b.str()); err != nil {
+					return false, err
+				}
 			} else if a.num < b.num {
 				order = -1
 			} else if a.num > b.num {

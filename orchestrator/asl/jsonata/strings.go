@@ -80,7 +80,10 @@ func ofPoints(all []rune) string {
 	return string(b)
 }
 
-func substringBefore(_ *evaluation, c *arguments) (val, error) {
+func substringBefore(e *evaluation, c *arguments) (val, error) {
+	if err := e.spendText(len(c.at(0).str())); err != nil {
+		return val{}, err
+	}
 	before, _, found := strings.Cut(c.at(0).str(), c.at(1).jsText())
 	if !found {
 		return c.at(0), nil
@@ -88,7 +91,10 @@ func substringBefore(_ *evaluation, c *arguments) (val, error) {
 	return ofText(before), nil
 }
 
-func substringAfter(_ *evaluation, c *arguments) (val, error) {
+func substringAfter(e *evaluation, c *arguments) (val, error) {
+	if err := e.spendText(len(c.at(0).str())); err != nil {
+		return val{}, err
+	}
 	_, after, found := strings.Cut(c.at(0).str(), c.at(1).jsText())
 	if !found {
 		return c.at(0), nil
@@ -394,7 +400,11 @@ func split(e *evaluation, c *arguments) (val, error) {
 		if !found {
 			break
 		}
-		items = append(items, ofText(m.cut(start, m.start)))
+		part := m.cut(start, m.start)
+		if err := e.spendText(len(part)); err != nil {
+			return val{}, err
+		}
+		items = append(items, ofText(part))
 		start = m.end
 	}
 	if !limited(limit, count) {
@@ -516,7 +526,9 @@ func (e *evaluation) applyRegex(re *regex, args []val) (val, error) {
 // describe is the object that a regular expression gives for a match.
 func (re *regex) describe(e *evaluation, units []uint16, loc []int) val {
 	groups := make([]val, 0, len(loc)/2-1)
+	e.steps -= (loc[1] - loc[0]) / 16 // the next step tells whether that was too much
 	for i := 2; i < len(loc); i += 2 {
+		e.steps -= 1 + (loc[i+1]-loc[i])/16
 		g := val{}
 		if loc[i] >= 0 {
 			g = ofText(fromUnits(units[loc[i]:loc[i+1]]))

@@ -197,14 +197,13 @@ func (l *lexer) number() (token, *Error) {
 // regex reads a regular expression whose first slash has been read.
 func (l *lexer) regex() (token, *Error) {
 	s, start := l.source, l.pos
-	depth := 0
+	depth, slashes := 0, 0 // backslashes in a row
 	for ; l.pos < len(s); l.pos++ {
 		c := s[l.pos]
-		slashes := 0
-		for i := l.pos - 1; i >= 0 && s[i] == '\\'; i-- {
-			slashes++
+		if slashes++; l.pos == start || s[l.pos-1] != '\\' {
+			slashes = 0
 		}
-		escaped := l.pos > 0 && s[l.pos-1] == '\\'
+		escaped := slashes > 0
 		switch {
 		case c == '/' && depth == 0 && slashes%2 == 0:
 			pattern := s[start:l.pos]

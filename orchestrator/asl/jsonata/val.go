@@ -378,6 +378,9 @@ func (e *evaluation) equal(a, b val) (bool, error) {
 	if a.kind != b.kind {
 		return false, nil
 	}
+	if a.kind == text {
+		return identical(a, b), e.spend(min(len(a.str()), len(b.str())) / 256)
+	}
 	if a.kind != list && a.kind != dict || a.ref == b.ref {
 		return identical(a, b), nil
 	}
@@ -386,6 +389,9 @@ func (e *evaluation) equal(a, b val) (bool, error) {
 		return false, nil
 	}
 	if err := e.enter(); err != nil {
+		return false, err
+	}
+	if err := e.spend(n); err != nil {
 		return false, err
 	}
 	for i := range n {
@@ -401,6 +407,11 @@ func (e *evaluation) equal(a, b val) (bool, error) {
 		}
 	}
 	return true, e.leave()
+}
+
+// compareText is the order of two strings, with what it costs.
+func (e *evaluation) compareText(a, b string) (int, error) {
+	return compareText(a, b), e.spend(min(len(a), len(b)) / 64)
 }
 
 // compareText orders strings by UTF-16 code units.
