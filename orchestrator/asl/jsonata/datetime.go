@@ -135,8 +135,6 @@ var (
 	monthNames = strings.Fields("January February March April May June July August September October November December")
 )
 
-const day = 24 * time.Hour
-
 func date(year, month, day int) time.Time {
 	return time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
 }

@@ -23,7 +23,6 @@ type integerPicture struct {
 	regular    int // how far apart separators are, where that is always the same
 	separators []separator
 	token      string // of a sequence
-	width      int    // of a part of a date, when it is parsed; not 0
 }
 
 type separator struct {

@@ -208,7 +208,6 @@ type regexParser struct {
 	multiline bool // flag m
 	groups    int  // that were opened so far
 	total     int  // of all groups
-	names     []string
 	numbers   map[string]int
 	depth     int
 }
