@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// prune removes the training data that was staged for these runs, and its
-// manifests. Nothing outside the staging folder is touched, and nothing in it
-// that was not staged; what cannot be removed is left, and told.
+// prune removes the training data that was staged for these runs, its manifests,
+// and the folders of their jobs. Nothing outside the staging folder and that of
+// jobs is touched, and nothing in the first that was not staged; what cannot be
+// removed is left, and told.
 func (d *daemon) prune(ctx context.Context, executions []string) error {
 	staging := string(stagingOf(d.cfg, d.objects))
 	for _, name := range executions {
@@ -23,6 +24,9 @@ func (d *daemon) prune(ctx context.Context, executions []string) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+	}
+	if _, err := d.tasks.Prune(executions); err != nil {
+		d.log.Warn("folders of jobs not removed", "err", err)
 	}
 	return nil
 }

@@ -104,12 +104,27 @@ func effectFolder(dir, effect string) (string, error) {
 	return filepath.Join(dir, effect), nil
 }
 
-// Prune removes the folders of effects that ended before that time and whose
-// executions are not open; see [job.Prune]. Jobs that nobody waits for are kept
-// until [Tasks.Run] has seen them to their end.
-func (t *Tasks) Prune(before time.Time, open func(execution string) bool) (int, error) {
-	return job.Prune(t.cfg.Dir, before, func(effect, execution string) bool {
-		_, err := os.Stat(t.listed(effect))
-		return err == nil || execution != "" && open(execution)
-	})
+// Prune removes the folders of effects of these executions, which have ended and
+// are not asked about any more, and what is older than a day of effects that
+// were stopped before they began. Jobs that run are kept, and those that nobody
+// waits for until [Tasks.Run] has seen them to their end. n is how many it removed.
+func (t *Tasks) Prune(executions []string) (n int, err error) {
+	gone := map[string]bool{}
+	for _, name := range executions {
+		gone[name] = true
+	}
+	for _, p := range []struct {
+		age  time.Duration
+		goes func(execution string) bool
+	}{
+		{time.Second, func(execution string) bool { return gone[execution] }},
+		{24 * time.Hour, func(execution string) bool { return execution == "" }},
+	} {
+		k, problem := job.Prune(t.cfg.Dir, time.Now().Add(-p.age), func(effect, execution string) bool {
+			_, err := os.Stat(t.listed(effect))
+			return err == nil || !p.goes(execution)
+		})
+		n, err = n+k, errors.Join(err, problem)
+	}
+	return n, err
 }

@@ -721,6 +721,48 @@ func TestDetached(t *testing.T) {
 	}
 }
 
+// What is left of executions that are gone goes too; a detached job stays until
+// it was seen to its end.
+func TestPrune(t *testing.T) {
+	b := newBench(t, nil)
+	call := func(id, execution string) {
+		t.Helper()
+		e := asl.Effect{ID: id, Execution: execution, State: "S", Resource: lambdaARN + "Echo", Input: json.RawMessage(`{}`)}
+		if _, err := b.Do(t.Context(), e, false, func(json.RawMessage) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call("e1", "gone")
+	call("e2", "kept")
+	call("e3", "gone")
+	b.write(b.listed("e3"), "{}")
+	b.Stop(t.Context(), "e4") // before it began
+	age := func(id string, by time.Duration) {
+		at := time.Now().Add(-by)
+		err := filepath.WalkDir(b.dir(id), func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Chtimes(path, at, at))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"e1", "e2", "e3", "e4"} {
+		age(id, time.Hour)
+	}
+	if n, err := b.Prune([]string{"gone"}); n != 1 || err != nil {
+		t.Errorf("pruned %d, %v, want e1 alone", n, err)
+	}
+	age("e4", 48*time.Hour)
+	if n, err := b.Prune(nil); n != 1 || err != nil {
+		t.Errorf("pruned %d, %v, want e4 alone", n, err)
+	}
+	for id, want := range map[string]bool{"e1": false, "e2": true, "e3": true, "e4": false} {
+		if _, err := os.Stat(b.dir(id)); (err == nil) != want {
+			t.Errorf("folder of %s: %v", id, err)
+		}
+	}
+}
+
 func TestQueue(t *testing.T) {
 	q := newQueue(1)
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
