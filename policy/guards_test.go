@@ -664,3 +664,31 @@ func (s *storm) decide(name string, e anneal.Event, trigger string, force bool) 
 	s.state.ApplyRun(run)
 	s.open[run.ID] = run
 }
+
+// A run that goes on after it had ended is open again, costs no budget once
+// more, and counts by what it comes to.
+func TestRedriven(t *testing.T) {
+	var s State
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	end, again := start.Add(time.Hour), start.Add(5*time.Hour)
+	run := anneal.Run{ID: "r", Policy: "p", Model: "g", ConcurrencyKey: "k", Status: anneal.StatusRunning, Started: start}
+	s.ApplyRun(run)
+	run.Status, run.Ended = anneal.StatusFailed, &end
+	s.ApplyRun(run)
+	p := &Policy{Spec: Spec{Spec: Body{Guards: Guards{Concurrency: &Concurrency{Limit: 1}}}}}
+	other := anneal.Run{ID: "o", Policy: "p", Model: "g", ConcurrencyKey: "k"}
+	if open := p.InTheWay(&s, other); len(open) != 0 {
+		t.Errorf("after its end %v are open", open)
+	}
+	run.Status, run.Ended, run.Redrives = anneal.StatusRunning, nil, 1
+	s.ApplyRun(run)
+	if open := p.InTheWay(&s, other); !slices.Equal(open, []string{"r"}) {
+		t.Errorf("redriven, %v are open, want it", open)
+	}
+	run.Status, run.Ended = anneal.StatusSucceeded, &again
+	s.ApplyRun(run)
+	ends := s.Ended["g"]
+	if ends.Success == nil || !ends.Success.At.Equal(again) || ends.Streak != 0 || len(ends.Decided) != 1 || len(s.Open) != 0 {
+		t.Errorf("ends %+v, open %v: want one success, decided once", ends, s.Open)
+	}
+}
