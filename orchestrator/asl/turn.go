@@ -27,7 +27,7 @@ type Effect struct {
 func (e Effect) Token() string { return token(e.Execution, e.ID) }
 
 func token(execution, effect string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(execution + "/" + effect)) // no name has a slash
+	return base64.RawURLEncoding.EncodeToString([]byte(execution + "/" + effect)) // no ID of an effect has a slash
 }
 
 // ParseToken takes a token apart. It is false for what never was one.
@@ -36,8 +36,11 @@ func ParseToken(token string) (execution, effect string, ok bool) {
 	if err != nil {
 		return "", "", false
 	}
-	execution, effect, ok = strings.Cut(string(text), "/")
-	return execution, effect, ok && execution != "" && effect != "" && !strings.Contains(effect, "/")
+	i := strings.LastIndexByte(string(text), '/')
+	if i < 1 || i == len(text)-1 {
+		return "", "", false
+	}
+	return string(text[:i]), string(text[i+1:]), true
 }
 
 // ByToken reports whether the outcome is told by somebody who has the token, and

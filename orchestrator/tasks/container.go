@@ -115,7 +115,7 @@ func (c *container) describe(ctx context.Context) (job.State, job.Outcome, error
 		_, err := c.cli(ctx, "rm", "-f", c.name)
 		return job.New, job.Outcome{}, err
 	case err == nil:
-		return job.Running, job.Outcome{}, nil
+		return job.Running, job.Outcome{}, c.mark()
 	case !errors.Is(err, errNoContainer):
 		return job.New, job.Outcome{}, err
 	case created:
@@ -184,12 +184,16 @@ func (c *container) launch(ctx context.Context, spec job.Spec) error {
 		}
 		return err
 	}
-	f, err := os.Create(c.file(createdFile))
-	if err != nil {
-		return err
+	return c.mark()
+}
+
+// mark notes that the container was seen: when it is gone, it is lost.
+func (c *container) mark() error {
+	err := createFile(c.file(createdFile), nil)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
 	}
-	err = f.Sync()
-	return errors.Join(err, f.Close())
+	return err
 }
 
 // hostNames are the variables of a command that mean nothing in a container.

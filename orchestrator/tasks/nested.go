@@ -30,62 +30,18 @@ var startExecutionFields = fields{
 // waits for its end. An execution that is given no name is named after the
 // effect, so that beginning it again finds it.
 func (t *Tasks) startExecution(ctx context.Context, e asl.Effect, sync string, submitted func(json.RawMessage)) (asl.Outcome, error) {
-	if problem := startExecutionFields.check(e.Input); problem != "" {
-		return runtimeError(e, problem), nil
-	}
-	var in struct {
-		Name, StateMachineArn string
-		Input                 json.RawMessage
-	}
-	if err := json.Unmarshal(e.Input, &in); err != nil {
-		return runtimeError(e, err.Error()), nil
-	}
-	machine, ok := match(t.cfg.Machines(), machineNames(in.StateMachineArn)...)
-	if !ok {
-		t.cfg.Log.Warn("state machine not mapped", "machine", in.StateMachineArn, "want", "embedded.stateMachines."+machineNames(in.StateMachineArn)[0])
-		return sfnError(e, "StateMachineDoesNotExist", "State Machine Does Not Exist: '"+in.StateMachineArn+"'"), nil
-	}
-	machine.Name = machineNames(in.StateMachineArn)[0]
-	input, err := executionInput(in.Input)
-	if err != nil {
-		return sfnError(e, "InvalidExecutionInput", "Invalid State Machine Execution Input: '"+err.Error()+"'"), nil
-	}
-	if in.Name == "" {
-		in.Name = requestID("execution", e.ID)
-	}
 	broken := func(err error) (asl.Outcome, error) {
 		if ctx.Err() != nil {
 			return asl.Outcome{}, ctx.Err()
 		}
 		return awsError("StepFunctions", "AWSStepFunctionsException", err.Error(), "AWSStepFunctions", 500, "InternalFailure", e.ID), nil
 	}
-	parent, err := t.cfg.Executor.Describe(ctx, e.Execution)
-	if err != nil {
-		return broken(fmt.Errorf("the execution of the task: %w", err))
-	}
-	if parent.Depth >= maxDepth {
-		return sfnError(e, "ExecutionLimitExceeded", fmt.Sprintf("The execution would be nested more than %d deep", maxDepth)), nil
-	}
-
-	key := machine.Name + ":" + in.Name // no name has a colon
-	if sync != "" {
-		// So that Stop finds it, whenever it comes.
-		if err := t.note(e, noted{Execution: e.Execution, Child: key}); err != nil {
-			return broken(err)
-		}
-	}
-	x, err := t.cfg.Executor.Start(ctx, orchestrator.StartInput{
-		Name: in.Name, Key: key, Machine: machine, Input: input, StartedBy: e.ID, Depth: parent.Depth + 1,
-	})
-	if sync != "" {
-		t.stopIfAsked(e.ID)
-	}
+	x, key, refused, err := t.begin(ctx, e, sync != "")
 	switch {
-	case errors.Is(err, orchestrator.ErrExecutionExists),
-		err == nil && x.StartedBy != e.ID && x.Status.Ended():
-		return sfnError(e, "ExecutionAlreadyExists", "Execution Already Exists: '"+executionARN(machine.Name, in.Name)+"'"), nil
 	case err != nil:
 		return broken(err)
+	case refused != nil:
+		return *refused, nil
 	}
 	begun := result(e.ID, map[string]any{"ExecutionArn": x.ARN, "StartDate": millis(x.Started)}, "application/x-amz-json-1.0", len(x.ARN)+len(`{"executionArn":"","startDate":1.234567890123E9}`))
 	if sync == "" {
@@ -96,6 +52,63 @@ func (t *Tasks) startExecution(ctx context.Context, e asl.Effect, sync string, s
 		return broken(err)
 	}
 	return nestedOutcome(x, sync == ".sync:2"), nil
+}
+
+// begin begins the execution that the effect asks for, or finds it begun. With
+// awaited it will be stopped with the effect.
+func (t *Tasks) begin(ctx context.Context, e asl.Effect, awaited bool) (x orchestrator.Execution, key string, refused *asl.Outcome, err error) {
+	refuse := func(o asl.Outcome) (orchestrator.Execution, string, *asl.Outcome, error) { return x, "", &o, nil }
+	if problem := startExecutionFields.check(e.Input); problem != "" {
+		return refuse(runtimeError(e, problem))
+	}
+	var in struct {
+		Name, StateMachineArn string
+		Input                 json.RawMessage
+	}
+	if err := json.Unmarshal(e.Input, &in); err != nil {
+		return refuse(runtimeError(e, err.Error()))
+	}
+	if in.Name == "" {
+		in.Name = requestID("execution", e.ID)
+	}
+	name := machineNames(in.StateMachineArn)[0]
+	key = name + ":" + in.Name // no name has a colon
+	// What this effect has begun it goes on with, whatever the settings say now.
+	x, err = t.cfg.Executor.Describe(ctx, key)
+	if err == nil && x.StartedBy == e.ID || err != nil && !errors.Is(err, orchestrator.ErrNotFound) {
+		return x, key, nil, err
+	}
+	machine, ok := match(t.cfg.Machines(), machineNames(in.StateMachineArn)...)
+	if !ok {
+		t.cfg.Log.Warn("state machine not mapped", "machine", in.StateMachineArn, "want", "embedded.stateMachines."+name)
+		return refuse(sfnError(e, "StateMachineDoesNotExist", "State Machine Does Not Exist: '"+in.StateMachineArn+"'"))
+	}
+	machine.Name = name
+	input, err := executionInput(in.Input)
+	if err != nil {
+		return refuse(sfnError(e, "InvalidExecutionInput", "Invalid State Machine Execution Input: '"+err.Error()+"'"))
+	}
+	parent, err := t.cfg.Executor.Describe(ctx, e.Execution)
+	if err != nil {
+		return x, key, nil, fmt.Errorf("the execution of the task: %w", err)
+	}
+	if parent.Depth >= maxDepth {
+		return refuse(sfnError(e, "ExecutionLimitExceeded", fmt.Sprintf("The execution would be nested more than %d deep", maxDepth)))
+	}
+	if awaited {
+		// So that Stop finds it, whenever it comes.
+		if err := t.note(e, noted{Execution: e.Execution, Child: key}); err != nil {
+			return x, key, nil, err
+		}
+		defer t.stopIfAsked(e.ID)
+	}
+	x, err = t.cfg.Executor.Start(ctx, orchestrator.StartInput{
+		Name: in.Name, Key: key, Machine: machine, Input: input, StartedBy: e.ID, Depth: parent.Depth + 1,
+	})
+	if errors.Is(err, orchestrator.ErrExecutionExists) || err == nil && x.StartedBy != e.ID && x.Status.Ended() {
+		return refuse(sfnError(e, "ExecutionAlreadyExists", "Execution Already Exists: '"+executionARN(name, in.Name)+"'"))
+	}
+	return x, key, nil, err
 }
 
 // executionInput is what a nested execution begins with: a string is the text

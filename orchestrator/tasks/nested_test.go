@@ -224,7 +224,9 @@ func TestNestedStop(t *testing.T) {
 	h.running(t, "waits:awaited")
 	h.running(t, "waits:left")
 	h.stop()
+	h.Tasks.cfg.Machines = func() map[string]orchestrator.Machine { return nil } // what was begun goes on
 	h.run(t)
+	h.running(t, "waits-for-it")
 	if err := h.Stop(t.Context(), "waits-for-it", "Superseded", "newer data"); err != nil {
 		t.Fatal(err)
 	}
