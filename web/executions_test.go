@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/orchestrator/tasks"
 	"github.com/anneal-ml/anneal/web"
 )
 
@@ -20,7 +21,9 @@ func TestExecutions(t *testing.T) {
 		Redrive: func(_ context.Context, run string) (anneal.Run, error) {
 			return anneal.Run{ID: run, Redrives: 1}, nil
 		},
-		Logs: func(_ context.Context, run anneal.Run) (any, error) { return []string{"of " + run.ID}, nil },
+		Logs: func(_ context.Context, run anneal.Run) ([]tasks.Log, error) {
+			return []tasks.Log{{Execution: run.ID, State: "Train"}}, nil
+		},
 		OpenLog: func(_ context.Context, run anneal.Run, effect string) (io.ReadCloser, error) {
 			if effect != "e1" {
 				return nil, web.Refuse(http.StatusNotFound, "no log of %s", effect)
@@ -42,10 +45,10 @@ func TestExecutions(t *testing.T) {
 	}{
 		{"POST", "/api/v1/runs/p-1/redrive", "", 200, `"redrives":1`},
 		{"POST", "/api/v1/runs/p-2/redrive", "", 404, `no run \"p-2\"`},
-		{"GET", "/api/v1/logs/p-1", "", 200, `["of p-1"]`},
-		{"GET", "/api/v1/logs/p-2", "", 404, `no run \"p-2\"`},
-		{"GET", "/api/v1/logs/p-1/e1", "", 200, "<b>one</b>\n"},
-		{"GET", "/api/v1/logs/p-1/e2", "", 404, "no log of e2"},
+		{"GET", "/api/v1/runs/p-1/logs", "", 200, `"execution":"p-1","state":"Train"`},
+		{"GET", "/api/v1/runs/p-2/logs", "", 404, `no run \"p-2\"`},
+		{"GET", "/api/v1/runs/p-1/logs/e1", "", 200, "<b>one</b>\n"},
+		{"GET", "/api/v1/runs/p-1/logs/e2", "", 404, "no log of e2"},
 		{"POST", "/api/v1/tasks/success", `{"taskToken": "a", "output": "{\"b\": 1}"}`, 200, "{}"},
 		{"POST", "/api/v1/tasks/success", `{"taskToken": "a", "output": {"b": 1}}`, 200, "{}"},
 		{"POST", "/api/v1/tasks/success", `{"taskToken": "a", "output": null}`, 200, "{}"},
@@ -65,12 +68,12 @@ func TestExecutions(t *testing.T) {
 	if got := strings.Join(told, "|"); got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
-	if w := ask(h, "GET", "/api/v1/logs/p-1/e1", ""); w.Header().Get("Content-Type") != "text/plain; charset=utf-8" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+	if w := ask(h, "GET", "/api/v1/runs/p-1/logs/e1", ""); w.Header().Get("Content-Type") != "text/plain; charset=utf-8" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("a log is served as %v", w.Header())
 	}
 
 	alone := web.New(web.Config{Journal: j})
-	for _, r := range []string{"POST /api/v1/runs/p-1/redrive", "GET /api/v1/logs/p-1", "GET /api/v1/logs/p-1/e1", "POST /api/v1/tasks/success"} {
+	for _, r := range []string{"POST /api/v1/runs/p-1/redrive", "GET /api/v1/runs/p-1/logs", "GET /api/v1/runs/p-1/logs/e1", "POST /api/v1/tasks/success"} {
 		method, path, _ := strings.Cut(r, " ")
 		if w := ask(alone, method, path, ""); w.Code != http.StatusServiceUnavailable {
 			t.Errorf("%s without a daemon: %d %s", r, w.Code, w.Body)

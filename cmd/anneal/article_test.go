@@ -267,7 +267,7 @@ func (p *process) ended(n int) []anneal.Run {
 func (p *process) history(run string) []asl.HistoryEvent {
 	p.t.Helper()
 	var history []asl.HistoryEvent
-	if err := p.get("history/"+run, &history); err != nil {
+	if err := p.get("runs/"+run+"/history", &history); err != nil {
 		p.t.Fatal(err)
 	}
 	return history

@@ -139,7 +139,7 @@ func TestRedrive(t *testing.T) {
 	}
 
 	var events []asl.HistoryEvent
-	if err := p.get("history/"+id, &events); err != nil {
+	if err := p.get("runs/"+id+"/history", &events); err != nil {
 		t.Fatal(err)
 	}
 	redriven := slices.IndexFunc(events, func(e asl.HistoryEvent) bool { return e.Type == asl.ExecutionRedriven })
@@ -147,7 +147,7 @@ func TestRedrive(t *testing.T) {
 		t.Errorf("the history has its redrive at %d of %d", redriven, len(events))
 	}
 	var logs []tasks.Log
-	if err := p.get("logs/"+id, &logs); err != nil {
+	if err := p.get("runs/"+id+"/logs", &logs); err != nil {
 		t.Fatal(err)
 	}
 	var told []string
@@ -161,7 +161,7 @@ func TestRedrive(t *testing.T) {
 	if out, _ := p.anneal("runs", "logs", id, "--state", "Flaky"); out != text {
 		t.Errorf("logs %q, want %q", out, text)
 	}
-	if err := p.get("logs/"+id+"/"+strings.Repeat("a", 26), &logs); err == nil || !strings.Contains(err.Error(), "404") {
+	if err := p.get("runs/"+id+"/logs/"+strings.Repeat("a", 26), &logs); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("the log of another effect: %v", err)
 	}
 	if out, status := p.anneal("decisions", "verify"); status != 0 {

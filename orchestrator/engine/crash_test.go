@@ -315,9 +315,13 @@ func tell(t *testing.T, c crashStory, crash func(process int, s *breaking)) (fac
 			if x.Status != "FAILED" {
 				t.Fatalf("it ended %s, want FAILED to be redriven", x.Status)
 			}
-			time.Sleep(100 * time.Second) // what was aborted has ended
-			if _, err = e.Redrive(ctx, "story"); err == nil {
-				_, err = e.Wait(ctx, "story")
+			select {
+			case <-time.After(100 * time.Second): // what was aborted has ended
+				if _, err = e.Redrive(ctx, "story"); err == nil {
+					_, err = e.Wait(ctx, "story")
+				}
+			case <-ctx.Done(): // the process has
+				err = ctx.Err()
 			}
 		}
 		f := facts{}
