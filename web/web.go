@@ -105,6 +105,7 @@ type Policy struct {
 	Rows     int64              `json:"rows"`               // since the last training
 	OpenRuns []string           `json:"openRuns"`
 	NextWake *time.Time         `json:"nextWake,omitempty"`
+	Gathered []policy.Gathered  `json:"gathered,omitempty"` // what its debounces have gathered
 }
 
 // A Verification is what making every decision again has shown.
