@@ -47,7 +47,7 @@ type Config struct {
 
 	// Profile reads an object once and summarises it. An error means that the
 	// object cannot be read as data, now or later.
-	Profile func(ctx context.Context, object anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error)
+	Profile func(ctx context.Context, object anneal.Object, opt dataset.Options) (*profile.Profile, error)
 	// Outcomes reads an object once and takes from it the predictions or labels
 	// that a signal asks for. An error is as with Profile.
 	Outcomes func(ctx context.Context, object anneal.Object, form outcome.Form) (*outcome.Batch, error)

@@ -142,14 +142,14 @@ type known struct {
 }
 
 type profileJob struct {
-	key     string
-	object  anneal.Object
-	columns map[string]dataset.Type
-	form    *outcome.Form // of predictions or labels; nil for data, which are profiled
+	key    string
+	object anneal.Object
+	opt    dataset.Options
+	form   *outcome.Form // of predictions or labels; nil for data, which are profiled
 }
 
 func dataJob(p *policy.Policy, o anneal.Object) profileJob {
-	return profileJob{key: profileKey(p, o), object: o, columns: columnsOf(p)}
+	return profileJob{key: profileKey(p, o), object: o, opt: dataset.Options{Format: p.Spec.Spec.Data.Format, Columns: columnsOf(p)}}
 }
 
 // jobs are what has to be read for a wake, as p has it read.
@@ -193,6 +193,9 @@ func profileKey(p *policy.Policy, o anneal.Object) string {
 	parts := []string{"profile", o.URI, o.Version}
 	for _, name := range sortedKeys(columns) {
 		parts = append(parts, name, columns[name])
+	}
+	if f := p.Spec.Spec.Data.Format; f != "" && f != policy.FormatCSV { // what csv was read as before there was a choice
+		parts = append(parts, "", f)
 	}
 	return anneal.ID(parts...)
 }
@@ -372,7 +375,7 @@ func (c *Controller) readProfile(ctx context.Context, job profileJob) (got known
 	if !errors.Is(err, journal.ErrNotFound) {
 		return got, nil, err
 	}
-	p, err := retry(ctx, c, job.object, func() (*profile.Profile, error) { return c.cfg.Profile(ctx, job.object, job.columns) })
+	p, err := retry(ctx, c, job.object, func() (*profile.Profile, error) { return c.cfg.Profile(ctx, job.object, job.opt) })
 	switch {
 	case err != nil:
 		return got, nil, err

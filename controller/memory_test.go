@@ -117,13 +117,13 @@ func ping(kind string) func(n int) anneal.Event {
 }
 
 // profileRows profiles twenty rows under any name.
-func profileRows(ctx context.Context, o anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error) {
+func profileRows(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
 	var rows strings.Builder
 	rows.WriteString("x,y,z\n")
 	for i := range 20 {
 		fmt.Fprintf(&rows, "%d,%d,%d\n", i, i%2, i*i%11)
 	}
-	return profile.Build(ctx, strings.NewReader(rows.String()), o.URI, dataset.Options{Columns: columns})
+	return profile.Build(ctx, strings.NewReader(rows.String()), o.URI, opt)
 }
 
 // heap is how many bytes are live.

@@ -207,9 +207,9 @@ func (s *teller) start() {
 	}
 	s.Controller = controller.New(controller.Config{
 		Journal: s.journal, Log: slog.New(slog.DiscardHandler), Generation: controller.Generation{Policies: []*policy.Policy{s.policy}},
-		Profile: func(ctx context.Context, o anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error) {
+		Profile: func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
 			r, name := open(o)
-			return profile.Build(ctx, r, name, dataset.Options{Columns: columns})
+			return profile.Build(ctx, r, name, opt)
 		},
 		Outcomes: func(ctx context.Context, o anneal.Object, form outcomes.Form) (*outcomes.Batch, error) {
 			r, name := open(o)

@@ -449,7 +449,7 @@ func fileEvent(n int, shift bool, now time.Time) anneal.Event {
 }
 
 // readFile profiles what a file of the simulation holds; some cannot be read.
-func readFile(ctx context.Context, o anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error) {
+func readFile(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
 	var n int
 	name := o.URI[strings.LastIndex(o.URI, "/")+1:]
 	fmt.Sscanf(name, "f%d-", &n)
@@ -467,7 +467,7 @@ func readFile(ctx context.Context, o anneal.Object, columns map[string]dataset.T
 	for range 100 {
 		fmt.Fprintf(&b, "%.3f,%.3f,%d\n", r.NormFloat64()+shift, r.Float64()-shift, r.IntN(2))
 	}
-	return profile.Build(ctx, strings.NewReader(b.String()), name, dataset.Options{Columns: columns})
+	return profile.Build(ctx, strings.NewReader(b.String()), name, opt)
 }
 
 // readPredictions reads what files of predictions and of labels hold: three of

@@ -181,7 +181,8 @@ func (n *numbers) ks() (Test, bool) {
 }
 
 // wasserstein has the probability of ks: where the distribution functions do
-// not differ, neither does the area between them.
+// not differ, neither does the area between them. Of few values it has that of
+// chi-square, as ks is too careful there.
 func (n *numbers) wasserstein() (Test, bool) {
 	sd := n.ref.Moments.StdDev()
 	// Any move is far, measured by no spread: ks finds out whether it matters.
@@ -192,8 +193,11 @@ func (n *numbers) wasserstein() (Test, bool) {
 		off = statistics.Normed(e*(max(n.ref.Moments.Max, n.cur.Moments.Max)-min(n.ref.Moments.Min, n.cur.Moments.Min)), sd)
 	}
 	t.Low, t.High = max(0, t.Statistic-off), t.Statistic+off
-	ks, _ := n.ks()
-	t.PValue = ks.PValue
+	chance, _ := n.ks()
+	if parts, few := n.parts(); few {
+		chance = parts.chi2()
+	}
+	t.PValue = chance.PValue
 	return t, isFinite(t.High)
 }
 
@@ -222,21 +226,33 @@ func (n *numbers) rough() shares {
 }
 
 func (n *numbers) psi() (Test, bool)       { return n.rough().distance(psi, math.Inf(1)), true }
-func (n *numbers) hellinger() (Test, bool) { return n.parts().distance(statistics.Hellinger, 1), true }
-func (n *numbers) tvd() (Test, bool)       { return n.parts().distance(statistics.TotalVariation, 1), true }
-func (n *numbers) chi2() (Test, bool)      { return n.parts().chi2(), true }
+func (n *numbers) hellinger() (Test, bool) { return n.most(statistics.Hellinger), true }
+func (n *numbers) tvd() (Test, bool)       { return n.most(statistics.TotalVariation), true }
+
+func (n *numbers) chi2() (Test, bool) {
+	parts, _ := n.parts()
+	return parts.chi2(), true
+}
+
+// most is a distance that is at most 1.
+func (n *numbers) most(of func(p, q []float64) float64) Test {
+	parts, _ := n.parts()
+	return parts.distance(of, 1)
+}
 
 // parts are the shares of the values themselves where there are at most 20, as
 // numbers that stand for classes have, and the quantile bins' otherwise.
-func (n *numbers) parts() shares {
-	s := n.rough()
-	if values := statistics.Pool(n.x, n.y); len(values) <= 20 && n.ex+n.ey == 0 {
+func (n *numbers) parts() (s shares, few bool) {
+	s = n.rough()
+	values := statistics.Pool(n.x, n.y)
+	few = len(values) <= 20 && n.ex+n.ey == 0
+	if few {
 		s.p, s.q = make([]float64, len(values)), make([]float64, len(values))
 		for i, v := range values {
 			s.p[i], s.q[i] = weight(n.x, v.Value)/float64(s.n), weight(n.y, v.Value)/float64(s.m)
 		}
 	}
-	return s
+	return s, few
 }
 
 // weight is how often a value is there.

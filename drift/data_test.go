@@ -12,16 +12,16 @@ import (
 	"github.com/anneal-ml/anneal/drift/statistics"
 )
 
-// TestRealData compares every batch of the real CSV data sets with its
-// reference, and each number with what SciPy and pandas gave: the profiles are
+// TestRealData compares every batch of the real data sets, CSV, JSON Lines and
+// Parquet, with its reference, and each number with what SciPy and pandas gave: the profiles are
 // exact at this size.
 func TestRealData(t *testing.T) {
-	for _, name := range []string{"elec2", "bike"} {
+	for _, name := range []string{"elec2", "bike", "bank", "employment"} {
 		t.Run(name, func(t *testing.T) {
 			dir := shared(t, "drift/datasets/"+name)
 			var schema struct {
-				Target      string
-				Categorical []string
+				Target, Format string
+				Categorical    []string
 			}
 			readJSON(t, filepath.Join(dir, "schema.json"), &schema)
 			var expected struct {
@@ -46,7 +46,7 @@ func TestRealData(t *testing.T) {
 			for _, c := range schema.Categorical {
 				types[c] = dataset.Categorical
 			}
-			ref := build(t, filepath.Join(dir, "reference.csv"), types)
+			ref := build(t, filepath.Join(dir, "reference."+schema.Format), types)
 
 			checked := 0
 			check := func(batch, column, what string, got float64, want *float64) {
@@ -60,7 +60,7 @@ func TestRealData(t *testing.T) {
 				}
 			}
 			for _, b := range expected.Batches {
-				cur := build(t, filepath.Join(dir, b.Batch+".csv"), ref.Schema())
+				cur := build(t, filepath.Join(dir, b.Batch+"."+schema.Format), ref.Schema())
 				if cur.Counts.Rows != b.Rows {
 					t.Errorf("%s: %d rows, want %d", b.Batch, cur.Counts.Rows, b.Rows)
 				}

@@ -196,6 +196,23 @@ func (r *reader) Read(p []byte) (int, error) {
 	return r.f.Read(p)
 }
 
+// ReadAt and Size are for formats that are not read from end to end.
+func (r *reader) ReadAt(p []byte, at int64) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.f.ReadAt(p, at)
+}
+
+// Size is the object's length in bytes.
+func (r *reader) Size() (int64, error) {
+	info, err := r.f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
 func (r *reader) Close() error { return r.f.Close() }
 
 // wrap says what was being done, and makes of the system's words ours.

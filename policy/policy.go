@@ -49,6 +49,8 @@ const (
 	ReduceRows        = "rows"        // counts rows
 	SinceLastTrained  = "lastTrained" // the objects no successful run has trained on
 	FormatCSV         = "csv"
+	FormatJSONLines   = "jsonl"
+	FormatParquet     = "parquet"
 	ExecutorEmbedded  = "embedded"
 	Skip              = "skip"
 	BufferOne         = "buffer-one"
@@ -92,7 +94,6 @@ func withDefaults(s Spec) Spec {
 	if b.Mode == "" {
 		b.Mode = Observe
 	}
-	or(&b.Data.Format, FormatCSV)
 	or(&b.OnMissingSignal, MissingHold)
 	signals := make(map[string]Signal, len(b.Signals))
 	for name, signal := range b.Signals {
@@ -344,7 +345,9 @@ func (c *compiler) head(s Spec) {
 }
 
 func (c *compiler) data(d Data) {
-	c.problems.oneOf("spec.data.format", d.Format, []string{FormatCSV}, []string{"parquet", "jsonl"})
+	if d.Format != "" {
+		c.problems.oneOf("spec.data.format", d.Format, []string{FormatCSV, FormatJSONLines, FormatParquet}, nil)
+	}
 	for _, name := range sortedKeys(d.Columns) {
 		c.problems.oneOf(At("spec.data.columns", name), d.Columns[name], []string{"numeric", "categorical", "timestamp", "text", "index"}, nil)
 	}

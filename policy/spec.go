@@ -79,8 +79,9 @@ type Model struct {
 
 // Data says what the model's data looks like.
 type Data struct {
-	Format string `json:"format,omitempty" enum:"csv"` // csv if empty; compression by extension
-	Target string `json:"target,omitempty"`            // the column to predict; not counted in drift.share
+	// Format is by extension if empty, as the compression always is.
+	Format string `json:"format,omitempty" enum:"csv,jsonl,parquet"`
+	Target string `json:"target,omitempty"` // the column to predict; not counted in drift.share
 	// Columns gives a column's type where the inferred one is wrong.
 	Columns map[string]string `json:"columns,omitempty" enum:"numeric,categorical,timestamp,text,index"`
 	Train   Train             `json:"train,omitzero"`

@@ -32,10 +32,10 @@ func newDriftCompare() *cobra.Command {
 	var out output
 	c := &cobra.Command{
 		Use:   "compare --reference A --current B",
-		Short: "Compare two sets of CSV files, column by column",
+		Short: "Compare two sets of files, column by column",
 		Long: `Compare current data with a reference, column by column, as the signal of a policy
-does. A and B are files, folders or globs of CSV files, gzip by extension. Exit status
-1 if the data have drifted.
+does. A and B are files, folders or globs of CSV, JSON Lines or Parquet files, by
+extension, as is gzip or zstd. Exit status 1 if the data have drifted.
 
 --tests chooses what counts, with a threshold where the default is not wanted:
 ` + "`--tests ks,psi=0.2`" + `. A test finds drift where the change is large enough to matter and
@@ -111,7 +111,7 @@ func profileAll(ctx context.Context, name string, columns map[string]dataset.Typ
 			return nil, err
 		}
 		for _, info := range list {
-			p, err := readProfile(ctx, store, info.URI, columns)
+			p, err := readProfile(ctx, store, info.URI, dataset.Options{Columns: columns})
 			if err != nil {
 				return nil, err
 			}
@@ -122,13 +122,13 @@ func profileAll(ctx context.Context, name string, columns map[string]dataset.Typ
 }
 
 // readProfile reads an object once, from end to end.
-func readProfile(ctx context.Context, store *objects.Store, uri string, columns map[string]dataset.Type) (*profile.Profile, error) {
+func readProfile(ctx context.Context, store *objects.Store, uri string, opt dataset.Options) (*profile.Profile, error) {
 	r, _, err := store.Open(ctx, uri)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return profile.Build(ctx, r, uri, dataset.Options{Columns: columns})
+	return profile.Build(ctx, r, uri, opt)
 }
 
 // readOutcomes takes predictions or labels from an object.

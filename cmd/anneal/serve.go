@@ -323,7 +323,7 @@ func (d *daemon) validate(ctx context.Context, prefix string, rules drift.Rules)
 	}
 	var parts []*profile.Profile
 	for _, info := range list {
-		p, err := readProfile(ctx, d.objects, info.URI, nil)
+		p, err := readProfile(ctx, d.objects, info.URI, dataset.Options{})
 		if err != nil {
 			return drift.Invalid(err)
 		}
@@ -338,8 +338,8 @@ func (d *daemon) controllerConfig() (controller.Config, error) {
 		Log:        d.log,
 		Generation: controllerGeneration(d.cfg),
 		Executors:  map[string]orchestrator.Executor{policy.ExecutorEmbedded: d.engine},
-		Profile: func(ctx context.Context, o anneal.Object, columns map[string]dataset.Type) (*profile.Profile, error) {
-			return readProfile(ctx, d.objects, o.URI, columns)
+		Profile: func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
+			return readProfile(ctx, d.objects, o.URI, opt)
 		},
 		Outcomes: func(ctx context.Context, o anneal.Object, form outcome.Form) (*outcome.Batch, error) {
 			return readOutcomes(ctx, d.objects, o.URI, form)

@@ -1,4 +1,6 @@
-// Package dataset reads rows as a stream: CSV of RFC 4180, gzip by extension.
+// Package dataset reads rows as a stream: CSV of RFC 4180, JSON Lines and
+// Parquet, each by extension (.csv, .jsonl, .ndjson, .parquet), and gzip and zstd
+// by a further one (.gz, .zst).
 //
 // It promises bounded memory whatever comes in (a batch of rows and one record
 // of at most [Options.MaxRecord] bytes), and a rule and a count for every
@@ -22,6 +24,22 @@
 //   - Bytes that are not UTF-8 are replaced by U+FFFD and their fields counted
 //     ([Counts.NotUTF8]).
 //   - A column without a name is called column_N, N from 1.
+//
+// Of JSON Lines:
+//
+//   - The columns are the members of the first 1,024 rows, in the order in which
+//     they come. Members of other names are skipped and counted
+//     ([Counts.Members]).
+//   - An object within an object gives columns named with a point, as in
+//     address.city. An array is text.
+//   - null is a missing value, and so is what spells one in a string. A member
+//     that is not there is missing. true and false are categories. NaN and
+//     Infinity may stand for numbers, as Python writes them.
+//   - A line that is no object is skipped and counted ([Counts.Ragged]).
+//
+// Of Parquet: groups as objects within objects; lists and maps are left out. A
+// column is of the type that the file says, text of categories or dates.
+// Decimals are numbers. A file that is not on a disk is first copied to one.
 //
 // What cannot be read at all is an [*Error]: an empty file, a file that is not
 // text, two columns of one name, an unfinished or unreasonable gzip stream, a

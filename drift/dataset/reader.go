@@ -6,14 +6,15 @@ import (
 	"io"
 	"math"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
 // Options say how to read an object. The zero value is the default.
 type Options struct {
-	// Format is csv, or empty: then the name's extension says it, and csv is
-	// the rule.
+	// Format is one of [Formats], or empty: then the name's extension says it,
+	// and csv is the rule.
 	Format string
 	// Columns are the types of columns by name; the rest is inferred. Names
 	// that the object does not have are no error.
@@ -44,11 +45,14 @@ func (o Options) withDefaults() Options {
 // Counts are what a reader has met so far.
 type Counts struct {
 	Rows    int64 `json:"rows"`    // given
-	Ragged  int64 `json:"ragged"`  // rows skipped: not as many fields as the header
+	Ragged  int64 `json:"ragged"`  // rows skipped: not as many fields as the header, or no JSON object
 	Blank   int64 `json:"blank"`   // lines skipped
 	Quotes  int64 `json:"quotes"`  // records with a quote out of place, kept
 	NotUTF8 int64 `json:"notUtf8"` // fields with bytes replaced
 	Bytes   int64 `json:"bytes"`   // unpacked
+	// Members are those of JSON objects that no column is made of: they came
+	// after the first rows.
+	Members int64 `json:"members,omitempty"`
 }
 
 // Add adds what another reader met.
@@ -59,6 +63,7 @@ func (c *Counts) Add(o Counts) {
 	c.Quotes += o.Quotes
 	c.NotUTF8 += o.NotUTF8
 	c.Bytes += o.Bytes
+	c.Members += o.Members
 }
 
 // A Batch is some rows of an object, column by column.
@@ -85,6 +90,8 @@ type Reader struct {
 	name   string
 	unpack *unpacker
 	split  *splitter
+	json   *jsonLines   // of JSON Lines
+	table  *parquetFile // of Parquet
 	names  []string
 	types  []Type // Empty: to be inferred
 	counts Counts
@@ -102,20 +109,33 @@ const arenaLimit = 1 << 20
 // Open reads the header of an object called name.
 func Open(r io.Reader, name string, opt Options) (*Reader, error) {
 	d := &Reader{opt: opt.withDefaults(), name: name}
-	if err := d.checkFormat(); err != nil {
+	format, err := d.format()
+	if err != nil {
 		return nil, err
 	}
-	var err error
 	if d.unpack, err = unpack(r, name, d.opt); err != nil {
 		return nil, err
 	}
-	d.split = newSplitter(d.unpack, name, d.opt.MaxRecord)
-	if err := d.header(); err != nil {
+	switch format {
+	case Parquet:
+		d.table, d.names, err = openParquet(r, d.unpack, d.opt)
+	case JSONLines:
+		d.split = newSplitter(d.unpack, name, d.opt.MaxRecord)
+		d.json = &jsonLines{lines: d.split}
+		d.names, err = d.json.open(d.opt)
+	default:
+		d.split = newSplitter(d.unpack, name, d.opt.MaxRecord)
+		err = d.header()
+	}
+	if err != nil {
 		return nil, err
 	}
 	d.types = make([]Type, len(d.names))
 	for i, n := range d.names {
 		d.types[i] = Empty
+		if d.table != nil {
+			d.types[i] = d.table.columns[i].type_
+		}
 		if t, ok := d.opt.Columns[n]; ok {
 			d.types[i] = t.Read()
 		}
@@ -127,21 +147,35 @@ func Open(r io.Reader, name string, opt Options) (*Reader, error) {
 	return d, nil
 }
 
-func (d *Reader) checkFormat() error {
+// The formats.
+const (
+	CSV       = "csv"
+	JSONLines = "jsonl"
+	Parquet   = "parquet"
+)
+
+// Formats are those that can be read.
+func Formats() []string { return []string{CSV, JSONLines, Parquet} }
+
+// format is that of the object.
+func (d *Reader) format() (string, error) {
 	format := d.opt.Format
 	if format == "" {
-		base := strings.TrimSuffix(strings.ToLower(d.name), ".gz")
-		switch ext := path.Ext(base); ext {
-		case ".parquet", ".jsonl", ".ndjson", ".json", ".zst", ".zip", ".xlsx", ".avro", ".orc":
+		switch ext := path.Ext(withoutPacking(d.name)); ext {
+		case ".jsonl", ".ndjson":
+			format = JSONLines
+		case ".parquet", ".parq", ".pq":
+			format = Parquet
+		case ".json", ".zip", ".xlsx", ".avro", ".orc":
 			format = ext[1:]
 		default:
-			format = "csv"
+			format = CSV
 		}
 	}
-	if format != "csv" {
-		return &Error{Name: d.name, Reason: fmt.Sprintf("is of format %q: want csv, plain or gzip", format)}
+	if !slices.Contains(Formats(), format) {
+		return "", &Error{Name: d.name, Reason: fmt.Sprintf("is of format %q: want %s, plain, gzip or zstd", format, strings.Join(Formats(), " or "))}
 	}
-	return nil
+	return format, nil
 }
 
 func (d *Reader) header() error {
@@ -196,8 +230,15 @@ func (d *Reader) Names() []string { return d.names }
 // Counts are what has been read so far.
 func (d *Reader) Counts() Counts {
 	c := d.counts
+	if d.table != nil {
+		c.Bytes = d.table.size
+		return c
+	}
 	c.Quotes = d.split.quotes
 	c.Bytes = d.unpack.n
+	if d.json != nil {
+		c.Members = d.json.skip
+	}
 	return c
 }
 
@@ -217,8 +258,15 @@ func (d *Reader) Read() (*Batch, error) {
 		c := &b.Columns[i]
 		*c = Values{Type: d.types[i], Numbers: c.Numbers[:0], Text: c.Text[:0]}
 	}
-	for b.Rows < d.rows && len(arena) < arenaLimit {
-		fields, err := d.split.next()
+	if d.table != nil {
+		var err error
+		if arena, err = d.table.read(b, d.rows, arena); err != nil {
+			return nil, err
+		}
+		d.counts.Rows += int64(b.Rows)
+	}
+	for d.table == nil && b.Rows < d.rows && len(arena) < arenaLimit {
+		fields, err := d.next()
 		if err == io.EOF {
 			break
 		}
@@ -240,11 +288,19 @@ func (d *Reader) Read() (*Batch, error) {
 	}
 	for i := range b.Columns {
 		if d.types[i] == Empty {
-			b.Columns[i].infer()
+			b.Columns[i].infer(d.table != nil)
 			d.types[i] = b.Columns[i].Type
 		}
 	}
 	return b, nil
+}
+
+// next gives the fields of the next record.
+func (d *Reader) next() ([][]byte, error) {
+	if d.json != nil {
+		return d.json.next()
+	}
+	return d.split.next()
 }
 
 // add adds a row to b, its text to arena.
@@ -292,9 +348,24 @@ func (c *Values) number(f []byte) {
 	c.Numbers = append(c.Numbers, v)
 }
 
-// infer settles the type of an Empty column, if it has values.
-func (c *Values) infer() {
+// float adds a number.
+func (c *Values) float(v float64) {
+	switch {
+	case math.IsNaN(v):
+		c.Missing++
+	case math.IsInf(v, 0):
+		c.Infinite++
+	}
+	c.Numbers = append(c.Numbers, v)
+}
+
+// infer settles the type of an Empty column, if it has values. What a file
+// says to be text is no number, whatever it looks like.
+func (c *Values) infer(text bool) {
 	c.Type = infer(c.Text)
+	if text && c.Type == Numeric {
+		c.Type = Categorical
+	}
 	switch c.Type {
 	case Numeric:
 		c.Missing = 0

@@ -190,9 +190,18 @@ func TestUnreadable(t *testing.T) {
 		{"too many bytes", "x.csv", "a\n" + strings.Repeat("1\n", 100), Options{MaxBytes: 100}, "x.csv holds more than 100 bytes"},
 		{"long line", "x.csv", "a\n1\n" + strings.Repeat("x", 200), Options{MaxRecord: 100}, "x.csv:3: the line is longer than 100 bytes"},
 		{"open quote", "x.csv", "a\n\"" + strings.Repeat("1\n", 200), Options{MaxRecord: 100}, "x.csv:2: the record is longer than 100 bytes; is a quote left open?"},
-		{"Parquet", "x.parquet", "PAR1", Options{}, `x.parquet is of format "parquet": want csv, plain or gzip`},
-		{"Parquet in disguise", "x.csv", "PAR1\x15", Options{}, "x.csv is Parquet: want CSV"},
-		{"given format", "x", "{}", Options{Format: "jsonl"}, `x is of format "jsonl": want csv, plain or gzip`},
+		{"no Parquet", "x.parquet", "PAR1", Options{}, "x.parquet is no Parquet file: want \"PAR1\" at its beginning and its end"},
+		{"empty Parquet", "x.parquet", "", Options{}, "x.parquet is empty: want a Parquet file"},
+		{"Parquet in disguise", "x.csv", "PAR1\x15", Options{}, `x.csv is Parquet: its name must end in ".parquet"`},
+		{"other format", "x.avro", "", Options{}, `x.avro is of format "avro": want csv or jsonl or parquet, plain, gzip or zstd`},
+		{"JSON", "x.json", "[]", Options{}, `x.json is of format "json": want csv or jsonl or parquet, plain, gzip or zstd`},
+		{"JSON as JSON Lines", "x.jsonl", "\n[{}]\n", Options{}, "x.jsonl:2: is not JSON Lines: want an object in each line"},
+		{"empty JSON Lines", "x.jsonl", "\n", Options{}, "x.jsonl is empty: want an object with members in each line"},
+		{"objects without members", "x.jsonl", "{}\n{}\n", Options{}, "x.jsonl is empty: want an object with members in each line"},
+		{"long line", "x.jsonl", `{"a":"` + strings.Repeat("x", 200) + `"}`, Options{MaxRecord: 100}, "x.jsonl:1: the line is longer than 100 bytes"},
+		{"no zstd", "x.csv.zst", "a,b\n1,2\n", Options{}, "x.csv.zst is not zstd, though its name says so"},
+		{"cut zstd", "x.csv.zst", zstdOf(t, "a,b\n"+strings.Repeat("1,2\n", 1000))[:20], Options{}, "x.csv.zst is cut off: the zstd stream has no end"},
+		{"zstd in disguise", "x.csv", zstdOf(t, "a,b\n"), Options{}, `x.csv is zstd: its name must end in ".zst"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

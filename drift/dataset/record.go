@@ -64,6 +64,34 @@ func (s *splitter) fill() error {
 	return fmt.Errorf("read %s: %w", s.name, io.ErrNoProgress)
 }
 
+// nextLine cuts the next line, without its end. It is valid until the call
+// after.
+func (s *splitter) nextLine() ([]byte, error) {
+	for from := 0; ; {
+		i := bytes.IndexByte(s.buf[s.start+from:s.end], '\n')
+		if i < 0 {
+			from = s.end - s.start
+		}
+		if from+max(i, 0) > s.maxRecord+2 {
+			return nil, &Error{Name: s.name, Line: s.lines + 1, Reason: fmt.Sprintf("the line is longer than %d bytes", s.maxRecord)}
+		}
+		if i < 0 && !s.eof {
+			if err := s.fill(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		line := s.buf[s.start : s.start+from+max(i, 0)]
+		if i < 0 && len(line) == 0 {
+			return nil, io.EOF
+		}
+		s.start += len(line) + min(1, i+1)
+		s.lines++
+		s.line = s.lines
+		return line, nil
+	}
+}
+
 // next cuts the next record, without its line end, and its fields. It is valid
 // until the call after. A blank line is a record with no field.
 func (s *splitter) next() (fields [][]byte, err error) {

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // freely is how much an object may unpack to before its ratio is looked at:
@@ -23,6 +26,7 @@ type unpacker struct {
 	out      io.Reader
 	n        int64 // bytes given
 	packed   bool
+	packing  string // its name
 	maxBytes int64
 	maxRatio int64
 }
@@ -31,18 +35,26 @@ type unpacker struct {
 func unpack(r io.Reader, name string, opt Options) (*unpacker, error) {
 	u := &unpacker{name: name, source: r, maxBytes: opt.MaxBytes, maxRatio: opt.MaxRatio}
 	u.out = (*counted)(u)
-	if !strings.HasSuffix(strings.ToLower(name), ".gz") {
+	var z io.Reader
+	var err error
+	packing := "gzip"
+	switch strings.ToLower(path.Ext(name)) {
+	case ".gz":
+		z, err = gzip.NewReader(u.out)
+	case ".zst":
+		packing = "zstd"
+		z, err = newZstd(u.out)
+	default:
 		return u, nil
 	}
-	u.packed = true
-	z, err := gzip.NewReader(u.out)
+	u.packed, u.packing = true, packing
 	switch {
 	case u.err != nil:
 		return nil, fmt.Errorf("read %s: %w", name, u.err)
 	case err == io.EOF:
 		return nil, &Error{Name: name, Reason: "is empty: want a header line"}
 	case err != nil:
-		return nil, &Error{Name: name, Reason: "is not gzip, though its name says so", Err: err}
+		return nil, &Error{Name: name, Reason: "is not " + packing + ", though its name says so", Err: err}
 	}
 	u.out = z
 	return u, nil
@@ -63,9 +75,28 @@ func (u *unpacker) Read(p []byte) (int, error) {
 	case u.err != nil:
 		return n, fmt.Errorf("read %s: %w", u.name, u.err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return n, &Error{Name: u.name, Reason: "is cut off: the gzip stream has no end", Err: err}
+		return n, &Error{Name: u.name, Reason: "is cut off: the " + u.packing + " stream has no end", Err: err}
+	}
+	if u.packing == "zstd" && errors.Is(err, zstd.ErrMagicMismatch) && u.n == 0 {
+		return n, &Error{Name: u.name, Reason: "is not zstd, though its name says so", Err: err}
 	}
 	return n, &Error{Name: u.name, Reason: "is damaged: " + err.Error(), Err: err}
+}
+
+// zstdWindow is how much memory unpacking may take: what the command `zstd`
+// needs without --long.
+const zstdWindow = 128 << 20
+
+// newZstd unpacks in the goroutine that reads, so that nothing is left behind.
+func newZstd(r io.Reader) (io.Reader, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindow))
+}
+
+// withoutPacking is a name in lower case, without the extension of a
+// compression.
+func withoutPacking(name string) string {
+	name = strings.ToLower(name)
+	return strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".zst")
 }
 
 // counted reads the source, counts, and tells its errors from gzip's.
@@ -85,9 +116,9 @@ func (c *counted) Read(p []byte) (int, error) {
 func foreign(b []byte) string {
 	for _, f := range []struct{ magic, reason string }{
 		{"\x1f\x8b", `is gzip: its name must end in ".gz"`},
-		{"PAR1", "is Parquet: want CSV"},
-		{"\x28\xb5\x2f\xfd", "is zstd: want CSV, plain or gzip"},
-		{"PK\x03\x04", "is a zip archive: want CSV, plain or gzip"},
+		{"PAR1", `is Parquet: its name must end in ".parquet"`},
+		{"\x28\xb5\x2f\xfd", `is zstd: its name must end in ".zst"`},
+		{"PK\x03\x04", "is a zip archive: want CSV, JSON Lines or Parquet"},
 		{"\xff\xfe", "is UTF-16: want UTF-8"},
 		{"\xfe\xff", "is UTF-16: want UTF-8"},
 	} {

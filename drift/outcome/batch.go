@@ -87,6 +87,9 @@ func Read(ctx context.Context, r io.Reader, name string, form Form, opt dataset.
 	}
 	for {
 		rows, err := d.Read()
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err == io.EOF {
 			break
 		}
@@ -299,5 +302,8 @@ func (w withContext) Read(p []byte) (int, error) {
 	}
 	return w.r.Read(p)
 }
+
+// Under is the reader itself, for formats that are not read from end to end.
+func (w withContext) Under() io.Reader { return w.r }
 
 var errDamaged = errors.New("damaged")

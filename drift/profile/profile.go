@@ -53,6 +53,9 @@ func Build(ctx context.Context, r io.Reader, name string, opt dataset.Options) (
 		defer close(batches)
 		for {
 			batch, err := d.Read()
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err != nil {
 				ended <- err
 				return
@@ -187,3 +190,6 @@ func (w withContext) Read(p []byte) (int, error) {
 	}
 	return w.r.Read(p)
 }
+
+// Under is the reader itself, for formats that are not read from end to end.
+func (w withContext) Under() io.Reader { return w.r }

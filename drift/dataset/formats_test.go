@@ -1,0 +1,273 @@
+package dataset
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go"
+)
+
+func zstdOf(t testing.TB, s string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z, err := zstd.NewWriter(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := z.Write([]byte(s)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestJSONLines(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		data   string
+		header string
+		rows   []string
+		counts Counts
+	}{
+		{"plain", `{"a":1,"b":"x"}` + "\n" + `{"a":-2.5e3,"b":"y"}`, "a,b", []string{"1|x", "-2500|y"}, Counts{}},
+		{"any order, any space", " { \"b\" : \"x\" , \"a\":1}\r\n\n{\"a\":2 }\n", "b,a", []string{"x|1", "_|2"}, Counts{Blank: 1}},
+		{"members that come later", `{"a":1}` + "\n" + `{"a":2,"b":3}`, "a,b", []string{"1|_", "2|3"}, Counts{}},
+		{"null and words", `{"a":null,"b":true,"c":"NA","d":NaN,"e":-Infinity}` + "\n" + `{"a":1,"b":false,"c":"","d":2,"e":Infinity}`,
+			"a,b,c,d,e", []string{"_|true|_|_|-Inf", "1|false|_|2|+Inf"}, Counts{}},
+		{"nested", `{"a":{"b":{"c":1},"d":"x"},"e":{},"f":[1,{"g":"]"}]}`, "a.b.c,a.d,f", []string{`1|x|[1,{"g":"]"}]`}, Counts{}},
+		{"a nested name and a plain one", `{"a.b":1}` + "\n" + `{"a":{"b":2}}`, "a.b", []string{"1", "2"}, Counts{}},
+		{"escapes", `{"a":"\"q\\\/\n\u00e9\ud83d\ude00\ud83dx","b\u0041":"y"}`, "a,bA", []string{"\"q\\/\né😀\ufffdx|y"}, Counts{}},
+		{"a name twice", `{"a":1,"a":2}`, "a", []string{"2"}, Counts{}},
+		{"not objects", `{"a":1}` + "\n[1]\n7\n{\"a\":}\n{\"a\":1\n{\"a\":1}x\n{\"a\":1,}\n{'a':1}\n{\"a\":wrong}\n" + `{"a":2}`, "a", []string{"1", "2"}, Counts{Ragged: 8}},
+		{"one column, an empty object", `{"a":1}` + "\n{}\n", "a", []string{"1", "_"}, Counts{}},
+		{"bytes that are not UTF-8", "{\"a\":\"x\xff\"}", "a", []string{"x\ufffd"}, Counts{NotUTF8: 1}},
+		{"a date", `{"a":"2026-01-02T03:04:05Z"}`, "a", []string{"2026-01-02T03:04:05Z"}, Counts{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rows, d, err := read(strings.NewReader(c.data), "x.jsonl", Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(d.Names(), ","); got != c.header {
+				t.Errorf("columns %s, want %s", got, c.header)
+			}
+			if diff := cmp.Diff(c.rows, rows); diff != "" {
+				t.Errorf("rows (-want +got):\n%s", diff)
+			}
+			c.counts.Rows, c.counts.Bytes = int64(len(c.rows)), int64(len(c.data))
+			if diff := cmp.Diff(c.counts, d.Counts()); diff != "" {
+				t.Errorf("counts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestLateMembers: what comes after the first rows makes no column, and is
+// counted.
+func TestLateMembers(t *testing.T) {
+	data := strings.Repeat("{\"a\":1}\n", aheadRows) + strings.Repeat("{\"a\":2,\"b\":3}\n", 10)
+	rows, d, err := read(strings.NewReader(data), "x.ndjson", Options{})
+	if err != nil || len(rows) != aheadRows+10 || len(d.Names()) != 1 || d.Counts().Members != 10 {
+		t.Errorf("%d rows of %v, %+v, %v; want %d of one column, 10 members skipped", len(rows), d.Names(), d.Counts(), err, aheadRows+10)
+	}
+}
+
+// TestPackings reads the same rows however they are packed.
+func TestPackings(t *testing.T) {
+	csv, json := "a,b\n1,x\n2,y\n", "{\"a\":1,\"b\":\"x\"}\n{\"a\":2,\"b\":\"y\"}\n"
+	for name, data := range map[string]string{
+		"x.csv": csv, "x.csv.gz": gzipped(t, csv), "x.csv.zst": zstdOf(t, csv), "X.CSV.ZST": zstdOf(t, csv), "x.csv.2.zst": zstdOf(t, csv) + zstdOf(t, "3,z\n")[:0],
+		"x.jsonl": json, "x.jsonl.gz": gzipped(t, json), "x.ndjson.zst": zstdOf(t, json),
+	} {
+		rows, _, err := read(strings.NewReader(data), name, Options{})
+		if diff := cmp.Diff([]string{"1|x", "2|y"}, rows); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", name, err, diff)
+		}
+	}
+	// A bomb of zstd is a bomb.
+	_, _, err := read(strings.NewReader(zstdOf(t, "a\n"+strings.Repeat(strings.Repeat("x", 1023)+"\n", 100<<10))), "x.csv.zst", Options{MaxRatio: 10})
+	if !errors.Is(err, ErrTooLarge) {
+		t.Errorf("of a hundred megabytes of one line: %v, want ErrTooLarge", err)
+	}
+}
+
+// parquetRow has a column of every kind.
+type parquetRow struct {
+	I int32   `parquet:"i"`
+	L *int64  `parquet:"l,optional"`
+	F float64 `parquet:"f"`
+	S *string `parquet:"s,optional,dict"`
+	B bool    `parquet:"b"`
+	T time.Time
+	D int64 `parquet:"d,decimal(2:12)"`
+	G struct {
+		X int32 `parquet:"x"`
+	} `parquet:"g"`
+	List []int32 `parquet:"list"`
+	Date string  `parquet:"date"`
+	Code string  `parquet:"code"`
+}
+
+func parquetOf(t testing.TB, rows int, options ...parquet.WriterOption) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := parquet.NewGenericWriter[parquetRow](&b, options...)
+	for i := range rows {
+		r := parquetRow{I: int32(i), F: float64(i) / 4, B: i%2 == 0, T: time.Unix(int64(i), 0).UTC(), D: int64(i*100 + 5),
+			List: []int32{1, 2}, Date: "2026-01-02", Code: fmt.Sprintf("%04d", i%3)}
+		r.G.X = int32(-i)
+		if i%3 > 0 {
+			l, s := int64(i), fmt.Sprintf(" color %d", i%5)
+			r.L, r.S = &l, &s
+		}
+		if i == 1 {
+			r.F = math.NaN()
+		}
+		if _, err := w.Write([]parquetRow{r}); err != nil {
+			t.Fatal(err)
+		}
+		if i%700 == 699 {
+			if err := w.Flush(); err != nil { // a row group
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestParquet reads every kind of column, with every codec and both versions
+// of pages, from what can be read in any order and from what cannot.
+func TestParquet(t *testing.T) {
+	const rows = 2500
+	for _, version := range []int{1, 2} {
+		for _, codec := range []parquet.WriterOption{
+			parquet.Compression(&parquet.Uncompressed), parquet.Compression(&parquet.Snappy), parquet.Compression(&parquet.Gzip),
+			parquet.Compression(&parquet.Zstd), parquet.Compression(&parquet.Lz4Raw), parquet.Compression(&parquet.Brotli),
+		} {
+			data := parquetOf(t, rows, codec, parquet.DataPageVersion(version), parquet.PageBufferSize(2000))
+			path := filepath.Join(t.TempDir(), "x.parquet")
+			if err := os.WriteFile(path, data, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			for _, r := range []io.Reader{f, bytes.NewReader(data)} {
+				got, d, err := read(r, "x.parquet", Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if names := strings.Join(d.Names(), ","); names != "i,l,f,s,b,T,d,g.x,date,code" {
+					t.Errorf("columns %s", names)
+				}
+				if len(got) != rows || d.Counts().Rows != rows {
+					t.Fatalf("%d rows, want %d", len(got), rows)
+				}
+				for i, want := range map[int]string{
+					0: "0|_|0|_|true|0|0.05|0|2026-01-02|0000", 1: "1|1|_|color 1|false|1000000000|1.05|-1|2026-01-02|0001",
+					2: "2|2|0.5|color 2|true|2000000000|2.05|-2|2026-01-02|0002", 2498: "2498|2498|624.5|color 3|true|2498000000000|2498.05|-2498|2026-01-02|0002",
+				} {
+					if got[i] != want {
+						t.Errorf("row %d: %s, want %s", i, got[i], want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestParquetTypes: a column is of the type the file says, or that is asked for.
+func TestParquetTypes(t *testing.T) {
+	data := parquetOf(t, 100)
+	types := func(opt Options) string {
+		d, err := Open(bytes.NewReader(data), "x.parquet", opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := d.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []string
+		for i, c := range b.Columns {
+			list = append(list, d.Names()[i]+" "+string(c.Type))
+		}
+		return strings.Join(list, ", ")
+	}
+	if got, want := types(Options{}), "i numeric, l numeric, f numeric, s categorical, b categorical, T timestamp, d numeric, g.x numeric, date timestamp, code categorical"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	rows, _, err := read(bytes.NewReader(data), "x.parquet", Options{Columns: map[string]Type{"i": Categorical, "code": Numeric, "d": Categorical, "s": Numeric}})
+	if err != nil || rows[2] != "2|2|0.5|_|true|2000000000|2.05|-2|2026-01-02|2" {
+		t.Errorf("row 2 as other types: %s, %v", rows[2], err)
+	}
+}
+
+// TestParquetDamaged flips and cuts bytes: whatever comes of it is rows or an
+// error, and no more.
+func TestParquetDamaged(t *testing.T) {
+	for _, codec := range []parquet.WriterOption{parquet.Compression(&parquet.Lz4Raw), parquet.Compression(&parquet.Snappy)} {
+		data := parquetOf(t, 300, codec)
+		failed := 0
+		for i := 0; i < len(data); i += 1 + len(data)/300 {
+			broken := bytes.Clone(data)
+			broken[i] ^= 0x55
+			for _, b := range [][]byte{broken, data[:i]} {
+				_, _, err := read(bytes.NewReader(b), "x.parquet", Options{})
+				var e *Error
+				if err != nil && !errors.As(err, &e) {
+					t.Fatalf("byte %d: %v is no fault of the object", i, err)
+				}
+				if err != nil {
+					failed++
+				}
+			}
+		}
+		if failed < 100 {
+			t.Errorf("only %d damages were found", failed)
+		}
+	}
+	lost := errors.New("connection lost")
+	_, _, err := read(io.MultiReader(bytes.NewReader(parquetOf(t, 100)[:500]), failing{lost}), "x.parquet", Options{})
+	var e *Error
+	if !errors.Is(err, lost) || errors.As(err, &e) {
+		t.Errorf("of a source that fails: %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func FuzzJSONLines(f *testing.F) {
+	for _, s := range []string{`{"a":1,"b":{"c":"x\u0041"}}`, `{"a":[1,2,{"b":"]"}]}`, `{"a":"\ud800"}`, "{}\n{\"a\":null}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, data string) {
+		rows, d, err := read(strings.NewReader(data), "x.jsonl", Options{MaxRecord: 1000})
+		var e *Error
+		if err != nil && !errors.As(err, &e) {
+			t.Fatalf("%v is no fault of the object", err)
+		}
+		if err == nil && int64(len(rows)) != d.Counts().Rows {
+			t.Fatalf("%d rows, counted %d", len(rows), d.Counts().Rows)
+		}
+	})
+}

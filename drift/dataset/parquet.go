@@ -1,0 +1,369 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+// parquetFile gives the rows of a Parquet file, one row group after the other.
+// Members of groups are columns, named with a point between; lists and maps are
+// left out.
+type parquetFile struct {
+	name    string
+	file    *parquet.File
+	source  source
+	columns []parquetColumn
+	groups  []parquet.RowGroup // not begun yet
+	left    int64              // rows of the group that was begun
+	size    int64
+	values  []parquet.Value
+}
+
+// A parquetColumn is a leaf of the schema, and where its reading has come.
+type parquetColumn struct {
+	leaf  parquet.LeafColumn
+	type_ Type    // that the file says it has; Empty for text, of which a date may be made
+	scale float64 // of a decimal; 1 otherwise
+	pages parquet.Pages
+	page  parquet.Page
+	rest  parquet.ValueReader // of page
+}
+
+// random is what a Parquet file is read from.
+type random interface {
+	io.ReaderAt
+	Size() (int64, error)
+}
+
+// openParquet reads the schema. What cannot be read in any order is kept in a
+// file that is gone with it.
+func openParquet(r io.Reader, u *unpacker, opt Options) (p *parquetFile, names []string, err error) {
+	p = &parquetFile{name: u.name}
+	defer p.damaged(&err)
+	for {
+		under, ok := r.(interface{ Under() io.Reader })
+		if !ok {
+			break
+		}
+		r = under.Under()
+	}
+	at, _ := r.(random)
+	if f, ok := r.(*os.File); ok {
+		at = file{f}
+	}
+	if at == nil || u.packed {
+		if at, err = spool(u); err != nil {
+			return nil, nil, err
+		}
+	}
+	if p.size, err = at.Size(); err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", u.name, err)
+	}
+	if p.size == 0 {
+		return nil, nil, &Error{Name: u.name, Reason: "is empty: want a Parquet file"}
+	}
+	var ends [8]byte
+	if p.size >= 12 {
+		at.ReadAt(ends[:4], 0) // what cannot be read is no Parquet
+		at.ReadAt(ends[4:], p.size-4)
+	}
+	if string(ends[:]) != "PAR1PAR1" {
+		return nil, nil, &Error{Name: u.name, Reason: `is no Parquet file: want "PAR1" at its beginning and its end`}
+	}
+	p.source.random = at
+	at = &p.source
+	open := func(at random) (*parquet.File, error) {
+		size, err := at.Size()
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", u.name, err)
+		}
+		f, err := parquet.OpenFile(at, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+		if err != nil {
+			return nil, &Error{Name: u.name, Reason: "is no Parquet file that can be read: " + err.Error(), Err: err}
+		}
+		return f, nil
+	}
+	if p.file, err = open(at); err != nil {
+		return nil, nil, err
+	}
+	if unpacked, err := withoutLZ4(p.file, at, u.name); err != nil {
+		return nil, nil, err
+	} else if unpacked != at {
+		if p.file, err = open(unpacked); err != nil {
+			return nil, nil, err
+		}
+	}
+	p.groups = p.file.RowGroups()
+	schema := p.file.Schema()
+	for _, path := range schema.Columns() {
+		leaf, ok := schema.Lookup(path...)
+		if !ok || leaf.MaxRepetitionLevel > 0 {
+			continue
+		}
+		c := parquetColumn{leaf: leaf}
+		c.type_, c.scale = parquetType(leaf.Node)
+		p.columns = append(p.columns, c)
+		names = append(names, strings.ToValidUTF8(strings.Join(path, "."), "\ufffd"))
+	}
+	switch {
+	case len(names) == 0:
+		return nil, nil, &Error{Name: u.name, Reason: "has no column that is not a list"}
+	case len(names) > opt.MaxColumns:
+		return nil, nil, &Error{Name: u.name, Reason: fmt.Sprintf("%d columns are more than the limit of %d", len(names), opt.MaxColumns)}
+	}
+	return p, names, nil
+}
+
+// parquetType is what a column's values are, by the file.
+func parquetType(node parquet.Node) (Type, float64) {
+	scale := 1.0
+	if l := node.Type().LogicalType(); l != nil {
+		switch l := l.Value.(type) {
+		case *format.TimestampType, *format.DateType, *format.TimeType:
+			return Timestamp, scale
+		case *format.DecimalType:
+			return Numeric, math.Pow10(-int(l.Scale))
+		}
+	}
+	if l := node.Type().ConvertedType(); l != nil { // of older writers
+		switch *l {
+		case deprecated.TimestampMillis, deprecated.TimestampMicros, deprecated.Date, deprecated.TimeMillis, deprecated.TimeMicros:
+			return Timestamp, scale
+		}
+	}
+	switch node.Type().Kind() {
+	case parquet.Boolean:
+		return Categorical, scale
+	case parquet.Int96:
+		return Timestamp, scale
+	case parquet.Int32, parquet.Int64, parquet.Float, parquet.Double:
+		return Numeric, scale
+	}
+	return Empty, scale
+}
+
+// damaged makes an error of a panic: files come from anywhere. Where the source
+// itself failed, that is the error.
+func (p *parquetFile) damaged(err *error) {
+	if r := recover(); r != nil {
+		*err = &Error{Name: p.name, Reason: fmt.Sprintf("is damaged: %v", r)}
+	}
+	if p.source.err != nil {
+		*err = fmt.Errorf("read %s: %w", p.name, p.source.err)
+	}
+}
+
+// source remembers what went wrong with the reading itself.
+type source struct {
+	random
+	err error
+}
+
+func (s *source) ReadAt(b []byte, at int64) (int, error) {
+	if at < 0 {
+		return 0, errors.New("an offset is before the file's beginning")
+	}
+	n, err := s.random.ReadAt(b, at)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// read fills a batch of at most rows rows, whose columns have their types, and
+// gives the text that is under it.
+func (p *parquetFile) read(b *Batch, rows int, arena []byte) (_ []byte, err error) {
+	defer p.damaged(&err)
+	for p.left == 0 {
+		if len(p.groups) == 0 {
+			return arena, io.EOF
+		}
+		group := p.groups[0]
+		p.groups, p.left = p.groups[1:], group.NumRows()
+		chunks := group.ColumnChunks()
+		for i := range p.columns {
+			c := &p.columns[i]
+			c.close()
+			c.pages = chunks[c.leaf.ColumnIndex].Pages()
+		}
+	}
+	n := int(min(p.left, int64(rows)))
+	if cap(p.values) < n {
+		p.values = make([]parquet.Value, n)
+	}
+	for i := range p.columns {
+		values := p.values[:n]
+		if err := p.columns[i].fill(values); err != nil {
+			return arena, &Error{Name: p.name, Reason: fmt.Sprintf("is damaged in column %q: %v", strings.Join(p.columns[i].leaf.Path, "."), err), Err: err}
+		}
+		arena = p.columns[i].add(&b.Columns[i], values, arena)
+	}
+	p.left -= int64(n)
+	b.Rows = n
+	return arena, nil
+}
+
+// fill reads the next values of a column: one a row, as there are no lists.
+func (c *parquetColumn) fill(values []parquet.Value) error {
+	for len(values) > 0 {
+		if c.rest == nil {
+			page, err := c.pages.ReadPage()
+			if err != nil {
+				if err == io.EOF {
+					err = io.ErrUnexpectedEOF
+				}
+				return err
+			}
+			c.page, c.rest = page, page.Values()
+		}
+		n, err := c.rest.ReadValues(values)
+		for i := range values[:n] {
+			if k := values[i].Kind(); k == parquet.ByteArray || k == parquet.FixedLenByteArray {
+				values[i] = values[i].Clone() // the page may go
+			}
+		}
+		values = values[n:]
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if err == io.EOF || n == 0 {
+			parquet.Release(c.page)
+			c.page, c.rest = nil, nil
+		}
+	}
+	return nil
+}
+
+func (c *parquetColumn) close() {
+	if c.page != nil {
+		parquet.Release(c.page)
+	}
+	if c.pages != nil {
+		c.pages.Close()
+	}
+	c.page, c.rest, c.pages = nil, nil, nil
+}
+
+// add adds values to a column of a batch, which may be wanted as another type
+// than they have.
+func (c *parquetColumn) add(to *Values, values []parquet.Value, arena []byte) []byte {
+	for _, v := range values {
+		if to.Type == Numeric {
+			switch x, ok := c.float(v); {
+			case v.IsNull():
+				to.number(nil)
+			case ok:
+				to.float(x)
+			default:
+				to.number(trim(v.Bytes()))
+			}
+			continue
+		}
+		from := len(arena)
+		if !v.IsNull() {
+			arena = c.text(v, arena)
+		}
+		text := trim(arena[from:])
+		if missing(text) {
+			to.Missing++
+			to.Text = append(to.Text, nil)
+			continue
+		}
+		if to.Type == Categorical {
+			text = category(text)
+		}
+		to.Text = append(to.Text, text[:len(text):len(text)])
+	}
+	return arena
+}
+
+// float is a value as a number, if the file has it as one.
+func (c *parquetColumn) float(v parquet.Value) (float64, bool) {
+	switch v.Kind() {
+	case parquet.Int32:
+		return float64(v.Int32()) * c.scale, true
+	case parquet.Int64:
+		return float64(v.Int64()) * c.scale, true
+	case parquet.Float:
+		return float64(v.Float()), true
+	case parquet.Double:
+		return v.Double(), true
+	case parquet.ByteArray, parquet.FixedLenByteArray:
+		if c.type_ != Numeric {
+			return 0, false
+		}
+		x := 0.0 // a decimal, in two's complement, the highest byte first
+		for i, b := range v.ByteArray() {
+			if i == 0 {
+				x = float64(int8(b))
+			} else {
+				x = x*256 + float64(b)
+			}
+		}
+		return x * c.scale, true
+	}
+	return 0, false
+}
+
+// text appends a value as text.
+func (c *parquetColumn) text(v parquet.Value, arena []byte) []byte {
+	switch v.Kind() {
+	case parquet.Boolean:
+		return strconv.AppendBool(arena, v.Boolean())
+	case parquet.Int96:
+		return append(arena, deprecated.Int96(v.Int96()).String()...)
+	case parquet.Int32:
+		if c.scale == 1 {
+			return strconv.AppendInt(arena, int64(v.Int32()), 10)
+		}
+	case parquet.Int64:
+		if c.scale == 1 {
+			return strconv.AppendInt(arena, v.Int64(), 10)
+		}
+	case parquet.ByteArray, parquet.FixedLenByteArray:
+		if c.type_ != Numeric {
+			if b := v.ByteArray(); utf8.Valid(b) {
+				return append(arena, b...)
+			}
+			return append(arena, strings.ToValidUTF8(string(v.ByteArray()), "\ufffd")...)
+		}
+	}
+	x, _ := c.float(v)
+	return strconv.AppendFloat(arena, x, 'g', -1, 64)
+}
+
+// file is an open file as random wants it.
+type file struct{ *os.File }
+
+func (f file) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// spool copies what can only be read from end to end into a file that has no
+// name any more.
+func spool(r io.Reader) (random, error) {
+	f, err := os.CreateTemp("", "anneal-parquet-")
+	if err != nil {
+		return nil, fmt.Errorf("make room for a Parquet file: %w", err)
+	}
+	os.Remove(f.Name())
+	if _, err := io.Copy(f, r); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return file{f}, nil
+}
