@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/anneal-ml/anneal/drift/stream"
@@ -30,9 +31,28 @@ func (p *parts) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// A detector is what package stream has several of.
-type detector interface {
+// A Detector is what package stream has several of.
+type Detector interface {
+	// Add takes the next value, which is finite, and says whether it brings drift,
+	// or a warning of it.
 	Add(x float64) (drift, warning bool)
+}
+
+// Detectors are those that [NewDetector] makes.
+func Detectors() []string {
+	return []string{"adwin", "adwin_keep", "ddm", "eddm", "hddm_a", "hddm_a_two_sided", "hddm_w", "hddm_w_two_sided", "page_hinkley", "kswin"}
+}
+
+// NewDetector makes a detector with its defaults. adwin_keep keeps the newer part
+// of its window after drift, as the paper has it; kswin draws from seed 0.
+func NewDetector(name string) (Detector, error) {
+	if name == "kswin" {
+		return stream.NewKSWIN(0), nil
+	}
+	if !slices.Contains(Detectors(), name) {
+		return nil, fmt.Errorf("unknown detector %q (have %s)", name, strings.Join(Detectors(), ", "))
+	}
+	return detection{Detector: name}.detector()
 }
 
 // detection runs a detector over a stream. Options that are nil are its own.
@@ -43,7 +63,7 @@ type detection struct {
 	Stream    parts
 }
 
-func (d detection) detector() (detector, error) {
+func (d detection) detector() (Detector, error) {
 	set := func(option, value *float64) {
 		if value != nil {
 			*option = *value

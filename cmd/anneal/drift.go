@@ -22,7 +22,7 @@ import (
 
 func newDrift() *cobra.Command {
 	c := &cobra.Command{Use: "drift", Short: "Measure drift without a daemon"}
-	c.AddCommand(newDriftCompare(), newDriftEval())
+	c.AddCommand(newDriftCompare(), newDriftDetect(), newDriftScore(), newDriftEval())
 	return c
 }
 
