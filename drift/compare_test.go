@@ -298,6 +298,9 @@ func checkDrifted(t *testing.T, c Comparison) {
 
 // TestPower finds what the generator changed in 10,000 rows, and nothing else.
 func TestPower(t *testing.T) {
+	if raceDetector { // nothing here is concurrent
+		t.Skip("it is ten times as slow")
+	}
 	generate := generatedTables(t, shared(t, "drift/gen"))
 	ref := generate(10_000, 1, 0)
 	for seed := range 5 {

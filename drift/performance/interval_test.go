@@ -60,7 +60,7 @@ func TestIntervals(t *testing.T) {
 	} {
 		truth := 0.0
 		inside, width := 0, 0.0
-		const times = 400
+		const times = 200
 		sample := func(seed uint64, n int) (labels []bool, scores []float64, decisions []bool) {
 			random := rand.New(rand.NewPCG(seed, 5))
 			for range n {
@@ -71,7 +71,7 @@ func TestIntervals(t *testing.T) {
 			}
 			return labels, scores, decisions
 		}
-		l, s, d := sample(0, 400_000)
+		l, s, d := sample(0, 200_000)
 		truth = c.plain(l, s, d)
 		for seed := range uint64(times) {
 			l, s, d := sample(seed+1, 300)
