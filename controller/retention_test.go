@@ -177,9 +177,9 @@ func (idle) Check(asl.Resource) error { return nil }
 // left again, byte for byte.
 func TestEveryCut(t *testing.T) {
 	cuts, found := 0, map[string]int{}
-	seeds, every := uint64(2), 3
+	seeds, every := uint64(8), 2
 	if testing.Short() || raceDetector {
-		every = 15
+		every = 6
 	}
 	for seed := range seeds {
 		records := told(t, newScript(2000+seed))
@@ -316,6 +316,7 @@ func TestRetentionIsByAge(t *testing.T) {
 			Generation: simGeneration(t, script{policies: []traits{{overlap: policy.Skip}}}, 0),
 			Executors:  map[string]orchestrator.Executor{"embedded": w},
 			Profile:    readFile, Staging: "s3://staging",
+			Outcomes:  readPredictions,
 			Stage:     func(context.Context, anneal.Training) error { return nil },
 			Checksum:  func(context.Context, string) (string, int64, error) { return "00", 1, nil },
 			Channels:  map[string]notify.Channel{"team": w},
