@@ -197,14 +197,8 @@ func (d *doctor) relative(path string) string {
 
 // scriptOf is the script that an interpreter is given, if it is plain to see.
 func scriptOf(command []string) string {
-	for _, arg := range command[1:] {
-		if strings.HasPrefix(arg, "-") {
-			return ""
-		}
-		if slices.Contains([]string{".py", ".sh", ".R", ".r", ".js"}, filepath.Ext(arg)) {
-			return arg
-		}
-		return ""
+	if len(command) > 1 && slices.Contains([]string{".py", ".sh", ".R", ".r", ".js"}, filepath.Ext(command[1])) {
+		return command[1]
 	}
 	return ""
 }
