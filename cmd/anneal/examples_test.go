@@ -116,7 +116,7 @@ func TestExampleClassicPipeline(t *testing.T) {
 	if got := e.messages(); len(got) != 1 || !strings.Contains(got[0], `"Status":"Success"`) {
 		t.Errorf("published %q, want one message of success", got)
 	}
-	// The law has changed: what no longer passes the gate is not registered.
+	// The world has changed, which is a reason to train anew.
 	e.drop("june.csv", "")
 	e.succeeded(2)
 	if got, want := e.verdicts(2), []string{"run first", "run drifted"}; !slices.Equal(got, want) {
@@ -166,7 +166,7 @@ func TestExampleWeeklySchedule(t *testing.T) {
 	}
 	e := serveExample(t, "weekly-schedule", `"0 6 * * MON"`, `"* * * * *"`)
 	e.drop("january.csv", "")
-	e.ended2(1)
+	e.oneSucceeded()
 	var decisions []anneal.Decision
 	if err := e.get("decisions", &decisions); err != nil {
 		t.Fatal(err)
@@ -191,22 +191,16 @@ func TestExampleWeeklySchedule(t *testing.T) {
 	}
 }
 
-// ended2 waits for the first n runs to succeed; more may have begun.
-func (e example) ended2(n int) {
+// oneSucceeded waits for a first run to do so; more may have begun by then.
+func (e example) oneSucceeded() {
 	e.t.Helper()
 	eventually(e.t, 90*time.Second, func() error {
 		var runs []anneal.Run
 		if err := e.get("runs", &runs); err != nil {
 			return err
 		}
-		done := 0
-		for _, run := range runs {
-			if run.Status == anneal.StatusSucceeded {
-				done++
-			}
-		}
-		if done < n {
-			return fmt.Errorf("%d runs have succeeded, want %d", done, n)
+		if !slices.ContainsFunc(runs, func(r anneal.Run) bool { return r.Status == anneal.StatusSucceeded }) {
+			return fmt.Errorf("none of %d runs has succeeded", len(runs))
 		}
 		return nil
 	})
