@@ -18,9 +18,9 @@ type Auth struct {
 // A Token is one bearer token, known by its hash: `anneal token new` prints
 // the token, once, and this entry.
 type Token struct {
-	Name   string `json:"name"`   // who has it, for the log
-	SHA256 string `json:"sha256"` // of the token's text, 64 hexadecimal digits
-	Role   string `json:"role"`   // viewer, who reads, or admin, who steers too
+	Name   string `json:"name"`                     // who has it, for the log
+	SHA256 string `json:"sha256"`                   // of the token's text, 64 hexadecimal digits
+	Role   string `json:"role" enum:"viewer,admin"` // viewer, who reads, or admin, who steers too
 }
 
 // The roles of a token.

@@ -70,11 +70,15 @@ var special = map[string]map[string]any{
 	"Blackout.Cron":   {"type": "string", "pattern": cronPattern},
 	"Body.Signals":    {"propertyNames": map[string]any{"pattern": `^[A-Za-z_][A-Za-z0-9_]{0,62}$`}},
 	"Directory.Path":  {"type": "string", "minLength": 1},
+	"Token.SHA256":    {"type": "string", "pattern": `^[0-9a-fA-F]{64}$`},
 }
 
 // required are keys of the settings without which their mapping is nothing;
 // those of a policy are the ones that are never left out of its JSON.
-var required = map[string]bool{"Directory.Path": true}
+var required = map[string]bool{
+	"Directory.Path": true, "Webhook.Path": true, "WebhookChannel.URL": true, "WebhookChannel.Secret": true,
+	"Token.Name": true, "Token.SHA256": true, "Token.Role": true, "TLS.Cert": true, "TLS.Key": true,
+}
 
 func (g generator) schema(t reflect.Type, tag reflect.StructTag) map[string]any {
 	least := tag.Get("min")

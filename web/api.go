@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -45,8 +46,7 @@ type (
 	EventRequest map[string]any
 )
 
-// routes is the API. An operation that this daemon has nothing for is not in
-// it.
+// routes is the API.
 func (h *handler) routes() []route {
 	const v1 = "/api/v1/"
 	all := []route{}
@@ -69,7 +69,7 @@ func (h *handler) routes() []route {
 			route{method: "GET", path: v1 + n.noun + "/{id}", about: "Show one of the " + n.noun, answer: n.item, handle: h.show(n.noun)},
 		)
 	}
-	all = append(all,
+	return append(all,
 		route{method: "GET", path: v1 + "decisions/{id}/explain", about: "Say in words why a decision is as it is, and what would have to change", answer: "", handle: h.explain},
 		route{method: "GET", path: v1 + "runs/{id}/history", about: "Show the history of a run's execution, as Step Functions would", answer: []asl.HistoryEvent{}, handle: h.history},
 		route{method: "GET", path: v1 + "policies", about: "List the loaded policies and how each stands, by name", answer: []Policy{}, handle: h.policies},
@@ -83,15 +83,11 @@ func (h *handler) routes() []route {
 		route{method: "GET", path: v1 + "runs/{id}/logs/{effect}", about: "Show one of the logs, as text", answer: "", handle: h.log},
 		route{method: "POST", path: v1 + "tasks/{what}", about: "Tell of a task that waits for its token: what is success, failure or heartbeat", body: Told{}, answer: struct{}{}, handle: h.tell},
 		route{method: "POST", path: v1 + "events/{id}/replay", about: "Take an event that was parked in again", answer: []Ingested{}, status: http.StatusAccepted, handle: h.replay},
-		route{method: "POST", path: v1 + "policies/{policy}/pause", about: "Have a policy start nothing until it is resumed", body: NoteRequest{}, answer: anneal.Decision{}, handle: h.pause},
-		route{method: "POST", path: v1 + "policies/{policy}/resume", about: "End a pause", body: NoteRequest{}, answer: anneal.Decision{}, handle: h.resume},
+		route{method: "POST", path: v1 + "policies/{policy}/pause", about: "Have a policy start nothing until it is resumed", body: NoteRequest{}, answer: anneal.Decision{}, handle: h.steer(h.Pause)},
+		route{method: "POST", path: v1 + "policies/{policy}/resume", about: "End a pause", body: NoteRequest{}, answer: anneal.Decision{}, handle: h.steer(h.Resume)},
+		route{method: "POST", path: v1 + "decisions/{id}/approve", about: "Let a decision that asks for approval have its run", body: NoteRequest{}, answer: anneal.Decision{}, handle: h.steer(h.Approve)},
+		route{method: "POST", path: v1 + "decisions/{id}/reject", about: "Refuse a decision that asks for approval", body: NoteRequest{}, answer: anneal.Decision{}, handle: h.steer(h.Reject)},
 	)
-	if h.Approve != nil && h.Reject != nil {
-		all = append(all,
-			route{method: "POST", path: v1 + "decisions/{id}/approve", about: "Let a decision that asks for approval have its run", body: NoteRequest{}, answer: anneal.Decision{}, handle: h.approve},
-			route{method: "POST", path: v1 + "decisions/{id}/reject", about: "Refuse a decision that asks for approval", body: NoteRequest{}, answer: anneal.Decision{}, handle: h.reject})
-	}
-	return all
 }
 
 // listOf is an array of what it holds.
@@ -256,42 +252,19 @@ func (h *handler) trigger(w http.ResponseWriter, r *http.Request) (any, error) {
 	return h.Trigger(r.Context(), r.PathValue("policy"), body.Parameters, body.Force)
 }
 
-func (h *handler) pause(w http.ResponseWriter, r *http.Request) (any, error) {
-	if h.Pause == nil {
-		return nil, needsDaemon("pause")
+// steer is what a person says about a policy or a decision, with a note, that
+// the policy decides about.
+func (h *handler) steer(do func(ctx context.Context, of, note string) (anneal.Decision, error)) func(http.ResponseWriter, *http.Request) (any, error) {
+	return func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		if do == nil {
+			return nil, needsDaemon("this")
+		}
+		var body NoteRequest
+		if err := decode(r, &body); err != nil {
+			return nil, err
+		}
+		return do(r.Context(), r.PathValue("policy")+r.PathValue("id"), body.Note) // one of them is in the path
 	}
-	var body NoteRequest
-	if err := decode(r, &body); err != nil {
-		return nil, err
-	}
-	return h.Pause(r.Context(), r.PathValue("policy"), body.Note)
-}
-
-func (h *handler) resume(w http.ResponseWriter, r *http.Request) (any, error) {
-	if h.Resume == nil {
-		return nil, needsDaemon("resume")
-	}
-	var body NoteRequest
-	if err := decode(r, &body); err != nil {
-		return nil, err
-	}
-	return h.Resume(r.Context(), r.PathValue("policy"), body.Note)
-}
-
-func (h *handler) approve(w http.ResponseWriter, r *http.Request) (any, error) {
-	var body NoteRequest
-	if err := decode(r, &body); err != nil {
-		return nil, err
-	}
-	return h.Approve(r.Context(), r.PathValue("id"), body.Note)
-}
-
-func (h *handler) reject(w http.ResponseWriter, r *http.Request) (any, error) {
-	var body NoteRequest
-	if err := decode(r, &body); err != nil {
-		return nil, err
-	}
-	return h.Reject(r.Context(), r.PathValue("id"), body.Note)
 }
 
 func (h *handler) verify(w http.ResponseWriter, r *http.Request) (any, error) {

@@ -47,8 +47,12 @@ func (h *handler) pages(mux *http.ServeMux) {
 		mux.HandleFunc("POST /logout", h.logout)
 	}
 	if h.Pause != nil && h.Resume != nil {
-		mux.HandleFunc("POST /policies/{policy}/pause", h.steer(h.Pause))
-		mux.HandleFunc("POST /policies/{policy}/resume", h.steer(h.Resume))
+		mux.HandleFunc("POST /policies/{policy}/pause", h.button(h.Pause))
+		mux.HandleFunc("POST /policies/{policy}/resume", h.button(h.Resume))
+	}
+	if h.Approve != nil && h.Reject != nil {
+		mux.HandleFunc("POST /decisions/{id}/approve", h.button(h.Approve))
+		mux.HandleFunc("POST /decisions/{id}/reject", h.button(h.Reject))
 	}
 }
 
@@ -314,10 +318,10 @@ func (h *handler) showPage(noun string) http.HandlerFunc {
 	}
 }
 
-// steer does what a button of a page asks for and goes back to it.
-func (h *handler) steer(do func(context.Context, string, string) (anneal.Decision, error)) http.HandlerFunc {
+// button does what one of a page asks for and goes back to it.
+func (h *handler) button(do func(context.Context, string, string) (anneal.Decision, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if _, err := do(r.Context(), r.PathValue("policy"), r.PostFormValue("note")); err != nil {
+		if _, err := do(r.Context(), r.PathValue("policy")+r.PathValue("id"), r.PostFormValue("note")); err != nil {
 			h.refused(w, r, err)
 			return
 		}

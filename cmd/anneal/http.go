@@ -154,22 +154,10 @@ func (d *daemon) handler() http.Handler {
 		Ingest:  d.ingest,
 		Replay:  d.replay,
 		Trigger: d.trigger,
-		Pause: func(ctx context.Context, policy, note string) (anneal.Decision, error) {
-			decision, err := d.controller.Pause(ctx, policy, note)
-			return decision, refused(err)
-		},
-		Resume: func(ctx context.Context, policy, note string) (anneal.Decision, error) {
-			decision, err := d.controller.Resume(ctx, policy, note)
-			return decision, refused(err)
-		},
-		Approve: func(ctx context.Context, decision, note string) (anneal.Decision, error) {
-			d, err := d.controller.Approve(ctx, decision, note)
-			return d, refused(err)
-		},
-		Reject: func(ctx context.Context, decision, note string) (anneal.Decision, error) {
-			d, err := d.controller.Reject(ctx, decision, note)
-			return d, refused(err)
-		},
+		Pause:   steered(d.controller.Pause),
+		Resume:  steered(d.controller.Resume),
+		Approve: steered(d.controller.Approve),
+		Reject:  steered(d.controller.Reject),
 		Explain: func(ctx context.Context, decision anneal.Decision) (string, error) {
 			return controller.Explain(ctx, d.journal, decision)
 		},
@@ -278,6 +266,14 @@ func (d *daemon) replay(ctx context.Context, event string) ([]web.Ingested, erro
 func (d *daemon) trigger(ctx context.Context, name string, parameters map[string]any, force bool) (anneal.Decision, error) {
 	decision, err := d.controller.Trigger(ctx, name, parameters, force)
 	return decision, refused(err)
+}
+
+// steered is what a person asks of the controller, with its refusals.
+func steered(do func(ctx context.Context, of, note string) (anneal.Decision, error)) func(context.Context, string, string) (anneal.Decision, error) {
+	return func(ctx context.Context, of, note string) (anneal.Decision, error) {
+		decision, err := do(ctx, of, note)
+		return decision, refused(err)
+	}
 }
 
 // refused gives what the controller refuses its HTTP status.
