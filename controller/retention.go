@@ -177,14 +177,15 @@ type cutting struct {
 
 // cutAt finds the first record that is as young as since, or whose event is not
 // taken yet, and from there back the place to cut: before an event, where
-// nothing is half recorded that belongs to one decision.
+// nothing is half recorded that belongs to one decision. Without a record that
+// is older there is nothing to cut.
 func cutAt(ctx context.Context, j *journal.Journal, first, taken uint64, since time.Time) (cutting, error) {
-	cut := cutting{before: first}
+	cut, old := cutting{before: first}, false
 	for r, err := range j.Read(ctx, first, false) {
 		if err != nil {
 			return cut, fmt.Errorf("look for what is old: %w", err)
 		}
-		if r.Kind == KindEvent && r.Seq <= taken+1 {
+		if r.Kind == KindEvent && r.Seq <= taken+1 && old {
 			cut.before, cut.oldest = r.Seq, time.Time{}
 		}
 		at, ok := timeOf(r)
@@ -197,6 +198,7 @@ func cutAt(ctx context.Context, j *journal.Journal, first, taken uint64, since t
 		if at.After(since) || r.Seq > taken {
 			break
 		}
+		old = true
 	}
 	return cut, nil
 }

@@ -78,7 +78,7 @@ func TestHostileFiles(t *testing.T) {
 		{name: "empty.csv.gz", write: text(""), parked: "is empty: want a header line"},
 		{name: "nul.csv", write: text("x,y\n1,\x00\n"), parked: "it holds a NUL byte at offset 6"},
 		{name: "binary.csv", write: text("\x7fELF\x02\x01\x01\x00\x00"), parked: "is not text"},
-		{name: "parquet.csv", write: text("PAR1\x15\x04"), parked: "is Parquet: want CSV"},
+		{name: "parquet.csv", write: text("PAR1\x15\x04"), parked: "is Parquet: its name must end in"},
 		{name: "semicolons.csv", write: text("x;y\n1;2\n"), parked: "want commas"},
 		{name: "twice.csv", write: text("x,x\n1,2\n"), parked: `two columns are called "x"`},
 		{name: "long.csv", write: longLine, parked: ":3: the line is longer than 1048576 bytes"},
