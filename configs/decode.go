@@ -181,20 +181,21 @@ func (d *decoder) object(v reflect.Value, n *node, path string) {
 		}
 		return
 	}
-	fields, tags, have := map[string]reflect.Value{}, map[string]reflect.StructTag{}, []string{}
-	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		if name == "" || name == "-" {
-			continue
-		}
-		fields[name], tags[name] = v.Field(i), v.Type().Field(i).Tag
-		if v.Field(i).Type() != reflect.TypeFor[notBuilt]() {
-			have = append(have, name)
+	names := make([]string, v.NumField()) // by field; - for none
+	for i := range names {
+		if names[i], _, _ = strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); names[i] == "" {
+			names[i] = "-"
 		}
 	}
 	for _, e := range n.entries {
 		key := e.key
-		if _, ok := fields[key]; !ok {
+		if key == "-" || !slices.Contains(names, key) {
+			var have []string
+			for i, name := range names {
+				if name != "-" && v.Field(i).Type() != reflect.TypeFor[notBuilt]() {
+					have = append(have, name)
+				}
+			}
 			d.report(e.line, e.column, "unknown key %q%s", key, policy.Have(key, have))
 			// It is taken for the key that it may be, so that this is not
 			// reported as missing.
@@ -203,8 +204,9 @@ func (d *decoder) object(v reflect.Value, n *node, path string) {
 				continue
 			}
 		}
-		d.into(fields[key], e.value, policy.At(path, key))
-		if least := tags[key].Get("min"); least != "" && strings.Contains(tags[key].Get("json"), ",omit") && fields[key].IsZero() && e.value.kind != null && !d.bad[e.value] {
+		field, tag := v.Field(slices.Index(names, key)), v.Type().Field(slices.Index(names, key)).Tag
+		d.into(field, e.value, policy.At(path, key))
+		if least := tag.Get("min"); least != "" && strings.Contains(tag.Get("json"), ",omit") && field.IsZero() && e.value.kind != null && !d.bad[e.value] {
 			d.form(e.value, "%s is what is taken where %s is left out: write at least %s, or leave it out", e.value.raw, key, least)
 		}
 	}

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -47,6 +48,8 @@ type Config struct {
 	Notes Problems
 	// Warnings are what is sound and is hardly meant so, where they are asked for.
 	Warnings Problems
+
+	known *known // for the next generation
 }
 
 // A Policy is a policy that was compiled, and where it came from.
@@ -73,7 +76,7 @@ func (c *Config) Dir() string { return filepath.Dir(c.File) }
 // Load reads the settings in file and everything they name. The error is
 // [Problems] where the configuration is at fault.
 func Load(file string, options Options) (*Config, error) {
-	l, err := newLoader(options)
+	l, err := newLoader(options, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +89,7 @@ func Load(file string, options Options) (*Config, error) {
 	for i, path := range c.Settings.Policies {
 		l.policies(string(path), func(format string, args ...any) { d.add(index("policies", i), -1, format, args...) })
 	}
+	l.readPolicies()
 	for _, name := range sortedKeys(c.Settings.Embedded.StateMachines) {
 		l.machine(string(c.Settings.Embedded.StateMachines[name]), func(format string, args ...any) {
 			d.add(policy.At("embedded.stateMachines", name), -1, format, args...)
@@ -100,25 +104,27 @@ func Load(file string, options Options) (*Config, error) {
 }
 
 // Reload reads the policies of c and their state machines anew, under the
-// settings of c, as another generation. Where the error is [Problems], the
-// Config has Files alone: what the problems are mended in.
+// settings of c, as another generation. A policy whose document is as it was is
+// the one that c has. Where the error is [Problems], the Config has Files alone:
+// what the problems are mended in.
 func (c *Config) Reload(options Options) (*Config, error) {
-	l, err := newLoader(options)
+	l, err := newLoader(options, c.known)
 	if err != nil {
 		return nil, err
 	}
 	next := &Config{File: c.File, Settings: c.Settings}
+	l.files = append(l.files, c.File)
 	for _, path := range c.Settings.Policies {
 		l.policies(string(path), func(format string, args ...any) {
 			l.problems = append(l.problems, Problem{File: c.File, Message: fmt.Sprintf(format, args...)})
 		})
 	}
+	l.readPolicies()
 	for _, file := range c.Settings.Embedded.StateMachines {
 		l.machine(string(file), func(format string, args ...any) {
 			l.problems = append(l.problems, Problem{File: c.File, Message: fmt.Sprintf(format, args...)})
 		})
 	}
-	l.files = append(l.files, c.File)
 	l.finish(next, c.Settings.channels)
 	if err := l.problems.err(); err != nil {
 		return &Config{Files: next.Files}, err
@@ -138,7 +144,7 @@ func (s *Settings) channels(channel string) []string {
 // machines they name; the channels they notify are not checked. The Config has
 // default Settings.
 func LoadPolicies(paths []string, options Options) (*Config, error) {
-	l, err := newLoader(options)
+	l, err := newLoader(options, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +155,7 @@ func LoadPolicies(paths []string, options Options) (*Config, error) {
 			l.problems = append(l.problems, Problem{File: path, Message: fmt.Sprintf(format, args...)})
 		})
 	}
+	l.readPolicies()
 	l.finish(c, func(string) []string { return nil })
 	if err := l.problems.err(); err != nil {
 		return nil, err
@@ -162,20 +169,15 @@ type loader struct {
 	Options
 	dir      string // working directory
 	problems Problems
-	files    []string
-	read     []document
+	files    []string // that were read
+	policyIn []string // files of policies, which are among these
+	read     []*document
 	machines map[string]Machine
-	compiler policy.Compiler
+	states   map[string][]string // of machines, once asked for
+	known    *known
 }
 
-// A document is a policy that was read; its Policy is nil where it has problems.
-type document struct {
-	Policy
-	spec policy.Spec
-	at   *decoder
-}
-
-func newLoader(options Options) (*loader, error) {
+func newLoader(options Options, known *known) (*loader, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("load configuration: %w", err)
@@ -183,7 +185,7 @@ func newLoader(options Options) (*loader, error) {
 	if options.Builtins == nil {
 		options.Builtins = []string{"validate-data", "evaluate-model", "register-model", "noop"}
 	}
-	return &loader{Options: options, dir: dir, machines: map[string]Machine{}}, nil
+	return &loader{Options: options, dir: dir, machines: map[string]Machine{}, states: map[string][]string{}, known: known}, nil
 }
 
 func (l *loader) absolute(path string) string {
@@ -193,6 +195,11 @@ func (l *loader) absolute(path string) string {
 // open is the content of a file, which is watched from now on.
 func (l *loader) open(file string) ([]byte, error) {
 	l.files = append(l.files, file)
+	return readFile(file, maxFile)
+}
+
+// readFile is the content of a regular file of at most so many bytes.
+func readFile(file string, most int64) ([]byte, error) {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
@@ -201,16 +208,20 @@ func (l *loader) open(file string) ([]byte, error) {
 		return nil, errors.New("this is a folder, not a file")
 	case !info.Mode().IsRegular():
 		return nil, errors.New("this is not a regular file")
-	case info.Size() > maxFile:
-		return nil, fmt.Errorf("%d bytes are too many: at most %d", info.Size(), maxFile)
+	case info.Size() > most:
+		return nil, fmt.Errorf("%d bytes are too many: at most %d", info.Size(), most)
 	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, reason(err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1)) // it may be growing
-	return data, reason(err)
+	data := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+	_, err = data.ReadFrom(io.LimitReader(f, most+1))
+	if int64(data.Len()) > most { // it is growing
+		return nil, fmt.Errorf("too many bytes: at most %d", most)
+	}
+	return data.Bytes(), reason(err)
 }
 
 // reason is err without the path, which a Problem has already.
@@ -249,7 +260,7 @@ func (l *loader) settings(file string, s *Settings) *decoder {
 	return d
 }
 
-// policies reads the policies in a file, or in the YAML files of a folder.
+// policies has the policies in a file read, or in the YAML files of a folder.
 func (l *loader) policies(path string, report func(format string, args ...any)) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -258,7 +269,7 @@ func (l *loader) policies(path string, report func(format string, args ...any)) 
 		return
 	}
 	if !info.IsDir() {
-		l.policyFile(path)
+		l.policyIn = append(l.policyIn, path)
 		return
 	}
 	l.files = append(l.files, path)
@@ -270,49 +281,8 @@ func (l *loader) policies(path string, report func(format string, args ...any)) 
 	for _, e := range entries {
 		ext := filepath.Ext(e.Name())
 		if (ext == ".yaml" || ext == ".yml") && !strings.HasPrefix(e.Name(), ".") {
-			l.policyFile(filepath.Join(path, e.Name()))
+			l.policyIn = append(l.policyIn, filepath.Join(path, e.Name()))
 		}
-	}
-}
-
-func (l *loader) policyFile(file string) {
-	if slices.Contains(l.files, file) {
-		return // named twice
-	}
-	data, err := l.open(file)
-	if err != nil {
-		l.problems = append(l.problems, Problem{File: file, Message: err.Error()})
-		return
-	}
-	docs, source := parseYAML(file, data, &l.problems)
-	for _, doc := range docs {
-		var spec policy.Spec
-		d := decodeDocument(source, doc, &spec)
-		if doc.kind != mapping || len(doc.entries) == 0 {
-			continue
-		}
-		compiled, problems := l.compiler.Compile(spec)
-		for _, p := range problems {
-			d.add(p.Path, p.Offset, "%s", p.Message)
-		}
-		name := spec.Metadata.Name
-		if i := slices.IndexFunc(l.read, func(o document) bool { return o.spec.Metadata.Name == name }); i >= 0 && name != "" {
-			d.add("metadata.name", -1, "the name %q is taken by the policy at %s:%d: give each policy its own", name, l.read[i].File, l.read[i].Line)
-		}
-		p := Policy{Policy: compiled, File: file, Line: doc.line}
-		if run := spec.Spec.Run; run != nil && run.StateMachine.File != "" {
-			p.Machine = relative(file, run.StateMachine.File)
-			l.machine(p.Machine, func(format string, args ...any) {
-				d.add("spec.run.stateMachine.file", -1, format, args...)
-			})
-		}
-		if l.Warnings {
-			p.Place = func(path string, offset int) (line, column int) {
-				line, column, _ = d.place(path, offset)
-				return line, column
-			}
-		}
-		l.read = append(l.read, document{p, spec, d})
 	}
 }
 
@@ -339,7 +309,7 @@ func (l *loader) finish(c *Config, have func(channel string) []string) {
 	for _, doc := range l.read {
 		for i, n := range doc.spec.Spec.Notify {
 			if channels := have(n.To); channels != nil && n.To != "" {
-				doc.at.add(index("spec.notify", i)+".to", -1, "unknown channel %q%s", n.To, policy.Have(n.To, channels))
+				doc.decoder().add(index("spec.notify", i)+".to", -1, "unknown channel %q%s", n.To, policy.Have(n.To, channels))
 			}
 		}
 		l.model(doc)
@@ -354,7 +324,7 @@ func (l *loader) finish(c *Config, have func(channel string) []string) {
 		l.warn(c)
 	}
 	slices.SortFunc(c.Policies, func(a, b Policy) int { return strings.Compare(a.Name(), b.Name()) })
-	c.Machines = l.machines
+	c.Machines, c.known = l.machines, l.known
 }
 
 // warn fills in the warnings of c.
@@ -367,21 +337,26 @@ func (l *loader) warn(c *Config) {
 	}
 	for _, doc := range l.read {
 		for _, p := range doc.Policy.Warnings(makes[doc.Group()]) {
-			doc.at.warn(p.Path, p.Offset, p.Message)
+			doc.decoder().warn(p.Path, p.Offset, p.Message)
 		}
 	}
 	c.Warnings = l.problems.inOrder()
 }
 
 // model checks that there is a state that makes the model of a policy.
-func (l *loader) model(doc document) {
+func (l *loader) model(doc *document) {
 	run := doc.spec.Spec.Run
 	machine, read := l.machines[doc.Machine]
 	if l.States == nil || !read || run == nil || run.Model == nil || run.Model.State == "" {
 		return
 	}
-	if states := l.States(machine.Definition); states != nil && !slices.Contains(states, run.Model.State) {
-		doc.at.add("spec.run.model.state", -1, "%s has no task %q%s", filepath.Base(machine.File), run.Model.State, policy.Have(run.Model.State, states))
+	states, asked := l.states[machine.File]
+	if !asked {
+		states = l.States(machine.Definition)
+		l.states[machine.File] = states
+	}
+	if states != nil && !slices.Contains(states, run.Model.State) {
+		doc.decoder().add("spec.run.model.state", -1, "%s has no task %q%s", filepath.Base(machine.File), run.Model.State, policy.Have(run.Model.State, states))
 	}
 }
 

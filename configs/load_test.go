@@ -223,7 +223,7 @@ func TestForms(t *testing.T) {
 		"conditional":       {rule("champion.exists ? champion.age > days(3) : true"), "p.yaml:8:11: not YAML: a value with such characters stands in quotes as a whole (mapping value is not allowed in this context)"},
 		"alias":             {rule("*every"), "p.yaml:8:11: unknown alias *every: there is no anchor &every before it; what is no alias stands in quotes"},
 		"duplicate":         {strings.Replace(sound, "  model", "  mode: paused\n  mode: enforce\n  model", 1), `p.yaml:6:3: the key "mode" is already on line 5: keep one of them`},
-		"too large":         {sound + "#" + strings.Repeat("x", maxFile), fmt.Sprintf("p.yaml: %d bytes are too many: at most %d", len(sound)+1+maxFile, maxFile)},
+		"too large":         {sound + "#" + strings.Repeat("x", maxPolicies), fmt.Sprintf("p.yaml: %d bytes are too many: at most %d", len(sound)+1+maxPolicies, maxPolicies)},
 		"open quotes":       {strings.Replace(sound, "{name: p}", "{name: \"p}", 1), "p.yaml:3:18: not YAML: could not find end character of double-quoted text"},
 		"wrong indentation": {strings.Replace(sound, "  rules", "   rules", 1), "p.yaml:6:4: not YAML: value is not allowed in this context"},
 	} {
@@ -273,8 +273,8 @@ func TestHostile(t *testing.T) {
 		"dashes":    {strings.Repeat("- ", 500_000), "nested too deeply"},
 		"questions": {strings.Repeat("? ", 500_000), "nested too deeply"},
 		"indents":   {indents(200), "nested too deeply"},
-		"size":      {strings.Repeat("# x\n", 300_000), "too many"},
-		"documents": {strings.Repeat("---\na: 1\n", 100_000), "more than 1000 documents"},
+		"size":      {"a: 1\n" + strings.Repeat("# x\n", 300_000), "too many for a document"},
+		"documents": {strings.Repeat("---\na: 1\n", 100_000), "more than 20000 documents"},
 		"binary":    {"\x7fELF\x00\xff\xfe", "not UTF-8"},
 		"zeros":     {"a: \x00\x01\n", ""},
 	} {

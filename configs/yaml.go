@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,8 +17,10 @@ import (
 
 // Bounds of a YAML file.
 const (
-	maxFile      = 1 << 20 // bytes
-	maxDocuments = 1_000
+	maxFile      = 1 << 20  // bytes
+	maxPolicies  = 16 << 20 // bytes of a file of policies
+	maxDocument  = 1 << 20  // bytes
+	maxDocuments = 20_000
 	maxDepth     = 64
 	maxNodes     = 100_000 // of a document, each use of an alias counted
 )
@@ -75,11 +76,12 @@ func (n *node) is() string {
 	return "empty"
 }
 
-// source is a YAML file that is being read.
+// A source is a document of a YAML file.
 type source struct {
 	file     string
-	lines    []string
-	before   int // lines before the document that is being read
+	lines    []string // of the file
+	before   int      // lines before the document
+	text     string   // of the document
 	anchors  map[string]*node
 	problems *Problems
 }
@@ -92,62 +94,83 @@ func (s *source) report(line, column int, format string, args ...any) {
 // goes to problems.
 func parseYAML(file string, data []byte, problems *Problems) (docs []*node, s *source) {
 	s = &source{file: file, problems: problems}
-	switch {
-	case len(data) > maxFile:
-		s.report(0, 0, "%d bytes are too many for a YAML file: at most %d", len(data), maxFile)
-		return nil, s
-	case !utf8.Valid(data):
-		s.report(0, 0, "not UTF-8 text")
-		return nil, s
-	}
-	content := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(string(data), "\ufeff"))
-	s.lines = strings.Split(content, "\n")
-	for start := 0; start < len(s.lines); {
-		end := start + 1
-		for end < len(s.lines) && !marker(s.lines[end]) {
-			end++
+	for _, doc := range splitYAML(file, data, problems) {
+		if n := doc.parse(); n != nil {
+			docs, s = append(docs, n), doc
 		}
-		lines := slices.Clone(s.lines[start:end])
-		if marker(lines[0]) {
-			lines[0] = "   " + lines[0][3:]
-		}
-		s.before = start
-		if n := s.document(lines); n != nil {
-			docs = append(docs, n)
-		}
-		if len(docs) > maxDocuments {
-			s.report(start+1, 0, "more than %d documents in one file", maxDocuments)
-			return nil, s
-		}
-		start = end
 	}
 	return docs, s
 }
 
-// marker reports whether a line begins or ends a document. The documents are
-// taken apart here because the parser loses those after an empty one.
+// splitYAML takes a file apart into the documents that may have content. It is
+// done here because the parser loses those after an empty one, and since those
+// that have not changed need not be parsed again.
+func splitYAML(file string, data []byte, problems *Problems) (docs []*source) {
+	whole := &source{file: file, problems: problems}
+	if !utf8.Valid(data) {
+		whole.report(0, 0, "not UTF-8 text")
+		return nil
+	}
+	content := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(string(data), "\ufeff"))
+	lines := strings.Split(content, "\n")
+	for start := 0; start < len(lines); {
+		end, size := start+1, len(lines[start])
+		for end < len(lines) && !marker(lines[end]) {
+			size += 1 + len(lines[end])
+			end++
+		}
+		size = min(size+1, len(content)) // with the end of the last line
+		text, before := content[:size], start
+		content = content[size:]
+		if marker(text) {
+			text = "   " + text[3:]
+			if first, rest, _ := strings.Cut(text, "\n"); strings.TrimSpace(first) == "" {
+				text, before = rest, start+1 // the same as without a marker
+			}
+		}
+		switch {
+		case blank(text):
+		case len(text) > maxDocument:
+			whole.report(start+1, 0, "%d bytes are too many for a document: at most %d", len(text), maxDocument)
+		case len(docs) == maxDocuments:
+			whole.report(start+1, 0, "more than %d documents in one file", maxDocuments)
+			return nil
+		default:
+			docs = append(docs, &source{file: file, lines: lines, before: before, text: text, problems: problems})
+		}
+		start = end
+	}
+	return docs
+}
+
+// blank reports whether there are only comments in a text.
+func blank(text string) bool {
+	for line := range strings.SplitSeq(text, "\n") {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			return false
+		}
+	}
+	return true
+}
+
+// marker reports whether a line, which others may follow, begins or ends a
+// document.
 func marker(line string) bool {
 	if !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "...") {
 		return false
 	}
-	return len(line) == 3 || line[3] == ' ' || line[3] == '\t'
+	return len(line) == 3 || line[3] == ' ' || line[3] == '\t' || line[3] == '\n'
 }
 
-// document parses one document; nil if it has no content.
-func (s *source) document(lines []string) (doc *node) {
-	if !slices.ContainsFunc(lines, func(line string) bool {
-		line = strings.TrimSpace(line)
-		return line != "" && line[0] != '#'
-	}) {
-		return nil
-	}
+// parse is the value of the document; nil if it has no content.
+func (s *source) parse() (doc *node) {
 	defer func() { // the parser is not ours: what it cannot stand is a bad file
 		if r := recover(); r != nil {
 			s.report(s.before+1, 0, "not YAML: %v", r)
 			doc = nil
 		}
 	}()
-	tokens := lexer.Tokenize(strings.Join(lines, "\n"))
+	tokens := lexer.Tokenize(s.text)
 	if t := tooDeep(tokens); t != nil {
 		line, column := s.place(t)
 		s.report(line, column, "nested too deeply: at most %d levels", maxDepth)

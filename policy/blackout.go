@@ -35,7 +35,7 @@ const (
 // blackouts checks those of a policy.
 func (c *compiler) blackouts(list []Blackout, timeZone string) blackouts {
 	out := blackouts{zone: zone{time.UTC}}
-	if location, err := time.LoadLocation(timeZone); err == nil {
+	if location := c.zone(timeZone); location != nil {
 		out.zone = zone{location}
 	}
 	for i, b := range list {

@@ -67,18 +67,28 @@ func parseCron(text string) (*cron.SpecSchedule, error) {
 	return schedule, nil
 }
 
+// A parsedCron is what parseCron has made of a text.
+type parsedCron struct {
+	schedule *cron.SpecSchedule
+	err      error
+}
+
 // cron checks the cron at path, in the policy's time zone.
 func (c *compiler) cron(path, text, timeZone string) *cron.SpecSchedule {
-	schedule, err := parseCron(text)
-	if err != nil {
-		c.problems.add(path, "%v", err)
+	parsed, known := c.crons[text]
+	if !known {
+		parsed.schedule, parsed.err = parseCron(text)
+		c.crons[text] = parsed
+	}
+	if parsed.err != nil {
+		c.problems.add(path, "%v", parsed.err)
 		return nil
 	}
 	if timeZone == "" {
 		c.problems.add(path, "a cron needs a time zone: timeZone: Europe/Berlin, or UTC, under spec")
 		return nil
 	}
-	return schedule
+	return parsed.schedule
 }
 
 // A zone is a time zone as crons see it. The local time on its clocks is

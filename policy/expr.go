@@ -58,6 +58,21 @@ type places struct {
 	match, gather, rule, key, input, result, promote, approval, forecast place
 }
 
+// placesOf are the places of a policy.
+func (c *compiler) placesOf(b Body) places {
+	if b.Run != nil && b.Run.Cost != nil {
+		at := newPlaces(b.Signals)
+		at.cost()
+		return at
+	}
+	at, ok := c.places[c.kinds]
+	if !ok {
+		at = newPlaces(b.Signals)
+		c.places[c.kinds] = at
+	}
+	return at
+}
+
 // cost has those see what a run costs who may.
 func (p places) cost() {
 	for _, at := range []place{p.rule, p.input, p.approval} {

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 	_ "time/tzdata" // zones are known where the system has no list of them
 
 	"cel.dev/cel-go/cel"
@@ -176,9 +177,12 @@ func Compile(spec Spec) (*Policy, Problems) { return new(Compiler).Compile(spec)
 // only once: many that are alike take little more room and time than one. The
 // zero Compiler is ready; it is for one goroutine at a time.
 type Compiler struct {
-	base  *cel.Env
-	envs  map[string]*cel.Env // by place and signals
-	exprs map[string]*expr    // by place, signals and text; those without a problem
+	base   *cel.Env
+	envs   map[string]*cel.Env // by place and signals
+	exprs  map[string]*expr    // by place, signals and text; those without a problem
+	places map[string]places   // by signals; without a cost
+	zones  map[string]*time.Location
+	crons  map[string]parsedCron
 }
 
 // Compile is [Compile].
@@ -192,14 +196,13 @@ func (k *Compiler) Compile(spec Spec) (*Policy, Problems) {
 		if k.base, err = baseEnv(); err != nil {
 			return nil, Problems{{Path: "spec", Offset: -1, Message: err.Error()}}
 		}
-		k.envs, k.exprs = map[string]*cel.Env{}, map[string]*expr{}
+		k.envs, k.exprs, k.places = map[string]*cel.Env{}, map[string]*expr{}, map[string]places{}
+		k.zones, k.crons = map[string]*time.Location{}, map[string]parsedCron{}
 	}
 	c := &compiler{Compiler: k, kinds: kindsOf(spec.Spec.Signals)}
 	p := &Policy{Spec: spec, Revision: digest(raw)}
-	b, at := p.Spec.Spec, newPlaces(p.Spec.Spec.Signals)
-	if b.Run != nil && b.Run.Cost != nil {
-		at.cost()
-	}
+	b := p.Spec.Spec
+	at := c.placesOf(b)
 
 	c.head(p.Spec)
 	c.data(b.Data)
@@ -333,8 +336,8 @@ func (c *compiler) head(s Spec) {
 	}
 	c.problems.oneOf("spec.mode", string(s.Spec.Mode), []string{string(Observe), string(Enforce), string(Paused)}, nil)
 	if zone := s.Spec.TimeZone; zone != "" {
-		if problem := checkZone(zone); problem != "" {
-			c.problems.add("spec.timeZone", "%s", problem)
+		if location := c.zone(zone); location == nil || zone == "Local" {
+			c.problems.add("spec.timeZone", "%s", unknownZone(zone))
 		}
 	}
 	if group := s.Spec.Model.Group; group == "" {

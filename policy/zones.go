@@ -21,11 +21,21 @@ Europe/Lisbon Europe/London Europe/Luxembourg Europe/Madrid Europe/Moscow Europe
 Europe/Prague Europe/Riga Europe/Rome Europe/Sofia Europe/Stockholm Europe/Tallinn Europe/Vienna Europe/Vilnius
 Europe/Warsaw Europe/Zurich Pacific/Auckland Pacific/Honolulu UTC`
 
-// checkZone says what is wrong with the name of a time zone; empty if nothing is.
-func checkZone(name string) string {
-	if _, err := time.LoadLocation(name); err == nil && name != "Local" {
-		return ""
+// zone is the time zone of that name, nil if there is none.
+func (k *Compiler) zone(name string) *time.Location {
+	if location := k.zones[name]; location != nil {
+		return location
 	}
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		return nil
+	}
+	k.zones[name] = location
+	return location
+}
+
+// unknownZone says what is wrong with the name of a time zone that is none.
+func unknownZone(name string) string {
 	best := ""
 	var names []string
 	for _, known := range strings.Fields(zoneNames) {
