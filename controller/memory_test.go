@@ -32,11 +32,12 @@ type rig struct {
 
 func newRig(tb testing.TB) *rig {
 	tb.Helper()
-	j, err := file.OpenJournal(tb.Context(), tb.TempDir(), journal.Options{})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { j.Close() })
+	return newRigOf(tb, watch(tb))
+}
+
+// watch is that policy.
+func watch(tb testing.TB) *policy.Policy {
+	tb.Helper()
 	p, problems := policy.Compile(policy.Spec{
 		APIVersion: policy.APIVersion,
 		Kind:       policy.Kind,
@@ -57,12 +58,23 @@ func newRig(tb testing.TB) *rig {
 	if len(problems) > 0 {
 		tb.Fatal(problems)
 	}
+	return p
+}
+
+// newRigOf has these policies.
+func newRigOf(tb testing.TB, policies ...*policy.Policy) *rig {
+	tb.Helper()
+	j, err := file.OpenJournal(tb.Context(), tb.TempDir(), journal.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { j.Close() })
 	recovery, err := controller.Recover(tb.Context(), j)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	r := &rig{tb: tb, journal: j, Controller: controller.New(controller.Config{
-		Journal: j, Log: slog.New(slog.DiscardHandler), Generation: controller.Generation{Policies: []*policy.Policy{p}}, Profile: profileRows,
+		Journal: j, Log: slog.New(slog.DiscardHandler), Generation: controller.Generation{Policies: policies}, Profile: profileRows,
 	}, recovery.State)}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	ended := make(chan error, 1)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 
 	"github.com/anneal-ml/anneal/journal/internal/frame"
 )
@@ -299,36 +300,38 @@ func writeTail(w io.Writer, sum hash.Hash32, r *run, kinds []string, blocks []bl
 	return err
 }
 
-// page reads a page of places.
-func (r *run) page(i int) ([]place, error) {
-	le := binary.LittleEndian
-	b := make([]byte, pageSize)
-	if _, err := r.file.ReadAt(b, int64(i)*pageSize); err != nil {
-		return nil, err
+// A page is the pageSize bytes of some places in their order.
+type page []byte
+
+func (p page) len() int { return int(binary.LittleEndian.Uint32(p[4:])) }
+
+func (p page) place(k int) place {
+	le, at := binary.LittleEndian, pageHeader+k*placeSize
+	return place{hash: le.Uint64(p[at:]), seq: le.Uint64(p[at+8:])}
+}
+
+// read reads page i, which has at least one place.
+func (r *run) read(i int, p page) error {
+	if _, err := r.file.ReadAt(p, int64(i)*pageSize); err != nil {
+		return err
 	}
-	n := le.Uint32(b[4:])
-	if le.Uint32(b) != crc32.Checksum(b[4:], castagnoli) || n > perPage || n == 0 {
-		return nil, fmt.Errorf("%s: page %d does not match its checksum", r.path, i)
+	if n := p.len(); binary.LittleEndian.Uint32(p) != crc32.Checksum(p[4:], castagnoli) || n > perPage || n == 0 {
+		return fmt.Errorf("%s: page %d does not match its checksum", r.path, i)
 	}
-	places := make([]place, n)
-	for k := range places {
-		at := pageHeader + k*placeSize
-		places[k] = place{hash: le.Uint64(b[at:]), seq: le.Uint64(b[at+8:])}
-	}
-	return places, nil
+	return nil
 }
 
 // places yields all places in order.
 func (r *run) places() iter.Seq2[place, error] {
 	return func(yield func(place, error) bool) {
+		p := make(page, pageSize)
 		for i := range r.pages {
-			places, err := r.page(i)
-			if err != nil {
+			if err := r.read(i, p); err != nil {
 				yield(place{}, err)
 				return
 			}
-			for _, p := range places {
-				if !yield(p, nil) {
+			for k := range p.len() {
+				if !yield(p.place(k), nil) {
 					return
 				}
 			}
@@ -344,23 +347,30 @@ func (r *run) find(hash, below uint64) (seq uint64, ok bool, err error) {
 	guess, _ := bits.Mul64(hash, uint64(r.pages))
 	probes := []int{int(guess) - 2, int(guess) + 3}
 	lo, hi := 0, r.pages // page lo begins before want, page hi does not
-	var places []place
+	var last page        // the one before page lo
+	p := make(page, pageSize)
 	for lo < hi {
 		mid := (lo + hi) / 2
 		if len(probes) > 0 {
 			mid = min(max(probes[0], lo), hi-1)
 			probes = probes[1:]
 		}
-		page, err := r.page(mid)
-		if err != nil {
+		if err := r.read(mid, p); err != nil {
 			return 0, false, err
 		}
-		if comparePlaces(page[0], want) < 0 {
-			lo, places = mid+1, page
-		} else {
+		switch {
+		case comparePlaces(p.place(0), want) >= 0:
 			hi = mid
+		case last == nil:
+			lo, last, p = mid+1, p, make(page, pageSize)
+		default:
+			lo, last, p = mid+1, p, last
 		}
 	}
-	seq, ok = newestBelow(places, hash, below)
-	return seq, ok, nil
+	if last == nil {
+		return 0, false, nil
+	}
+	n := sort.Search(last.len(), func(k int) bool { return comparePlaces(last.place(k), want) >= 0 })
+	newest := last.place(n - 1) // its first is before want
+	return newest.seq, newest.hash == hash, nil
 }
