@@ -295,6 +295,9 @@ func (c *Controller) take(b *batch, t taken) {
 			b.open(c.wake(m, t.event, feeds(m.Policy, t.event)))
 		}
 	}
+	if w, ok := c.state.Past.Woken(t.event); ok && g.policy(w.Policy) == nil {
+		b.open(&wake{Policy: w.Policy, Event: t.event}) // so that it is known to have been in vain
+	}
 	for _, p := range g.fed {
 		if fed := feeds(p, t.event); len(fed) > 0 && !woken[p.Name()] {
 			b.open(c.wake(policy.Matched{Policy: p}, t.event, fed))

@@ -23,7 +23,7 @@ const recoveryName = "recovery"
 
 // recoveryVersion changes with the meaning of a fold; what another version kept
 // is not used.
-const recoveryVersion = 3
+const recoveryVersion = 4
 
 type savedRecovery struct {
 	Version int    `json:"version"`

@@ -12,7 +12,8 @@ const guardBreaker = "breaker"
 
 // ask holds while as many runs of the model group as the breaker says have
 // failed, or not been promoted: those that ended within the time before and
-// since the policy was last resumed.
+// since the policy was last resumed. What it holds is looked at again when
+// enough of them are old.
 func (b Breaker) ask(past *State, policy, group string, now time.Time) anneal.GuardResult {
 	g := anneal.GuardResult{ID: guardBreaker}
 	var closes time.Time
@@ -43,7 +44,9 @@ func (b Breaker) ask(past *State, policy, group string, now time.Time) anneal.Gu
 	count("not promoted", b.NotPromoted, past.Ended[group].NotPromoted)
 	g.Detail += " within " + b.Within.String()
 	if g.Veto {
-		g.Detail += fmt.Sprintf(": open until the policy is resumed, or until %s", closes.UTC().Format(time.RFC3339))
+		closes = closes.UTC()
+		g.Until = &closes
+		g.Detail += fmt.Sprintf(": open until the policy is resumed, or until %s", closes.Format(time.RFC3339))
 	}
 	return g
 }

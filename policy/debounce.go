@@ -27,6 +27,8 @@ type Gathered struct {
 
 	// Woken is when its event was seen; nil while that is not in the journal.
 	Woken *time.Time `json:"woken,omitempty"`
+	// After is its last event, which came while the policy was not loaded.
+	After string `json:"after,omitempty"`
 }
 
 // maxKeys is how many windows of one policy are open at a time. The oldest is
@@ -96,7 +98,7 @@ func (s *State) ApplyGathering(g Gathering) Gathered {
 
 // eventID is the identity of the event that says that the window is complete.
 func (w Gathered) eventID() string {
-	return anneal.ID("event", anneal.SourceTimer, w.Policy, w.Trigger, w.First)
+	return again(w.After, "event", anneal.SourceTimer, w.Policy, w.Trigger, w.First)
 }
 
 func (w Gathered) ended() anneal.DebounceEnded {

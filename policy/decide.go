@@ -132,7 +132,7 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 	if len(vetoes) > 0 {
 		makesWay = makesWay && len(vetoes) == 1 && vetoes[0].ID == guardConcurrency
 		d.Verdict, d.Reason = anneal.VerdictHold, vetoes[0].ID+": "+vetoes[0].Detail
-		if vetoes[0].Until != nil {
+		if vetoes[0].Until != nil && vetoes[0].ID != guardBreaker { // which may stay open, and is a person's to close
 			d.Verdict, d.Until = anneal.VerdictDefer, latest(vetoes)
 		}
 		if !makesWay {

@@ -122,11 +122,11 @@ func (p *Policy) changes(d anneal.Decision, now time.Time) []string {
 // lifted says when the guard g, which vetoes, would no longer.
 func (p *Policy) lifted(g anneal.GuardResult, d anneal.Decision, now time.Time) string {
 	switch {
-	case g.Until != nil:
-		return fmt.Sprintf("%s ends at %s", g.ID, moment(*g.Until, now))
 	case g.ID == guardBreaker:
 		_, until, _ := strings.Cut(g.Detail, ": ")
 		return fmt.Sprintf("%s is %s", g.ID, until)
+	case g.Until != nil:
+		return fmt.Sprintf("%s ends at %s", g.ID, moment(*g.Until, now))
 	case g.ID == guardConcurrency && len(d.Stops) > 0:
 		return fmt.Sprintf("%s has a place when %s has ended", g.ID, strings.Join(d.Stops, " and "))
 	}

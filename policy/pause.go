@@ -30,6 +30,10 @@ func byHand(trigger string, e anneal.Event) (reason string, ok bool) {
 	return reason, true
 }
 
+// stopped reports whether the policy decides nothing but hold, by its file or by
+// a person's word.
+func (m *Memory) stopped() bool { return m.Off || m.Paused != nil }
+
 // paused is why the policy is paused by a person, empty where it is not.
 func (s *State) paused(policy string) string {
 	if m := s.Policies[policy]; m != nil && m.Paused != nil {

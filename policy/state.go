@@ -41,12 +41,15 @@ type Memory struct {
 	// when one last resumed it.
 	Paused  *string    `json:"paused,omitempty"`
 	Resumed *time.Time `json:"resumed,omitempty"`
+	// Off is that its file says mode: paused.
+	Off bool `json:"off,omitempty"`
 }
 
 // RuleMemory is what is remembered of one rule.
 type RuleMemory struct {
 	// Truths are the last known values of its clauses. What made the rule true
-	// when a guard vetoed is not remembered: it is still new the next time.
+	// when a guard vetoed, the policy was paused, or the run could not be made,
+	// is not remembered: it is still new the next time.
 	Truths map[string]bool `json:"truths,omitempty"`
 
 	// Windows are the known results of If on the last distinct windows, the
@@ -113,6 +116,9 @@ func (s *State) ApplyPolicy(spec Spec) {
 	if m.OnTimeout = ""; spec.Spec.Approval != nil {
 		m.OnTimeout = spec.Spec.Approval.OnTimeout
 	}
+	if m.Off = spec.Spec.Mode == Paused; !m.stopped() {
+		m.release()
+	}
 }
 
 // ApplyEvent takes in an event of the journal. Only those that [State.Due]
@@ -135,6 +141,7 @@ func (s *State) ApplyEvent(e anneal.Event) {
 // open from here on.
 func (s *State) ApplyDecision(d anneal.Decision) {
 	if d.Verdict == anneal.VerdictSuppressed {
+		s.inVain(d)
 		return
 	}
 	m := s.memory(d.Policy)
@@ -144,10 +151,10 @@ func (s *State) ApplyDecision(d anneal.Decision) {
 		return
 	case TriggerResume:
 		m.Paused, m.Resumed = nil, &d.At
-		m.release(d.At)
+		m.release()
 		return
 	}
-	vetoed := m.Paused != nil || firstVeto(d.Guards) != ""
+	vetoed := m.stopped() || firstVeto(d.Guards) != "" || d.Verdict == anneal.VerdictError
 	for _, r := range d.Rules {
 		m.rule(r.ID).apply(d, r, vetoed)
 	}

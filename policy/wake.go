@@ -10,7 +10,7 @@ import (
 )
 
 // A Wake is a decision that will be looked at again: at Until, where it was
-// deferred; once the policy is resumed, where a person or the breaker held it;
+// deferred; once the policy is resumed, where a pause or the breaker held it;
 // else when its run can have a place. A policy keeps one at a time, with
 // buffer-all up to 100; a newer one takes the place of the last, except that
 // what was forced or approved is not displaced by what was not.
@@ -23,7 +23,7 @@ type Wake struct {
 	Parameters map[string]any `json:"parameters,omitempty"`
 	Force      bool           `json:"force,omitempty"`
 	Until      *time.Time     `json:"until,omitempty"`
-	Held       bool           `json:"held,omitempty"` // until the policy is resumed
+	Held       bool           `json:"held,omitempty"` // until the policy is resumed, or Until
 	// Asked is when the policy began to wait: the longest waits are ended first.
 	Asked time.Time `json:"asked"`
 	// Since is where the objects begin that a trigger had gathered for the
@@ -31,6 +31,8 @@ type Wake struct {
 	Since *time.Time `json:"since,omitempty"`
 	// Woken is when its event was seen; nil while that is not in the journal.
 	Woken *time.Time `json:"woken,omitempty"`
+	// After is its last event, which came while the policy was not loaded.
+	After string `json:"after,omitempty"`
 
 	// Asks is of a decision that waits for approval until Until; Answer is the
 	// event that answers it. Approved is of one that was, and waits for a guard.
@@ -48,16 +50,25 @@ func (w Wake) eventID() string {
 	if w.Until != nil {
 		source = anneal.SourceTimer
 	}
-	return anneal.ID("event", source, w.Policy, w.Decision)
+	return again(w.After, "event", source, w.Policy, w.Decision)
+}
+
+// again is the identity of an event, another one after one that was in vain.
+func again(after string, parts ...string) string {
+	if after != "" {
+		parts = append(parts, after)
+	}
+	return anneal.ID(parts...)
 }
 
 // byHand reports whether a person has asked for it, or approved it.
 func (w Wake) byHand() bool { return w.Force || w.Approved }
 
 // next are those of the decisions that wait of which one is decided next: with
-// buffer-all the first alone that is not held, whatever it waits for.
+// buffer-all the first alone that waits for anything but a person, whatever it
+// is.
 func (m *Memory) next() []Wake {
-	list := slices.DeleteFunc(m.waiting(), func(w Wake) bool { return w.Held })
+	list := slices.DeleteFunc(m.waiting(), func(w Wake) bool { return w.Held && w.Until == nil })
 	if m.Overlap == BufferAll && len(list) > 1 {
 		return list[:1]
 	}
@@ -97,8 +108,8 @@ func (s *State) Awaits() bool {
 // Due makes the events of the wakes whose time has come and that are not in
 // the journal yet, seen now, those that wait longest first: those that wait to
 // be decided again, of each policy one at a time, and those of what triggers
-// have gathered. What is of a policy that is paused by a person, or
-// not among policies, waits until it no longer is.
+// have gathered. What is of a policy that is paused, or not among policies,
+// waits until it no longer is.
 func (s *State) Due(policies map[string]*Policy, now time.Time) []anneal.Event {
 	type waited struct {
 		event anneal.Event
@@ -108,7 +119,7 @@ func (s *State) Due(policies map[string]*Policy, now time.Time) []anneal.Event {
 	agenda := s.look(policies)
 	for _, name := range agenda.due(now) {
 		p, m := policies[name], s.Policies[name]
-		if m.Paused != nil {
+		if m.stopped() {
 			continue
 		}
 		w := m.due(s, p, now)
@@ -185,7 +196,7 @@ func (s *State) NextOf(p *Policy) (at time.Time, ok bool) {
 
 // nextTime is when the next of what waits for a time is due.
 func (m *Memory) nextTime(p *Policy) (at time.Time, ok bool) {
-	if m.Paused != nil {
+	if m.stopped() {
 		return at, false
 	}
 	next := func(t time.Time) {
@@ -211,7 +222,7 @@ func (m *Memory) nextTime(p *Policy) (at time.Time, ok bool) {
 
 // waitsForPlace reports whether something waits for nothing but a run's end.
 func (m *Memory) waitsForPlace() bool {
-	return m.Paused == nil && !m.onTheWay() && slices.ContainsFunc(m.next(), func(w Wake) bool { return w.Until == nil })
+	return !m.stopped() && !m.onTheWay() && slices.ContainsFunc(m.next(), func(w Wake) bool { return w.Until == nil })
 }
 
 // onTheWay reports whether one of the decisions that wait has its event in the
@@ -323,7 +334,7 @@ func (m *Memory) applyWake(d anneal.Decision) {
 		return
 	}
 	veto := firstVeto(d.Guards)
-	held := m.Paused != nil || veto == guardBreaker || d.Verdict == anneal.VerdictError
+	held := m.stopped() || veto == guardBreaker || d.Verdict == anneal.VerdictError
 	at := -1
 	var list []Wake
 	for _, w := range m.waiting() {
@@ -349,7 +360,7 @@ func (m *Memory) applyWake(d anneal.Decision) {
 	m.wait(list)
 
 	if !held {
-		m.release(d.At)
+		m.release()
 	}
 	hold, wanted := d.Verdict == anneal.VerdictHold, d.Force || d.Rule != "" || next.Approved
 	switch {
@@ -359,8 +370,10 @@ func (m *Memory) applyWake(d anneal.Decision) {
 		return
 	case d.Verdict == anneal.VerdictDefer:
 		next.Until = d.Until
-	case hold && (m.Paused != nil || wanted && veto == guardBreaker):
+	case hold && m.stopped():
 		next.Held = true
+	case hold && wanted && veto == guardBreaker:
+		next.Held, next.Until = true, d.Guards[0].Until // the breaker is the first
 	case hold && wanted && veto == guardConcurrency && waits(m.Overlap):
 	default:
 		return
@@ -391,15 +404,44 @@ func (m *Memory) join(next Wake, at int) {
 	m.wait(list)
 }
 
-// release has what was held looked at again at that time.
-func (m *Memory) release(at time.Time) {
+// release has what was held looked at again at once.
+func (m *Memory) release() {
 	list := m.waiting()
 	for i := range list {
 		if list[i].Held {
-			list[i].Held, list[i].Until = false, &at
+			asked := list[i].Asked
+			list[i].Held, list[i].Until = false, &asked
 		}
 	}
 	m.wait(list)
+}
+
+// inVain has what waited for the event that d is about wait for another
+// one: the policy was not loaded when it came.
+func (s *State) inVain(d anneal.Decision) {
+	m := s.Policies[d.Policy]
+	if m == nil {
+		return
+	}
+	s.touch(d.Policy)
+	list := m.waiting()
+	for i := range list {
+		if list[i].eventID() == d.Cause {
+			list[i].Woken, list[i].After = nil, d.Cause
+		}
+	}
+	m.wait(list)
+	for i := range m.Gathered {
+		if m.Gathered[i].eventID() == d.Cause {
+			m.Gathered[i].Woken, m.Gathered[i].After = nil, d.Cause
+		}
+	}
+	if a := m.Approval; a != nil && a.Answer == d.Cause {
+		if a.eventID() == d.Cause {
+			a.After = d.Cause
+		}
+		a.Woken, a.Answer = nil, ""
+	}
 }
 
 // applyOverlap goes on with another overlap: with skip nothing waits for a
