@@ -23,8 +23,9 @@ vet:
 lint:
 	go tool staticcheck ./...
 
+# The detector makes tests ten times as slow; `make test` runs the long ones.
 race:
-	CGO_ENABLED=1 go test -race -timeout 20m ./...
+	CGO_ENABLED=1 go test -race -short -timeout 20m ./...
 
 # Prints each benchmark of every package; the journal's append is set beside
 # a bare write+fdatasync loop on the same disk.
