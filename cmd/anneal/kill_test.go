@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +48,7 @@ policies: [./policies]
 buckets: {ml: ./bucket}
 sources:
   - directory: {path: ./inbox, settle: 20ms}
+  - webhook: {path: /hooks/ci, secret: {file: ./hook.secret}}
 embedded:
   jobs: 4
   functions:
@@ -131,6 +134,21 @@ spec:
     - {events: [started, failed, promoted], to: team}
 `
 
+// killTicks is woken by webhooks and every minute; what a kill lets it miss it
+// makes up.
+const killTicks = `apiVersion: anneal/v1alpha1
+kind: RetrainPolicy
+metadata: {name: ticks}
+spec:
+  timeZone: Europe/Berlin
+  model: {group: ticks}
+  triggers:
+    - {id: told, event: {type: Webhook Received}, debounce: {quiet: 1s, maxWait: 5s}}
+    - {id: minute, schedule: {cron: "* * * * *", catchUp: all}}
+  rules:
+    - {id: always, if: "true"}
+`
+
 // TestKill kills the daemon at random moments, again and again, while files
 // are dropped and jobs run, and then looks whether anything happened twice or
 // not at all.
@@ -153,6 +171,8 @@ func TestKill(t *testing.T) {
 		"policies/c.yaml":           fmt.Sprintf(killPolicy, "c", "right"),
 		"trainer.sh":                strings.ReplaceAll(trainerScript, "RANDOM_SEED", "$$"),
 		"check.sh":                  "#!/bin/sh\necho \"begin $(basename \"$PWD\")\" > /dev/null\ncat > /dev/null\necho '{\"ok\": true}'\n",
+		"policies/ticks.yaml":       killTicks,
+		"hook.secret":               "whsec_" + standardKey,
 		"inbox/.keep":               "",
 		"bucket/.keep":              "",
 	})
@@ -160,6 +180,7 @@ func TestKill(t *testing.T) {
 	p := &process{t: t, dir: dir}
 	dropped := 0
 	answered := map[string]bool{}
+	hooks := &sender{t: t, p: p}
 	for range kills {
 		p.start()
 		for end := time.Now().Add(time.Duration(20+r.IntN(300)) * time.Millisecond); time.Now().Before(end); {
@@ -167,14 +188,21 @@ func TestKill(t *testing.T) {
 				drop(t, filepath.Join(dir, "inbox"), fmt.Sprintf("f%04d.csv", dropped), csvBatch(r, 30))
 				dropped++
 			}
-			answerTasks(t, p, answered)
+			if p.reached() {
+				answerTasks(t, p, answered)
+				hooks.send()
+			}
 			time.Sleep(time.Duration(10+r.IntN(40)) * time.Millisecond)
 		}
 		p.kill()
 	}
 	p = begin(t, dir)
+	hooks.p = p
+	eventually(t, 10*time.Second, func() error { return hooks.send() })
 
 	var runs []anneal.Run
+	var told map[string]int // events of webhooks
+	var ticks []time.Time   // newest first
 	eventually(t, 2*time.Minute, func() error {
 		answerTasks(t, p, answered)
 		var events []anneal.Event
@@ -182,9 +210,16 @@ func TestKill(t *testing.T) {
 			return err
 		}
 		files := map[string]int{}
+		told, ticks = map[string]int{}, nil
 		for _, e := range events {
-			if e.Source == anneal.SourceDirectory {
+			switch e.Source {
+			case anneal.SourceDirectory:
 				files[e.Subject]++
+			case anneal.SourceCron:
+				ticks = append(ticks, e.Time)
+			case anneal.SourceTimer, anneal.SourceRun, anneal.SourceManual:
+			default:
+				told[e.ID]++
 			}
 		}
 		for name, n := range files {
@@ -238,6 +273,19 @@ func TestKill(t *testing.T) {
 			t.Errorf("group %s had %d trainings at a time, and the limit is 1", group, n)
 		}
 	}
+	for _, id := range hooks.acknowledged {
+		if told[id] != 1 {
+			t.Errorf("a webhook was acknowledged as event %s, of which there are %d", id, told[id])
+		}
+	}
+	if len(told) != len(hooks.acknowledged) {
+		t.Errorf("%d webhooks were acknowledged and became %d events", len(hooks.acknowledged), len(told))
+	}
+	for i := 1; i < len(ticks); i++ {
+		if apart := ticks[i-1].Sub(ticks[i]); apart != time.Minute {
+			t.Errorf("the ticks %s and %s are %s apart, and one comes every minute", ticks[i], ticks[i-1], apart)
+		}
+	}
 	functions, _ := readWork(t, work+".functions")
 	for id, n := range functions {
 		if n != 1 {
@@ -247,7 +295,52 @@ func TestKill(t *testing.T) {
 	if len(answered) < len(runs) || len(functions) < 4*len(runs) {
 		t.Errorf("%d tokens were handed over and %d functions ran in %d runs", len(answered), len(functions), len(runs))
 	}
-	t.Logf("%d kills, %d files, %d runs, %d jobs, %d functions, %d tokens", kills, dropped, len(runs), len(begun), len(functions), len(answered))
+	t.Logf("%d kills, %d files, %d webhooks, %d ticks, %d runs, %d jobs, %d functions, %d tokens",
+		kills, dropped, len(told), len(ticks), len(runs), len(begun), len(functions), len(answered))
+}
+
+// reached reports whether the daemon says where it listens, and notes it.
+func (p *process) reached() bool {
+	address, err := os.ReadFile(filepath.Join(p.dir, "anneal-data", "address"))
+	p.server = strings.TrimSpace(string(address))
+	return err == nil && p.server != ""
+}
+
+// A sender sends one webhook after another, each until it is acknowledged.
+type sender struct {
+	t            *testing.T
+	p            *process
+	n            int
+	acknowledged []string // events
+}
+
+func (s *sender) send() error {
+	id, body := fmt.Sprintf("msg_%d", s.n), fmt.Sprintf(`{"n": %d}`, s.n)
+	req, err := http.NewRequest("POST", s.p.server+"/hooks/ci", strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for name, value := range signStandard(s.t, standardKey, id, time.Now(), body) {
+		req.Header.Set(name, value)
+	}
+	client := http.Client{Timeout: 2 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	var event struct{ ID string }
+	if resp.StatusCode != http.StatusAccepted || json.Unmarshal(answer, &event) != nil || event.ID == "" {
+		return fmt.Errorf("webhook %s: %d: %s", id, resp.StatusCode, answer)
+	}
+	s.acknowledged = append(s.acknowledged, event.ID)
+	s.n++
+	return nil
 }
 
 // answerTasks tells each task that has handed its token over that it has
