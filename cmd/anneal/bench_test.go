@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -130,4 +131,20 @@ func benchStart(b *testing.B, settings string) {
 	for b.Loop() {
 		start()
 	}
+}
+
+// BenchmarkPolicies is a start with 10,000 policies, up to serving, on a journal
+// that knows them.
+func BenchmarkPolicies(b *testing.B) {
+	project := fstest.MapFS{"anneal.yaml": {Data: []byte(strings.Replace(benchSettings, "./policy.yaml", "./policies", 1))}, "inbox/.keep": {}}
+	for n := range 10_000 {
+		p := strings.NewReplacer("name: watch", fmt.Sprintf("name: watch-%d", n), "group: g", fmt.Sprintf("group: g-%d", n),
+			"{type: Object Created}", fmt.Sprintf(`{type: Object Created, match: "event.data.object.key.startsWith('%d/')"}`, n)).Replace(benchPolicy)
+		project[fmt.Sprintf("policies/%d.yaml", n)] = &fstest.MapFile{Data: []byte(p)}
+	}
+	dir := b.TempDir()
+	if err := os.CopyFS(dir, project); err != nil {
+		b.Fatal(err)
+	}
+	benchStart(b, filepath.Join(dir, "anneal.yaml"))
 }
