@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
@@ -42,11 +41,6 @@ func (b *batch) putData(kind, key string, data []byte) {
 		return
 	}
 	b.records = append(b.records, record)
-}
-
-// has reports whether the batch holds a record of that kind and key.
-func (b *batch) has(kind, key string) bool {
-	return slices.ContainsFunc(b.records, func(r journal.Record) bool { return r.Kind == kind && r.Key == key })
 }
 
 func (b *batch) fail(err error) {

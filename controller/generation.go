@@ -90,6 +90,7 @@ func (c *Controller) Ticks(ctx context.Context) (ticks Ticks, err error) {
 // definition, so that a run starts with the one it was decided with.
 func (c *Controller) recordPolicies(ctx context.Context, b *batch) error {
 	g := c.generation.Load()
+	recorded := map[string]bool{} // definitions, which policies may share
 	for _, p := range g.Policies {
 		if c.state.Revisions[p.Name()] != p.Revision {
 			data, err := p.Spec.JSON()
@@ -103,7 +104,11 @@ func (c *Controller) recordPolicies(ctx context.Context, b *batch) error {
 			continue
 		}
 		digest := digestOf(machine)
-		if _, err := c.cfg.Journal.Find(ctx, KindMachine, digest); err == nil || b.has(KindMachine, digest) {
+		if recorded[digest] {
+			continue
+		}
+		recorded[digest] = true
+		if _, err := c.cfg.Journal.Find(ctx, KindMachine, digest); err == nil {
 			continue
 		} else if !errors.Is(err, journal.ErrNotFound) {
 			return fmt.Errorf("find the state machine of policy %s: %w", p.Name(), err)

@@ -162,7 +162,7 @@ func showTicks(p *policy.Policy, from, to, down string, now time.Time) ([]shownT
 		if t.Schedule == nil {
 			continue
 		}
-		schedule, err := newSchedule(p, t)
+		schedule, err := newSchedule(p, t, zone)
 		if err != nil {
 			return nil, fmt.Errorf("policy %s, trigger %s: %w", p.Name(), t.ID, err)
 		}

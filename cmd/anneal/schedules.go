@@ -17,12 +17,21 @@ import (
 // by the same rules.
 func schedulesOf(policies []configs.Policy) ([]*cron.Schedule, error) {
 	var schedules []*cron.Schedule
+	zones := map[string]*time.Location{} // many policies share a few
 	for _, p := range policies {
 		for _, t := range p.Spec.Spec.Triggers {
 			if t.Schedule == nil {
 				continue
 			}
-			schedule, err := newSchedule(p.Policy, t)
+			name := p.Spec.Spec.TimeZone
+			if zones[name] == nil {
+				zone, err := time.LoadLocation(name)
+				if err != nil {
+					return nil, fmt.Errorf("policy %s: %w", p.Name(), err)
+				}
+				zones[name] = zone
+			}
+			schedule, err := newSchedule(p.Policy, t, zones[name])
 			if err != nil {
 				return nil, fmt.Errorf("policy %s, trigger %s: %w", p.Name(), t.ID, err)
 			}
@@ -32,11 +41,7 @@ func schedulesOf(policies []configs.Policy) ([]*cron.Schedule, error) {
 	return schedules, nil
 }
 
-func newSchedule(p *policy.Policy, t policy.Trigger) (*cron.Schedule, error) {
-	zone, err := time.LoadLocation(p.Spec.Spec.TimeZone)
-	if err != nil {
-		return nil, err
-	}
+func newSchedule(p *policy.Policy, t policy.Trigger, zone *time.Location) (*cron.Schedule, error) {
 	return cron.Parse(cron.Entry{
 		Policy: p.Name(), Trigger: t.ID, Cron: t.Schedule.Cron, Zone: zone,
 		CatchUp: cron.CatchUp(t.Schedule.CatchUp), Max: t.Schedule.Max,
