@@ -63,7 +63,7 @@ func encode(v any) ([]byte, error) {
 // open adds a wake; the record that holds it goes before all others.
 func (b *batch) open(w *wake) {
 	b.taken.Wakes = append(b.taken.Wakes, w)
-	b.c.state.Wakes = append(b.c.state.Wakes, w)
+	b.c.state.woken(w)
 	b.c.want(w)
 }
 

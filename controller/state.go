@@ -119,8 +119,8 @@ func (s *State) Apply(r journal.Record) error {
 			return err
 		}
 		s.Taken = t.UpTo
-		s.Wakes = append(s.Wakes, t.Wakes...)
 		for _, w := range t.Wakes {
+			s.woken(w)
 			s.ticked(w)
 		}
 	case KindSchedule:
@@ -165,7 +165,9 @@ func (s *State) Apply(r journal.Record) error {
 		if err := decode(r, &e); err != nil {
 			return err
 		}
-		s.Past.ApplyEvent(e)
+		if e.Source != anneal.SourceManual { // see woken
+			s.Past.ApplyEvent(e)
+		}
 	case KindDecision:
 		var d anneal.Decision
 		if err := decode(r, &d); err != nil {
@@ -203,6 +205,15 @@ func (s *State) Apply(r journal.Record) error {
 		s.Seq = r.Seq
 	}
 	return nil
+}
+
+// woken opens a wake. What a person answers counts from here on, and not from
+// when it came: between the two the loop may have answered itself, for want of it.
+func (s *State) woken(w *wake) {
+	s.Wakes = append(s.Wakes, w)
+	if w.Event.Source == anneal.SourceManual {
+		s.Past.ApplyEvent(w.Event)
+	}
 }
 
 // decided closes the policy's wake about an event.
