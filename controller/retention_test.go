@@ -177,9 +177,9 @@ func (idle) Check(asl.Resource) error { return nil }
 // left again, byte for byte.
 func TestEveryCut(t *testing.T) {
 	cuts, found := 0, map[string]int{}
-	seeds, every := uint64(8), 2
+	seeds, every := uint64(8), 5
 	if testing.Short() || raceDetector {
-		every = 6
+		every = 12
 	}
 	for seed := range seeds {
 		records := told(t, newScript(2000+seed))
@@ -268,7 +268,7 @@ func cut(t *testing.T, j *journal.Journal, before uint64, records []journal.Reco
 // dies now and then: what is left is a part of what an untrimmed journal holds,
 // and nothing is lost, begun twice or decided otherwise.
 func TestRetention(t *testing.T) {
-	stories, deaths := uint64(4), 4
+	stories, deaths := uint64(3), 3
 	if testing.Short() || raceDetector {
 		stories, deaths = 2, 2
 	}
