@@ -30,6 +30,7 @@ type PolicyStatus struct {
 	NextWake *time.Time         `json:"nextWake,omitempty"`
 	Paused   string             `json:"paused,omitempty"`   // why a person has paused it
 	Gathered []policy.Gathered  `json:"gathered,omitempty"` // what its triggers have gathered
+	Asks     string             `json:"asks,omitempty"`     // the decision that waits for approval
 }
 
 // Full reports whether the loop waits because the journal has no space. Safe
@@ -83,6 +84,9 @@ func (c *Controller) standing() Status {
 				ps.Paused = *m.Paused
 			}
 			ps.Gathered = slices.Clone(m.Gathered)
+			if m.Approval != nil && m.Approval.Answer == "" {
+				ps.Asks = m.Approval.Decision
+			}
 		}
 		if at, ok := c.state.Past.NextOf(p); ok {
 			ps.NextWake = &at

@@ -105,7 +105,7 @@ func (p *Policy) changes(d anneal.Decision, now time.Time) []string {
 		return []string{"nothing: what was held is looked at again, and then every event"}
 	}
 	if d.Verdict == anneal.VerdictAwaitApproval {
-		lines = append(lines, fmt.Sprintf("a person must say so: anneal approve %s, or reject", d.ID))
+		lines = append(lines, fmt.Sprintf("a person must say so, if nobody has: anneal approve %s, or reject", d.ID))
 	}
 	if d.Verdict == anneal.VerdictError {
 		lines = append(lines, "the error must be mended: "+d.Reason)

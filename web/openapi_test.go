@@ -58,7 +58,7 @@ var (
 	}
 	model  = anneal.Model{Group: "m", Version: 1, Stage: anneal.StageLive, Metrics: map[string]float64{"accuracy": 0.5}, Artifact: anneal.Artifact{URI: "u", SHA256: "x", Bytes: 1, Problem: "p"}, Run: "d1", TrainedAt: at, Objects: []anneal.Object{object}, StageAt: at, Reason: "r"}
 	notice = anneal.Notice{ID: "n1", Kind: anneal.NoticeHeld, Channel: "c", Policy: "p", Model: "m", Cause: "d1", At: at, Subject: "<script>", Text: "t", Reason: "r", Group: "g", With: "n0", Delivered: &at, Attempts: 1, Status: 500, Error: "e", GivenUp: true}
-	stands = web.Policy{Name: "p", Mode: policy.Enforce, Paused: "x", Model: "m", Revision: "rev", Champion: "m@1", Metrics: model.Metrics, Objects: 1, Waiting: 1, Rows: 1, OpenRuns: []string{"d1"}, NextWake: &at, Gathered: []policy.Gathered{{Policy: "p", Trigger: "t", Key: "k", First: "e", Newest: "e", Opened: at, Last: at, Events: 1, Objects: 1, Rows: 1, Woken: &at}}}
+	stands = web.Policy{Name: "p", Mode: policy.Enforce, Paused: "x", Model: "m", Revision: "rev", Champion: "m@1", Metrics: model.Metrics, Objects: 1, Waiting: 1, Rows: 1, OpenRuns: []string{"d1"}, NextWake: &at, Gathered: []policy.Gathered{{Policy: "p", Trigger: "t", Key: "k", First: "e", Newest: "e", Opened: at, Last: at, Events: 1, Objects: 1, Rows: 1, Woken: &at}}, Asks: "d9"}
 	story  = []asl.HistoryEvent{
 		{ID: 1, Timestamp: at, Type: "ExecutionStarted", ExecutionStarted: &asl.StartedDetails{Input: "{}"}},
 		{ID: 2, PreviousID: 1, Timestamp: at, Type: asl.TaskStateEntered, StateEntered: &asl.StateEnteredDetails{Name: "<script>Train", Input: "{}"}},

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/anneal-ml/anneal"
@@ -82,11 +83,13 @@ type page struct {
 	Nouns []string
 	Count int64 // of records
 	Body  any
+
+	asked func(decision string) bool // whether it still waits for approval
 }
 
 // render answers with a page, whole or not at all.
 func (h *handler) render(w http.ResponseWriter, r *http.Request, status int, name, title string, body any) {
-	p := page{Title: title, Nav: r.URL.Path, Now: time.Now(), Ready: true, Live: name != "login" && name != "refused", Nouns: inOrder, Count: int64(h.Journal.Last()), Body: body}
+	p := page{Title: title, Nav: r.URL.Path, Now: time.Now(), Ready: true, Live: name != "login" && name != "refused", Nouns: inOrder, Count: int64(h.Journal.Last()), Body: body, asked: h.asked()}
 	if h.Ready != nil {
 		p.Ready, p.Parts = h.Ready()
 	}
@@ -113,6 +116,21 @@ func (h *handler) render(w http.ResponseWriter, r *http.Request, status int, nam
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	w.Write(text.Bytes()) // a peer that is gone needs no answer
+}
+
+// asked says of a decision whether it still waits for approval. Who has asked
+// is looked up once, and only for a page that wants to know.
+func (h *handler) asked() func(decision string) bool {
+	open := sync.OnceValue(func() map[string]bool {
+		decisions := map[string]bool{}
+		if h.Policies != nil {
+			for _, p := range h.Policies() {
+				decisions[p.Asks] = true
+			}
+		}
+		return decisions
+	})
+	return func(decision string) bool { return open()[decision] }
 }
 
 // refused answers a page that cannot be shown.
@@ -347,6 +365,7 @@ func (p page) functions() template.FuncMap {
 		"parts":     func(m map[string]string) []string { return sortedKeys(m) },
 		"condition": noticeStatus,
 		"admin":     func() bool { return p.Admin },
+		"asked":     p.asked,
 		"seconds":   func(s float64) string { return ago(time.Duration(s * float64(time.Second))) },
 	}
 }

@@ -106,6 +106,7 @@ type Policy struct {
 	OpenRuns []string           `json:"openRuns"`
 	NextWake *time.Time         `json:"nextWake,omitempty"`
 	Gathered []policy.Gathered  `json:"gathered,omitempty"` // what its debounces have gathered
+	Asks     string             `json:"asks,omitempty"`     // the decision that waits for approval
 }
 
 // A Verification is what making every decision again has shown.

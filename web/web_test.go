@@ -2,10 +2,12 @@ package web_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -247,5 +249,43 @@ func TestRefusals(t *testing.T) {
 	}
 	if w := ask(h, "POST", "/api/v1/policies/p/trigger", "", "Origin", "http://127.0.0.1:8080"); w.Code != 404 {
 		t.Errorf("our own page: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestAnswered looks at two decisions that asked for approval: only the one that
+// still waits for it has buttons, and only for who may press them.
+func TestAnswered(t *testing.T) {
+	decisions := [][3]string{
+		{"decision", "answered", `{"id":"answered","policy":"p","verdict":"await-approval"}`},
+		{"decision", "open", `{"id":"open","policy":"p","verdict":"await-approval"}`},
+		{"decision", "ran", `{"id":"ran","policy":"p","verdict":"run"}`},
+	}
+	approve := regexp.MustCompile(`action="/decisions/(\w+)/approve"`)
+	for _, test := range []struct {
+		name   string
+		asks   string
+		tokens []web.Token
+		want   []string
+	}{
+		{"one waits", "open", nil, []string{"open"}},
+		{"none waits", "", nil, nil},
+		{"a viewer looks", "open", []web.Token{{Name: "v", SHA256: sha256.Sum256([]byte("v"))}}, nil},
+	} {
+		h := web.New(web.Config{Journal: open(t, decisions...), Tokens: test.tokens, Policies: func() []web.Policy {
+			return []web.Policy{{Name: "p", Asks: test.asks}, {Name: "q"}}
+		}})
+		for _, path := range []string{"/", "/decisions"} {
+			w := ask(h, "GET", path, "", "Authorization", "Bearer v")
+			if w.Code != http.StatusOK {
+				t.Fatalf("%s: %s: %d %s", test.name, path, w.Code, w.Body)
+			}
+			var got []string
+			for _, m := range approve.FindAllStringSubmatch(w.Body.String(), -1) {
+				got = append(got, m[1])
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%s: %s: buttons (-want +got):\n%s", test.name, path, diff)
+			}
+		}
 	}
 }

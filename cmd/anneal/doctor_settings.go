@@ -145,7 +145,7 @@ func (d *doctor) commands() {
 		}
 	}
 	for name, image := range embedded.Images {
-		if len(image.Command) > 0 {
+		if len(image.Command) > 0 && image.Container == "" { // else it is in the image
 			named["image "+name] = image.Command
 		}
 	}
@@ -217,31 +217,27 @@ func (d *doctor) ask(name string, args ...string) (string, error) {
 	return text, err
 }
 
-// containers looks for what runs images that are not commands here.
+// containers asks what runs images that are not commands here.
 func (d *doctor) containers() {
-	var images []string
+	images := map[string][]string{} // by what runs them
 	for name, image := range d.cfg.Settings.Embedded.Images {
-		if len(image.Command) == 0 {
-			images = append(images, name)
+		if image.Container != "" {
+			images[image.Container] = append(images[image.Container], name)
 		}
 	}
-	if len(images) == 0 {
-		return
-	}
-	var problems []string
-	for _, runtime := range []string{"docker", "podman"} {
+	for _, runtime := range sortedKeys(images) {
 		path, err := exec.LookPath(runtime)
+		var text string
 		if err == nil {
-			var text string
-			if text, err = d.ask(path, "version", "--format", "{{.Client.Version}}"); err == nil {
-				d.ok("containers", "%s %s, for %s", runtime, text, listed(images))
-				return
-			}
+			text, err = d.ask(path, "version", "--format", "{{.Client.Version}}")
 		}
-		problems = append(problems, err.Error())
+		if err != nil {
+			d.fail("containers", "install it and let the daemon's user use it, or give the images a command",
+				"%s needs %s: %v", listed(images[runtime]), runtime, err)
+			continue
+		}
+		d.ok("containers", "%s %s, for %s", runtime, text, listed(images[runtime]))
 	}
-	d.fail("containers", "install one and let the daemon's user use it, or give the images a command",
-		"neither docker nor podman runs, and %s needs one: %s", listed(images), strings.Join(problems, "; "))
 }
 
 // staging says whether training data is linked or copied.

@@ -198,7 +198,7 @@ func (d *daemon) policies() []web.Policy {
 	for _, p := range d.controller.Status().Policies {
 		all = append(all, web.Policy{
 			Name: p.Name, Mode: p.Mode, Paused: p.Paused, Model: p.Model, Revision: p.Revision, Champion: p.Champion, Metrics: p.Metrics,
-			Objects: p.Objects, Waiting: p.Waiting, Rows: p.Rows, OpenRuns: p.OpenRuns, NextWake: p.NextWake, Gathered: p.Gathered,
+			Objects: p.Objects, Waiting: p.Waiting, Rows: p.Rows, OpenRuns: p.OpenRuns, NextWake: p.NextWake, Gathered: p.Gathered, Asks: p.Asks,
 		})
 	}
 	return all
