@@ -194,16 +194,11 @@ func (h *handler) home(w http.ResponseWriter, r *http.Request) {
 		o.Events, _, err = items[anneal.Event](ctx, h.view, "events", query{limit: 12})
 	}
 	if err == nil && h.Policies != nil {
-		for _, p := range h.Policies() {
-			var last []anneal.Decision
-			if last, _, err = items[anneal.Decision](ctx, h.view, "decisions", query{limit: 1, policy: p.Name}); err != nil {
-				break
-			}
-			s := standing{Policy: p}
-			if len(last) > 0 {
-				s.Last = &last[0]
-			}
-			o.Policies = append(o.Policies, s)
+		policies := h.Policies()
+		var last []*anneal.Decision
+		last, err = h.latest.of(ctx, h.view, policies)
+		for i, decision := range last {
+			o.Policies = append(o.Policies, standing{policies[i], decision})
 		}
 	}
 	if err != nil {

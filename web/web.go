@@ -130,6 +130,7 @@ type Divergence struct {
 type handler struct {
 	Config
 	view     view
+	latest   latest
 	sessions sessions
 	live     chan struct{} // one for each page that is kept up to date
 	api      []route

@@ -289,3 +289,34 @@ func TestAnswered(t *testing.T) {
 		}
 	}
 }
+
+// TestLatest looks at the first page as policies decide: each is shown with what
+// it decided last, those with nothing too, and what was read is not read again.
+func TestLatest(t *testing.T) {
+	j := open(t)
+	h := web.New(web.Config{Journal: j, Policies: func() []web.Policy { return []web.Policy{{Name: "a"}, {Name: "b"}, {Name: "never"}} }})
+	row := regexp.MustCompile(`(?s)<a href="/decisions\?policy=(\w+)">.*?(nothing yet|href="/decisions/\w+")`)
+	for _, step := range []struct{ policy, id, want string }{
+		{"", "", "a nothing yet, b nothing yet, never nothing yet"},
+		{"a", "a1", "a a1, b nothing yet, never nothing yet"},
+		{"b", "b1", "a a1, b b1, never nothing yet"},
+		{"gone", "g1", "a a1, b b1, never nothing yet"},
+		{"a", "a2", "a a2, b b1, never nothing yet"},
+	} {
+		if step.id != "" {
+			data := fmt.Appendf(nil, `{"id":%q,"policy":%q,"verdict":"hold","reason":"r"}`, step.id, step.policy)
+			if _, err := j.Append(t.Context(), journal.Record{Kind: "decision", Key: step.id, Data: data}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			var got []string
+			for _, m := range row.FindAllStringSubmatch(ask(h, "GET", "/", "").Body.String(), -1) {
+				got = append(got, m[1]+" "+strings.TrimSuffix(strings.TrimPrefix(m[2], `href="/decisions/`), `"`))
+			}
+			if got := strings.Join(got, ", "); got != step.want {
+				t.Errorf("after %q: got %s, want %s", step.id, got, step.want)
+			}
+		}
+	}
+}

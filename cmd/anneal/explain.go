@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +50,9 @@ what would have to change for a run. With --policy, its newest decision.`,
 			if _, err := client.call(cmd.Context(), "GET", "/api/v1/decisions/"+url.PathEscape(id)+"/explain", nil, &text); err != nil {
 				return err
 			}
-			fmt.Fprint(cmd.OutOrStdout(), text)
+			for line := range strings.Lines(text) {
+				fmt.Fprintln(cmd.OutOrStdout(), printable(strings.TrimSuffix(line, "\n")))
+			}
 			return nil
 		},
 	}

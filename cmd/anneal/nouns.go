@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -205,11 +206,11 @@ func rowOf[T any](row func(T) []string) func(json.RawMessage) (string, error) {
 	}
 }
 
-// printable keeps what came from outside from moving the cursor or breaking
-// the table.
+// printable keeps what came from outside from moving the cursor, breaking the
+// table, or having other text read backwards.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r
