@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -308,7 +309,7 @@ func eachSecret(v reflect.Value, path string, visit func(path string, s configs.
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); f.IsExported() {
 				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-				eachSecret(v.Field(i), path+"."+name, visit)
+				eachSecret(v.Field(i), path+"."+cmp.Or(name, strings.ToLower(f.Name)), visit)
 			}
 		}
 	}

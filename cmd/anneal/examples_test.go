@@ -250,14 +250,15 @@ func TestExampleDegradation(t *testing.T) {
 	t.Parallel()
 	e := serveExample(t, "degradation")
 	e.drop("january.csv", "")
+	e.drop("predictions.csv", "predictions") // as the README has it: without waiting for the model
+	e.decided(2)
 	e.succeeded(1)
 	e.models(1)
-	e.drop("predictions.csv", "predictions")
-	e.decided(2)
 	e.drop("labels.csv", "labels")
 	got := e.verdicts(3)
-	if diff := cmp.Diff([]string{"run first", "hold ", "defer degraded"}, got); diff != "" {
-		t.Errorf("verdicts (-want +got):\n%s\n%s", diff, e.log)
+	runs := slices.DeleteFunc(slices.Clone(got), func(v string) bool { return !strings.HasPrefix(v, "run ") })
+	if diff := cmp.Diff([]string{"run first"}, runs); diff != "" || got[2] != "defer degraded" {
+		t.Errorf("verdicts %q, want one run and then a defer\n%s", got, e.log)
 	}
 	last := e.decided(3)[0]
 	if quality := last.Signals["quality"]; quality.Status != anneal.SignalOK || quality.N != 50 {
