@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -103,7 +104,7 @@ func loadOptions() configs.Options {
 		var problems []configs.Problem
 		for _, p := range found {
 			if p.Severity == asl.SeverityError {
-				problems = append(problems, configs.Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Pointer + ": " + p.Message})
+				problems = append(problems, configs.Problem{File: p.File, Line: p.Line, Column: p.Column, Message: strings.TrimPrefix(p.Pointer+": ", ": ") + p.Message})
 			}
 		}
 		return problems
