@@ -48,6 +48,11 @@ func parseCron(text string) (*cron.SpecSchedule, error) {
 			if cronItem.MatchString(part) {
 				_, err = cron.NewParser(f.kind).Parse(part)
 			}
+			if err != nil && len(part) > 3 {
+				if _, short := cron.NewParser(f.kind).Parse(part[:3]); short == nil && part[0] > '9' {
+					err = fmt.Errorf("a name has three letters: %s", part[:3])
+				}
+			}
 			if err != nil && f.kind == cron.Dow && strings.Contains(part, "7") {
 				err = fmt.Errorf("%w (Sunday is 0)", err)
 			}

@@ -389,8 +389,15 @@ func (c *compiler) run(p *Policy, b Body, at places) {
 				c.problems.add("spec.run.model.artifact", "a model needs an artifact: {expr: state.output.ModelArtifact}")
 			}
 			p.artifact = c.template("spec.run.model.artifact", m.Artifact, at.result)
+			a := p.artifact
+			if _, text := a.constant.(string); a.fields != nil || a.items != nil || a.constant != nil && !text {
+				c.problems.add("spec.run.model.artifact", "an artifact is a string, its URI, or {expr: CEL}")
+			}
 			if m.Metrics != nil {
 				p.metrics = c.template("spec.run.model.metrics", m.Metrics, at.result)
+				if _, fields := m.Metrics.(map[string]any); !fields {
+					c.problems.add("spec.run.model.metrics", "metrics are a map, or {expr: CEL} that gives one: {expr: state.output.Metrics}")
+				}
 			}
 		}
 	}

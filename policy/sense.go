@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -223,6 +224,9 @@ func (p *Policy) Warnings(makes bool) Problems {
 			warn(path+".for.windows", -1, "1 window of %d is the present one: for says nothing then", f.Of)
 		}
 	}
+	for _, t := range []*template{p.input, p.artifact, p.metrics} {
+		t.warnTexts(warn)
+	}
 	p.warnTriggers(warn)
 	p.warnRun(warn, d, makes)
 	return found
@@ -391,4 +395,25 @@ type parameterRead struct {
 	path string
 	at   int
 	name string
+}
+
+// A meantPath is a text that reads like what an expression could read.
+const meantPath = `(?:run\.id|training\.(?:prefix|objects|manifest|rows|bytes)|champion\.(?:version|artifact|metrics\.\w+)|parameters\.\w+|event\.(?:id|data\.\w+)[\w.]*|state\.(?:parameters|input|output)\.[\w.]+)`
+
+var meantExpr = regexp.MustCompile(`^` + meantPath + `$|(?:\{\{|\$\{|\+)\s*\.?` + meantPath + `\b|\b` + meantPath + `\s*\+`)
+
+// warnTexts doubts constants that were hardly meant to be handed on as they are.
+func (t *template) warnTexts(warn warn) {
+	if t == nil {
+		return
+	}
+	if text, ok := t.constant.(string); ok && meantExpr.MatchString(text) {
+		warn(t.path, -1, "is handed on as this text: for what it reads write {expr: CEL}, such as {expr: \"'train-' + run.id\"}")
+	}
+	for _, key := range sortedKeys(t.fields) {
+		t.fields[key].warnTexts(warn)
+	}
+	for _, item := range t.items {
+		item.warnTexts(warn)
+	}
 }
