@@ -102,6 +102,7 @@ type checker struct {
 	jsonata  bool   // the state that is being read is in JSONata
 	normal   bool   // states are, that do not say
 	reading  string // name of the state that is being read
+	kind     Type   // its type
 
 	block   *block // of states that is being read
 	assigns []mention

@@ -87,11 +87,27 @@ func (c *checker) query(at spot, location string) *query {
 		switch {
 		case r.Variable == "states":
 			q.context = q.context || len(r.Path) == 0 || r.Path[0] == "context"
+			if len(r.Path) > 0 {
+				c.reserved(at, r.Path[0], location)
+			}
 		case r.Variable != "":
 			c.uses = append(c.uses, mention{r.Variable, c.block, at})
 		}
 	}
 	return q
+}
+
+// reserved doubts a read of what $states does not have at the location.
+func (c *checker) reserved(at spot, name, location string) {
+	after := strings.HasPrefix(location, "Output") || strings.HasPrefix(location, "Assign")
+	switch known := []string{"input", "result", "errorOutput", "context"}; {
+	case !slices.Contains(known, name):
+		c.warnf(at, "$states has no %q (%s)", name, have(name, known))
+	case name == "result" && !(after && slices.Contains([]Type{TypeTask, TypeParallel, TypeMap}, c.kind)):
+		c.warnf(at, "there is no $states.result here: Output and Assign of a Task, Parallel or Map have it")
+	case name == "errorOutput" && !strings.HasPrefix(location, "Catch["):
+		c.warnf(at, "there is no $states.errorOutput here: Output and Assign of a catcher have it")
+	}
 }
 
 // dynamic is the query that a field of a state in JSONata has, if it has one.

@@ -61,8 +61,8 @@ func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
 		return nil
 	}
 	st.kind = Type(kind)
-	defer func(outer bool, name string) { c.jsonata, c.reading = outer, name }(c.jsonata, c.reading)
-	c.jsonata, c.reading = c.language(at, c.normal), st.name
+	defer func(outer bool, name string, kind Type) { c.jsonata, c.reading, c.kind = outer, name, kind }(c.jsonata, c.reading, c.kind)
+	c.jsonata, c.reading, c.kind = c.language(at, c.normal), st.name, st.kind
 	st.jsonata = c.jsonata
 	c.transitions(st, at, &links)
 	switch st.kind {
