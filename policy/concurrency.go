@@ -45,7 +45,7 @@ func (c Concurrency) ask(past *State, policy, cause, key string) (g anneal.Guard
 	case CancelOther:
 		if g.Veto {
 			stops = past.oldest(key, len(open)-c.Limit+1)
-			g.Detail += ", decided again when it has made way"
+			g.Detail += ", decided again when one ends"
 		}
 	case TerminateOther:
 		// The runs that are being stopped have no say any more.

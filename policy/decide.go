@@ -78,6 +78,9 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 	}
 
 	if reason, ok := byHand(c.Trigger, c.Event); ok {
+		if c.Trigger == TriggerResume && b.Mode == Paused {
+			reason += ", and still paused by its file"
+		}
 		return verdict(anneal.VerdictHold, "%s", reason)
 	}
 	answer := past.answered(c)

@@ -101,7 +101,7 @@ func (p *Policy) changes(d anneal.Decision, now time.Time) []string {
 	switch {
 	case d.Trigger == TriggerPause || strings.HasPrefix(d.Reason, pausedByHand):
 		lines = append(lines, "the policy must be resumed by hand")
-	case d.Trigger == TriggerResume:
+	case d.Trigger == TriggerResume && p.Spec.Spec.Mode != Paused:
 		return []string{"nothing: what was held is looked at again, and then every event"}
 	}
 	if d.Verdict == anneal.VerdictAwaitApproval {

@@ -252,10 +252,13 @@ func (s *scene) run(how string, at time.Time) {
 	}
 	status, ok := map[string]anneal.Status{
 		"succeeds": anneal.StatusSucceeded, "promoted": anneal.StatusSucceeded, "fails": anneal.StatusFailed,
-		"times out": anneal.StatusTimedOut, "stopped": anneal.StatusAborted,
+		"times out": anneal.StatusTimedOut, "stopped": anneal.StatusAborted, "makes way": anneal.StatusAborted,
 	}[how]
 	if !ok {
 		s.t.Fatalf("a run cannot be %q", how)
+	}
+	if how == "makes way" {
+		s.state.ApplyDecision(anneal.Decision{Policy: "other", Verdict: anneal.VerdictHold, At: at, Stops: []string{run.ID}})
 	}
 	run.Status, run.Ended = status, &at
 	s.state.ApplyRun(run)

@@ -180,7 +180,7 @@ func (s *State) ApplyRun(r anneal.Run) {
 		s.open(r.ID, OpenRun{Policy: r.Policy, Model: r.Model, Key: key, Decided: r.Started}, r.Redrives == 0)
 		return
 	}
-	_, open := s.Open[r.ID]
+	was, open := s.Open[r.ID]
 	delete(s.Open, r.ID)
 	if s.agenda != nil {
 		s.agenda.freed = true
@@ -194,7 +194,9 @@ func (s *State) ApplyRun(r anneal.Run) {
 		ends.Success, ends.Streak = &end, 0
 		ends.NotPromoted = lastOf(append(ends.NotPromoted, end), maxEnds) // until ApplyModel knows better
 	case anneal.StatusAborted:
-		ends.Failure = &end
+		if !was.Stopping { // what made way for another must not hold that back
+			ends.Failure = &end
+		}
 	default:
 		ends.Failure = &end
 		ends.Streak++
