@@ -13,7 +13,8 @@ import (
 // deferred; once the policy is resumed, where a pause or the breaker held it;
 // else when its run can have a place. A policy keeps one at a time, with
 // buffer-all up to 100; a newer one takes the place of the last, except that
-// what was forced or approved is not displaced by what was not.
+// what was forced or approved is not displaced by what was not, nor what a rule
+// wants by what nothing wants.
 type Wake struct {
 	Policy   string `json:"policy"`
 	Decision string `json:"decision"`
@@ -24,6 +25,7 @@ type Wake struct {
 	Force      bool           `json:"force,omitempty"`
 	Until      *time.Time     `json:"until,omitempty"`
 	Held       bool           `json:"held,omitempty"` // until the policy is resumed, or Until
+	Idle       bool           `json:"idle,omitempty"` // nothing wanted a run when it came, in a pause
 	// Asked is when the policy began to wait: the longest waits are ended first.
 	Asked time.Time `json:"asked"`
 	// Since is where the objects begin that a trigger had gathered for the
@@ -63,6 +65,12 @@ func again(after string, parts ...string) string {
 
 // byHand reports whether a person has asked for it, or approved it.
 func (w Wake) byHand() bool { return w.Force || w.Approved }
+
+// yields reports whether w gives its place to a newer one: what a person wants
+// only to that, and what a rule wants not to what nothing wants.
+func (w Wake) yields(newer Wake) bool {
+	return newer.byHand() || !w.byHand() && (w.Idle || !newer.Idle)
+}
 
 // next are those of the decisions that wait of which one is decided next: with
 // buffer-all the first alone that waits for anything but a person, whatever it
@@ -371,7 +379,7 @@ func (m *Memory) applyWake(d anneal.Decision) {
 	case d.Verdict == anneal.VerdictDefer:
 		next.Until = d.Until
 	case hold && m.stopped():
-		next.Held = true
+		next.Held, next.Idle = true, !wanted
 	case hold && wanted && veto == guardBreaker:
 		next.Held, next.Until = true, d.Guards[0].Until // the breaker is the first
 	case hold && wanted && veto == guardConcurrency && waits(m.Overlap):
@@ -397,7 +405,7 @@ func (m *Memory) join(next Wake, at int) {
 	}
 	last := &list[len(list)-1]
 	since, asked := earlier(last.Since, next.Since), last.Asked
-	if last.Woken == nil && (next.byHand() || !last.byHand()) { // a woken one will be decided, and ask again, in a moment
+	if last.Woken == nil && last.yields(next) { // a woken one will be decided, and ask again, in a moment
 		*last = next
 	}
 	last.Since, last.Asked = since, asked
