@@ -883,3 +883,24 @@ func playApproval(t *testing.T, rows []row) {
 		}
 	}
 }
+
+// What a breaker has held is decided on when that has closed, though the daemon
+// was down at that time; once, where something newer wants a run as well.
+func TestBreakerHasClosed(t *testing.T) {
+	for called, want := range map[string]anneal.Verdict{"unwanted": anneal.VerdictHold, "event": anneal.VerdictRun} {
+		s := newScene(t, "guards: {breaker: {failed: 1, within: 1h}}")
+		s.run("fails", monday)
+		s.comes("event", monday.Add(time.Minute))
+		later := monday.Add(2 * time.Hour)
+		newer := s.comes(called, later)
+		runs := 0
+		for _, d := range append(s.due(later), newer) {
+			if d.Verdict == anneal.VerdictRun {
+				runs++
+			}
+		}
+		if newer.Verdict != want || runs != 1 {
+			t.Errorf("%s comes after: %s, and %d runs in all, want %s and 1", called, newer.Verdict, runs, want)
+		}
+	}
+}

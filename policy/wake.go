@@ -349,8 +349,8 @@ func (m *Memory) applyWake(d anneal.Decision) {
 		switch {
 		case w.eventID() == d.Cause:
 			at, next.Event, next.Since, next.Asked, next.Approved = len(list), w.Event, w.Since, w.Asked, w.Approved
-		case w.Held && !held && !w.byHand() && w.Since == nil && m.Overlap != BufferAll:
-			// the breaker has closed since, and d takes its place
+		case w.Held && !held && (d.Force || d.Rule != "") && !w.byHand() && w.Since == nil && m.Overlap != BufferAll:
+			// the breaker has closed since, and d, which wants a run too, takes its place
 		case !gone(w.Woken):
 			list = append(list, w)
 		}
