@@ -15,7 +15,12 @@ import (
 	"github.com/anneal-ml/anneal/journal/internal/frame"
 )
 
-const readSize = 256 << 10 // bytes read at once
+// Bytes read at once: the least first, since a reader that follows finds little
+// behind what it has, then more and more.
+const (
+	leastRead = 4 << 10
+	readSize  = 256 << 10
+)
 
 // Read implements [journal.Store].
 func (s *Store) Read(ctx context.Context, from uint64, follow bool) iter.Seq2[journal.Frame, error] {
@@ -80,6 +85,7 @@ type reader struct {
 	buf     []byte // what was read of file
 	at      int64  // where it was read
 	lent    bool   // somebody has a part of buf
+	size    int    // bytes to read next
 	through uint64 // the last frame that was there before buf was read
 }
 
@@ -99,7 +105,7 @@ func (r *reader) read() bool {
 	for {
 		if r.next > r.through {
 			// What was read before may be older than the frame.
-			r.buf, r.through = nil, r.store.end(r.all)
+			r.buf, r.size, r.through = nil, leastRead, r.store.end(r.all)
 			if r.next > r.through {
 				return true
 			}
@@ -280,7 +286,8 @@ func (r *reader) peek(n int) ([]byte, error) {
 	if skip >= 0 && skip+int64(n) <= int64(len(r.buf)) {
 		return r.buf[skip : skip+int64(n) : skip+int64(n)], nil
 	}
-	size := max(n, readSize)
+	size := max(n, r.size, leastRead)
+	r.size = min(2*size, readSize)
 	if r.lent || cap(r.buf) < size {
 		r.buf, r.lent = make([]byte, size), false
 	}
