@@ -28,9 +28,14 @@ race:
 	CGO_ENABLED=1 go test -race -short -timeout 20m ./...
 
 # Prints each benchmark of every package; the journal's append is set beside
-# a bare write+fdatasync loop on the same disk.
+# a bare write+fdatasync loop on the same disk. At the end it says how many times
+# as good as their goals those are that have one, of 10,000 policies: 1x is there.
+BENCH ?= .
 bench:
-	go test -run '^$$' -bench . -benchmem $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
+	@out=$$(mktemp) && trap 'rm -f $$out' EXIT && \
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...) | tee $$out && echo && \
+	awk '/of-goal/ { for (i = 3; i < NF; i++) if ($$(i+1) == "of-goal") printf "%-40s %6.2fx of its goal\n", $$1, $$i }' $$out && \
+	! grep -q '^FAIL' $$out
 
 # Fuzzes each target for FUZZTIME; their seeds are run by `make test` anyway.
 FUZZTIME ?= 20s

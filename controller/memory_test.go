@@ -18,6 +18,7 @@ import (
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/journal/file"
+	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/policy"
 )
 
@@ -75,6 +76,7 @@ func newRigOf(tb testing.TB, policies ...*policy.Policy) *rig {
 	}
 	r := &rig{tb: tb, journal: j, Controller: controller.New(controller.Config{
 		Journal: j, Log: slog.New(slog.DiscardHandler), Generation: controller.Generation{Policies: policies}, Profile: profileRows,
+		Executors: map[string]orchestrator.Executor{policy.ExecutorEmbedded: idleExecutor{tb: tb}},
 	}, recovery.State)}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	ended := make(chan error, 1)
