@@ -1,12 +1,19 @@
 // Package envelope decodes what others send into events.
 //
-// [Decode] takes three kinds of JSON objects: a CloudEvents 1.0 event in its
-// structured form, an EventBridge event, and an S3 event notification (what S3
-// sends to a queue or a topic without EventBridge). The last is turned into the
-// shape that EventBridge has for the same change, with the same ID, so that one
-// change told two ways is one event.
+// [Decode] takes a CloudEvents 1.0 event in its structured form, an EventBridge
+// event, an S3 event notification (what S3 and its kin send to a queue or a topic
+// without EventBridge), and a CloudWatch alarm as SNS and Lambda are told of it;
+// each of them bare, or as the message of an SNS notification, or as an SQS
+// message that a pipe has passed on. [Message.Events] takes the same out of a
+// message of a queue or a stream, and there also a list of them, one encoded
+// twice, a CloudEvent in binary mode, and any other JSON object.
 //
-// It is a pure function of the body and the time. Attributes for which an
+// One change told several ways is one event: what is not EventBridge's is turned
+// into the shape that EventBridge has for it, with the same ID. That is derived
+// from the change itself where what EventBridge calls an event differs with the
+// way or the telling (S3, alarms, SageMaker), and else from EventBridge's own ID.
+//
+// Both are pure functions of the body and the time. Attributes for which an
 // [anneal.Event] has no place (CloudEvents extensions; EventBridge's account,
 // region and all but the first resource) are dropped; data is kept whole.
 package envelope
@@ -28,31 +35,101 @@ import (
 // then there are no events; a body that tells of nothing, such as S3's test
 // message, has none and no error.
 func Decode(body []byte, now time.Time) ([]anneal.Event, error) {
-	all, err := parse(body)
-	if err != nil {
-		return nil, err
-	}
-	now = now.UTC()
 	var events []anneal.Event
-	switch {
-	case all.has("specversion"):
-		events, err = one(cloudEvent(all, now))
-	case all.has("detail-type"):
-		events, err = one(eventBridge(all, now))
-	case all.has("Records"):
-		events, err = s3Records(all, now)
-	case all.has("Event") && all.has("Bucket"): // s3:TestEvent
-		return nil, nil
-	default:
-		return nil, errors.New("neither a CloudEvent (specversion), nor an EventBridge event (detail-type), nor an S3 notification (Records)")
-	}
-	if err != nil {
-		return nil, err
+	for _, t := range read(body, carrier{}, now.UTC()) {
+		if t.err != nil {
+			return nil, t.err
+		}
+		events = append(events, t.event)
 	}
 	return events, nil
 }
 
-func one(event anneal.Event, err error) ([]anneal.Event, error) { return []anneal.Event{event}, err }
+// told is one thing that a body tells of: an event, or what is wrong with its
+// part of the body.
+type told struct {
+	event anneal.Event
+	err   error
+	part  []byte  // that can be decoded by itself
+	from  carrier // of that part
+}
+
+// errUnknown is of a JSON object of no kind that is known here.
+var errUnknown = errors.New("neither a CloudEvent (specversion), nor an EventBridge event (detail-type), nor an S3 notification (Records), nor a message of SNS (TopicArn), nor an alarm (AlarmName)")
+
+// read is everything that a body tells of.
+func read(body []byte, from carrier, now time.Time) []told {
+	if from.known() {
+		if inner, several := unpack(body, &from); several {
+			return readAll(inner, from, now)
+		} else if inner != nil {
+			body = inner[0]
+		}
+	}
+	one := func(event anneal.Event, err error) []told { return []told{{event, err, body, from}} }
+	all, err := parse(body)
+	switch {
+	case err != nil:
+		return one(anneal.Event{}, err)
+	case all.has("specversion"):
+		return one(cloudEvent(all, now))
+	case all.has("detail-type"):
+		if inner, passed := piped(all, from); passed {
+			return readMessage(inner, now)
+		}
+		return one(eventBridge(all, now))
+	case all.has("Records"):
+		return readRecords(all, body, from, now)
+	case all.has("Event") && all.has("Bucket"): // s3:TestEvent
+		return nil
+	case all.has("TopicArn") && all.has("Type"):
+		inner, err := snsMessage(all, from)
+		if err != nil {
+			return one(anneal.Event{}, err)
+		}
+		return readMessage(inner, now)
+	case all.has("AlarmName") && all.has("NewStateValue"):
+		return one(alarmNotice(all, from, now))
+	case all.has("alarmArn") && all.has("alarmData"):
+		return one(alarmAction(all, now))
+	}
+	return one(anneal.Event{}, errUnknown)
+}
+
+// readRecords reads a list under `Records`: of S3, or of what a function is
+// invoked with for messages of SNS and SQS.
+func readRecords(all object, body []byte, from carrier, now time.Time) []told {
+	records := all.list("Records")
+	if err := all.err(); err != nil {
+		return []told{{err: err, part: body, from: from}}
+	}
+	var every []told
+	for i, raw := range records {
+		t := told{part: fmt.Appendf(nil, `{"Records":[%s]}`, raw), from: from.nth(i, len(records))}
+		record := object{path: fmt.Sprintf("Records[%d].", i)}
+		if err := json.Unmarshal(raw, &record.fields); err != nil || record.fields == nil {
+			all.wrong(fmt.Sprintf("Records[%d]", i), "an object", raw)
+			t.err = all.err()
+			all.problems = nil
+			every = append(every, t)
+			continue
+		}
+		inner, err := carried(record, from.nth(i, len(records)))
+		switch {
+		case err != nil:
+			t.err = err
+		case inner != nil:
+			every = append(every, readMessage(*inner, now)...)
+			continue
+		case from.known() && !record.has("s3") && !strings.HasSuffix(record.source(), ":s3"):
+			t.err = errUnknown
+		default:
+			t.event, t.err = s3Record(record, now)
+		}
+		every = append(every, t)
+	}
+	return every
+}
 
 // parse reads the one JSON object that a body is.
 func parse(body []byte) (object, error) {
@@ -129,7 +206,11 @@ func eventBridge(all object, now time.Time) (anneal.Event, error) {
 		Data:            all.raw("detail"),
 		Seen:            now,
 	}
-	all.object("detail")
+	if text := all.optionalText("detail"); json.Valid([]byte(text)) { // EventBridge Scheduler has it as text
+		all.fields["detail"] = json.RawMessage(text)
+		e.Data = all.raw("detail")
+	}
+	detail := all.object("detail")
 	resources := all.list("resources")
 	if len(resources) > 0 {
 		if err := json.Unmarshal(resources[0], &e.Subject); err != nil {
@@ -138,6 +219,18 @@ func eventBridge(all object, now time.Time) (anneal.Event, error) {
 	}
 	if err := all.err(); err != nil {
 		return anneal.Event{}, err
+	}
+	switch {
+	case e.Source == sourceAlarm && e.Type == typeAlarm:
+		if id := alarmChange(e.Subject, detail); id != "" {
+			e.ID = id
+			return e, nil
+		}
+	case e.Source == sourceSageMaker:
+		if id := sageMakerChange(e, detail); id != "" {
+			e.ID = id
+			return e, nil
+		}
 	}
 	return identify(e, id, "detail")
 }

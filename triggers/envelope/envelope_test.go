@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"os"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/anneal-ml/anneal"
 )
 
 var (
@@ -21,7 +24,28 @@ var (
 // Each transcript in testdata has bodies, and after each what it decodes to: its
 // events, or why not.
 func TestDecode(t *testing.T) {
-	names, err := filepath.Glob("testdata/*.txt")
+	transcripts(t, "testdata/*.txt", decoded)
+}
+
+// Those in testdata/queue are messages of a queue: attributes as `name: value`
+// after an @, then the body.
+func TestEvents(t *testing.T) {
+	transcripts(t, "testdata/queue/*.txt", func(t *testing.T, text []byte) string { return shown(t, message(text).Events(now)) })
+}
+
+func message(text []byte) Message {
+	m := Message{Source: "aws.sqs", Subject: "uploads", ID: "m-1", Sent: now.Add(-time.Second), Attributes: map[string]string{}}
+	for len(text) > 0 && text[0] == '@' {
+		line, rest, _ := bytes.Cut(text[1:], []byte("\n"))
+		name, value, _ := strings.Cut(string(line), ": ")
+		m.Attributes[name], text = value, rest
+	}
+	m.Body = text
+	return m
+}
+
+func transcripts(t *testing.T, pattern string, decoded func(*testing.T, []byte) string) {
+	names, err := filepath.Glob(pattern)
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no transcripts: %v", err)
 	}
@@ -58,6 +82,11 @@ func decoded(t *testing.T, body []byte) string {
 	if err != nil {
 		return "error: " + err.Error() + "\n"
 	}
+	return shown(t, events)
+}
+
+func shown(t *testing.T, events []anneal.Event) string {
+	t.Helper()
 	if len(events) == 0 {
 		return "nothing\n"
 	}
@@ -129,42 +158,58 @@ func TestManyChanges(t *testing.T) {
 	}
 }
 
+// Whatever a body says, what becomes of it is whole, not anneal's own, and the
+// same the next time; and what a message says is in an event for all of it.
 func FuzzDecode(f *testing.F) {
-	names, err := filepath.Glob("testdata/*.txt")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range names {
-		archive, err := txtar.ParseFile(name)
+	for _, pattern := range []string{"testdata/*.txt", "testdata/queue/*.txt"} {
+		names, err := filepath.Glob(pattern)
 		if err != nil {
 			f.Fatal(err)
 		}
-		for _, file := range archive.Files {
-			f.Add(file.Data)
+		for _, name := range names {
+			archive, err := txtar.ParseFile(name)
+			if err != nil {
+				f.Fatal(err)
+			}
+			for _, file := range archive.Files {
+				f.Add(file.Data)
+			}
 		}
 	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		events, err := Decode(body, now)
-		if err != nil {
-			if len(events) != 0 {
-				t.Errorf("error %v, and %d events", err, len(events))
-			}
-			return
+	f.Fuzz(func(t *testing.T, text []byte) {
+		events, err := Decode(text, now)
+		if err != nil && len(events) != 0 {
+			t.Errorf("error %v, and %d events", err, len(events))
 		}
-		for _, e := range events {
+		again, err2 := Decode(text, now)
+		if cmp.Diff(events, again) != "" || (err == nil) != (err2 == nil) {
+			t.Errorf("decoded differently the second time: %v, %v", err, err2)
+		}
+		m := message(text)
+		told := m.Events(now)
+		if cmp.Diff(told, m.Events(now)) != "" {
+			t.Error("told differently the second time")
+		}
+		for _, e := range append(events, told...) {
 			if e.SpecVersion != "1.0" || e.ID == "" || e.Source == "" || e.Type == "" || e.Time.IsZero() || !e.Seen.Equal(now) {
 				t.Errorf("event is not whole: %+v", e)
 			}
 			if strings.HasPrefix(e.Source, "anneal.") {
 				t.Errorf("event has our own source %s", e.Source)
 			}
+			if e.Parked == "" && e.Raw != nil || e.Parked != "" && e.Data != nil {
+				t.Errorf("event is parked for %q with %q", e.Parked, e.Raw)
+			}
 			if _, err := json.Marshal(e); err != nil {
 				t.Errorf("event has no JSON form: %v", err)
 			}
 		}
-		again, err := Decode(body, now)
-		if err != nil || cmp.Diff(events, again) != "" {
-			t.Errorf("decoded differently the second time: %v", err)
+		parked := map[string]bool{} // two parts of one message are two events
+		for _, e := range told {
+			if e.Parked != "" && e.Source == m.Source && parked[e.ID] {
+				t.Errorf("two parked events have one ID: %s", text)
+			}
+			parked[e.ID] = parked[e.ID] || e.Parked != ""
 		}
 	})
 }

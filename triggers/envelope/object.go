@@ -52,6 +52,13 @@ func (o *object) optional(name string) string {
 	return s
 }
 
+// optionalText is a field that may be a string, and may be something else.
+func (o *object) optionalText(name string) string {
+	var s string
+	_ = json.Unmarshal(o.fields[name], &s) // it is something else
+	return s
+}
+
 // count is a whole number that may be absent.
 func (o *object) count(name string) int64 {
 	v := o.raw(name)
@@ -65,7 +72,11 @@ func (o *object) count(name string) int64 {
 	return n
 }
 
-// time is an RFC 3339 time, absent if the field is. What a JSON form cannot
+// otherTimes are the forms besides RFC 3339 in which times are told: by
+// CloudWatch, and by some of S3's kin, who mean UTC.
+var otherTimes = []string{"2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05"}
+
+// time is an RFC 3339 time or nearly one, absent if the field is. What a JSON form cannot
 // hold is refused.
 func (o *object) time(name string, absent time.Time) time.Time {
 	s := o.optional(name)
@@ -73,6 +84,11 @@ func (o *object) time(name string, absent time.Time) time.Time {
 		return absent
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
+	for _, form := range otherTimes {
+		if err != nil {
+			t, err = time.Parse(form, s)
+		}
+	}
 	if err == nil {
 		t = t.UTC()
 		_, err = t.MarshalJSON() // the year may have left 0 to 9999

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/anneal-ml/anneal"
 )
@@ -71,26 +72,9 @@ func changeOf(eventName string) s3Change {
 	}
 }
 
-// s3Records decodes a notification: each record is an event.
-func s3Records(all object, now time.Time) ([]anneal.Event, error) {
-	records := all.list("Records")
-	if err := all.err(); err != nil {
-		return nil, err
-	}
-	var events []anneal.Event
-	for i, raw := range records {
-		record := object{path: fmt.Sprintf("Records[%d].", i)}
-		if err := json.Unmarshal(raw, &record.fields); err != nil {
-			all.wrong(fmt.Sprintf("Records[%d]", i), "an object", raw)
-			return nil, all.err()
-		}
-		event, err := s3Record(record, now)
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, event)
-	}
-	return events, nil
+// source is what the record is of, whoever spells it how.
+func (o *object) source() string {
+	return o.optionalText("eventSource") + o.optionalText("EventSource")
 }
 
 func s3Record(record object, now time.Time) (anneal.Event, error) {
@@ -101,8 +85,11 @@ func s3Record(record object, now time.Time) (anneal.Event, error) {
 	bucket := s3.object("bucket")
 	item := s3.object("object")
 	key := item.text("key")
-	if decoded, err := url.QueryUnescape(key); err == nil {
-		key = decoded // else it was not encoded: some of S3's kind do not
+	// Some of S3's kin do not encode it: versitygw, whose buckets have the ARN
+	// of the object, and others where it cannot be decoded.
+	raw := strings.HasSuffix(bucket.optionalText("arn"), "/"+key)
+	if decoded, err := url.QueryUnescape(key); err == nil && utf8.ValidString(decoded) && !raw {
+		key = decoded
 	}
 	data := anneal.ObjectCreated{
 		Version: "0",

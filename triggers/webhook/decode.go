@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,7 +43,7 @@ func decode(path string, h http.Header, body []byte, identity string, at, now ti
 		}
 		return cloudEvent(body, now)
 	}
-	data, err := compact(body)
+	data, err := envelope.Compact(body)
 	if err != nil {
 		if media == "application/x-www-form-urlencoded" {
 			err = fmt.Errorf("%w; the Content-Type of a webhook is set where it is sent, to application/json", err)
@@ -105,7 +104,7 @@ func cloudEvent(body []byte, now time.Time) (anneal.Event, error) {
 //
 // Source: CloudEvents 1.0, HTTP protocol binding, section 3.1.
 func fromBinary(h http.Header, body []byte) ([]byte, error) {
-	all := make(map[string]any)
+	all := make(map[string]string)
 	for _, name := range []string{"specversion", "id", "source", "type", "subject", "time"} {
 		if h.Get("ce-"+name) == "" {
 			continue
@@ -119,32 +118,10 @@ func fromBinary(h http.Header, body []byte) ([]byte, error) {
 		}
 		all[name] = value
 	}
-	if all["specversion"] == nil {
+	if all["specversion"] == "" {
 		return nil, errors.New("ce-specversion: is missing; want 1.0")
 	}
-	contentType := h.Get("Content-Type")
-	if contentType != "" {
-		all["datacontenttype"] = contentType
-	}
-	media, _, _ := mime.ParseMediaType(contentType)
-	switch {
-	case len(body) == 0:
-	case contentType == "" || media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json"):
-		data, err := compact(body)
-		if err != nil {
-			return nil, err
-		}
-		all["data"] = data
-	case utf8.Valid(body):
-		all["data"] = string(body)
-	default:
-		return nil, fmt.Errorf("body: %s that is not text is not taken; want JSON", media)
-	}
-	structured, err := json.Marshal(all)
-	if err != nil {
-		return nil, fmt.Errorf("body: %w", err)
-	}
-	return structured, nil
+	return envelope.Structured(all, h.Get("Content-Type"), body)
 }
 
 // attribute decodes a header value: quotes first, then percent signs.
@@ -167,23 +144,4 @@ func attribute(value string) (string, error) {
 		return "", errors.New("want UTF-8")
 	}
 	return text, nil
-}
-
-// compact is body, which must be JSON, without white space.
-func compact(body []byte) (json.RawMessage, error) {
-	if len(bytes.TrimSpace(body)) == 0 {
-		return nil, errors.New("body: want JSON, have nothing")
-	}
-	var raw json.RawMessage
-	if err := json.Unmarshal(body, &raw); err != nil {
-		if broken, ok := errors.AsType[*json.SyntaxError](err); ok {
-			return nil, fmt.Errorf("body: byte %d: not JSON: %w", broken.Offset, err)
-		}
-		return nil, fmt.Errorf("body: not JSON: %w", err)
-	}
-	var b bytes.Buffer
-	if err := json.Compact(&b, raw); err != nil {
-		panic(err) // unreachable: it was parsed
-	}
-	return b.Bytes(), nil
 }
