@@ -1,0 +1,201 @@
+package sqs
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	api "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/triggers"
+	"github.com/anneal-ml/anneal/triggers/envelope"
+)
+
+const (
+	shortestWait = 100 * time.Millisecond
+	longestWait  = 30 * time.Second
+	// patience is how long a message is held that the sink refuses while it
+	// takes others. One that nothing else overtakes is held for as long as it
+	// takes: each time that it is given back brings it nearer to the
+	// dead-letter queue.
+	patience = time.Minute
+)
+
+// consume takes one batch after the other.
+func (s *Source) consume(ctx context.Context, sink triggers.Sink) {
+	for wait := shortestWait; ctx.Err() == nil; {
+		batch, err := s.receive(ctx)
+		if ctx.Err() != nil && len(batch) == 0 {
+			return
+		}
+		if err != nil {
+			sleep(ctx, wait)
+			wait = min(2*wait, longestWait)
+			continue
+		}
+		wait = shortestWait
+		if len(batch) > 0 {
+			s.take(ctx, sink, batch)
+		}
+	}
+}
+
+func (s *Source) receive(ctx context.Context) ([]types.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, longPoll+callTime)
+	defer cancel()
+	out, err := s.client.ReceiveMessage(ctx, &api.ReceiveMessageInput{
+		QueueUrl:              &s.cfg.QueueURL,
+		MaxNumberOfMessages:   atOnce,
+		WaitTimeSeconds:       int32(longPoll / time.Second),
+		VisibilityTimeout:     s.visibility(),
+		MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{
+			types.MessageSystemAttributeNameSentTimestamp,
+			types.MessageSystemAttributeNameMessageGroupId,
+		},
+	})
+	s.condition.note(ctx, "ReceiveMessage", err)
+	if err != nil {
+		return nil, err
+	}
+	return out.Messages, nil
+}
+
+func (s *Source) visibility() int32 { return int32(s.cfg.Visibility / time.Second) }
+
+// A held message is one that was received and is not acknowledged yet.
+type held struct {
+	types.Message
+	durable atomic.Bool
+}
+
+// take returns when all of the batch that can be is durable and deleted.
+func (s *Source) take(ctx context.Context, sink triggers.Sink, batch []types.Message) {
+	messages := make([]*held, len(batch))
+	groups := make(map[string][]*held) // of a FIFO queue; else each message by itself
+	var order []string
+	for i, m := range batch {
+		messages[i] = &held{Message: m}
+		group, ok := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
+		if !ok || !strings.HasSuffix(s.queue, ".fifo") {
+			group = strconv.Itoa(i) + " alone"
+		}
+		if groups[group] == nil {
+			order = append(order, group)
+		}
+		groups[group] = append(groups[group], messages[i])
+	}
+
+	beating, stopBeat := context.WithCancel(ctx)
+	var beat, commits sync.WaitGroup
+	beat.Go(func() { s.hide(beating, messages) })
+	for _, group := range order {
+		commits.Go(func() {
+			for _, m := range groups[group] {
+				if !s.commit(ctx, sink, m.Message) {
+					return // what comes after it in its group waits for it
+				}
+				m.durable.Store(true)
+			}
+		})
+	}
+	commits.Wait()
+	stopBeat()
+	beat.Wait()
+
+	var done, rest []*held
+	for _, m := range messages {
+		if m.durable.Load() {
+			done = append(done, m)
+		} else {
+			rest = append(rest, m)
+		}
+	}
+	s.delete(ctx, done)
+	wait := int32(0)
+	if ctx.Err() == nil {
+		wait = s.visibility() // it was refused, and is again if it comes at once
+	}
+	s.show(ctx, rest, wait)
+}
+
+// commit returns true when all that the message tells of is durable, and false
+// when ctx has ended or the message is not worth waiting for any longer.
+func (s *Source) commit(ctx context.Context, sink triggers.Sink, m types.Message) bool {
+	for _, event := range message(s.queue, m).Events(time.Now()) {
+		if !s.ingest(ctx, sink, event) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Source) ingest(ctx context.Context, sink triggers.Sink, event anneal.Event) bool {
+	var refused time.Time // when it first was
+	var before int64      // taken until then
+	told := ""
+	for wait := shortestWait; ; wait = min(2*wait, longestWait) {
+		_, duplicate, err := sink.Ingest(ctx, event)
+		if err == nil {
+			s.taken.Add(1)
+			if event.Parked != "" && !duplicate {
+				s.log.Warn("message cannot be read, it is parked", "event", event.ID, "err", event.Parked)
+			}
+			s.log.Debug("message taken", "event", event.ID, "duplicate", duplicate)
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if refused.IsZero() {
+			refused, before = time.Now(), s.taken.Load()
+		}
+		if told != err.Error() {
+			told = err.Error()
+			s.log.Warn("event is not taken, trying again", "event", event.ID, "err", err)
+		}
+		if time.Since(refused) > patience && s.taken.Load() > before {
+			s.log.Warn("event is refused while others are taken, its message stays on the queue", "event", event.ID, "err", err)
+			return false
+		}
+		sleep(ctx, wait)
+	}
+}
+
+// message is a message as the envelope has it.
+func message(queue string, m types.Message) envelope.Message {
+	out := envelope.Message{
+		Body:    []byte(aws.ToString(m.Body)),
+		Source:  SourceName,
+		Subject: queue,
+		ID:      aws.ToString(m.MessageId),
+	}
+	if ms, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
+		out.Sent = time.UnixMilli(ms)
+	}
+	for name, value := range m.MessageAttributes {
+		if value.StringValue == nil {
+			continue
+		}
+		if out.Attributes == nil {
+			out.Attributes = make(map[string]string)
+		}
+		out.Attributes[name] = *value.StringValue
+	}
+	return out
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

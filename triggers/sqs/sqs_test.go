@@ -1,0 +1,225 @@
+package sqs
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	api "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/triggers"
+	"github.com/anneal-ml/anneal/triggers/triggertest"
+)
+
+// A world is a queue that S3 tells.
+type world struct {
+	*server
+	url, group string
+}
+
+func (w *world) Source(t *testing.T) triggers.Source {
+	return w.source(t, Config{QueueURL: w.url, Consumers: 2, Visibility: 3 * time.Second})
+}
+
+func (w *world) Happen(t *testing.T, n int) string {
+	key := fmt.Sprintf("training/%d.csv", n)
+	w.send(t, w.url, w.group, notification(key, n))
+	return key
+}
+
+func TestContract(t *testing.T) {
+	s := newServer(t)
+	t.Run("standard", func(t *testing.T) {
+		triggertest.Test(t, func(t *testing.T) triggertest.World { return &world{s, s.queue(t, false), ""} })
+	})
+	t.Run("fifo", func(t *testing.T) {
+		triggertest.Test(t, func(t *testing.T) triggertest.World { return &world{s, s.queue(t, true), "g"} })
+	})
+}
+
+func TestQueue(t *testing.T) {
+	s := newServer(t)
+
+	// One message may tell of several things, one thing may be told several
+	// times, and what cannot be read is kept and does not come again.
+	t.Run("messages", func(t *testing.T) {
+		queue, sink := s.queue(t, false), triggertest.NewSink()
+		two := strings.Replace(notification("a", 1), `]}`, `,`+strings.TrimPrefix(notification("b", 2), `{"Records":[`), 1)
+		bridge := `{"version":"0","id":"1","detail-type":"Object Created","source":"aws.s3","time":"2026-07-01T11:59:59Z","resources":["arn:aws:s3:::ml-data"],` +
+			`"detail":{"bucket":{"name":"ml-data"},"object":{"key":"a","size":7,"etag":"e","sequencer":"0000000000000001"},"reason":"PutObject"}}`
+		sns := fmt.Sprintf(`{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:us-east-1:123456789012:t","Message":%q}`, notification("b", 2))
+		s.send(t, queue, "", two, bridge, sns, "not JSON", `{"model":"churn"}`, `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`)
+		stop := run(t, func(ctx context.Context) error {
+			return s.source(t, Config{QueueURL: queue}).Run(ctx, sink)
+		})
+		s.empty(t, queue)
+		stop()
+		var got []string
+		for _, e := range sink.Events() {
+			triggertest.Check(t, e)
+			got = append(got, strings.TrimSpace(e.Source+" "+e.Type+" "+e.Subject+" "+e.Parked))
+		}
+		slices.Sort(got)
+		want := []string{
+			"aws.s3 Object Created a", "aws.s3 Object Created b", "aws.sqs Message " + queue[strings.LastIndexByte(queue, '/')+1:],
+			"aws.sqs Message " + queue[strings.LastIndexByte(queue, '/')+1:] + " body: byte 2: not JSON: invalid character 'o' in literal null (expecting 'u')",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if n := sink.Duplicates(); n != 2 {
+			t.Errorf("%d duplicates; want 2: a by EventBridge and b by SNS", n)
+		}
+	})
+
+	t.Run("more than a call takes", func(t *testing.T) {
+		queue, sink := s.queue(t, false), triggertest.NewSink()
+		var bodies []string
+		for n := range 500 {
+			bodies = append(bodies, notification(fmt.Sprint(n), n))
+			if n%20 == 0 { // 5 % are told twice
+				bodies = append(bodies, notification(fmt.Sprint(n), n))
+			}
+		}
+		s.send(t, queue, "", bodies...)
+		run(t, func(ctx context.Context) error { return s.source(t, Config{QueueURL: queue}).Run(ctx, sink) })
+		s.empty(t, queue)
+		if got, again := len(sink.Events()), sink.Duplicates(); got != 500 || again != 25 {
+			t.Errorf("%d events, %d duplicates; want 500 and 25", got, again)
+		}
+	})
+
+	t.Run("fifo keeps the order of a group", func(t *testing.T) {
+		queue, sink := s.queue(t, true), triggertest.NewSink()
+		want := map[string][]string{}
+		for n := range 60 {
+			group := fmt.Sprintf("g%d", n%3)
+			key := fmt.Sprintf("%s/%02d", group, n)
+			want[group] = append(want[group], key)
+			s.send(t, queue, group, notification(key, n))
+		}
+		refuse := 0
+		sink.Refuse = func(anneal.Event) error {
+			if refuse++; refuse%7 == 0 {
+				return errFull
+			}
+			return nil
+		}
+		run(t, func(ctx context.Context) error { return s.source(t, Config{QueueURL: queue}).Run(ctx, sink) })
+		s.empty(t, queue)
+		got := map[string][]string{}
+		for _, e := range sink.Events() {
+			group, _, _ := strings.Cut(e.Subject, "/")
+			got[group] = append(got[group], e.Subject)
+		}
+		for group := range want {
+			if !slices.Equal(got[group], want[group]) {
+				t.Errorf("group %s came as %q; want %q", group, got[group], want[group])
+			}
+		}
+	})
+
+	t.Run("a message that waits stays hidden", func(t *testing.T) {
+		queue, sink := s.queue(t, false), triggertest.NewSink()
+		var full atomic.Bool
+		full.Store(true)
+		var tries atomic.Int32
+		sink.Refuse = func(anneal.Event) error {
+			if tries.Add(1); full.Load() {
+				return errFull
+			}
+			return nil
+		}
+		s.send(t, queue, "", notification("a", 1))
+		run(t, func(ctx context.Context) error {
+			return s.source(t, Config{QueueURL: queue, Consumers: 1, Visibility: time.Second}).Run(ctx, sink)
+		})
+		for tries.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		other, err := s.client.ReceiveMessage(t.Context(), &api.ReceiveMessageInput{QueueUrl: &queue, WaitTimeSeconds: 3})
+		if err != nil || len(other.Messages) != 0 {
+			t.Errorf("somebody else got %d messages, error %v, within three times the visibility; want none", len(other.Messages), err)
+		}
+		full.Store(false)
+		s.empty(t, queue)
+	})
+
+	t.Run("no more is held than can be", func(t *testing.T) {
+		queue := s.queue(t, false)
+		var bodies []string
+		for n := range 100 {
+			bodies = append(bodies, notification(fmt.Sprint(n), n))
+		}
+		s.send(t, queue, "", bodies...)
+		offered := make(chan string, 100)
+		stop := run(t, func(ctx context.Context) error {
+			return s.source(t, Config{QueueURL: queue, Consumers: 2}).Run(ctx, waiting(offered))
+		})
+		seen := map[string]bool{}
+		for len(seen) < 20 {
+			select {
+			case subject := <-offered:
+				seen[subject] = true
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%d are offered; want 20", len(seen))
+			}
+		}
+		stop()
+		if len(offered) > 0 {
+			t.Errorf("%d more than two batches of ten are held", len(offered))
+		}
+		if n := s.left(t, queue); n != 100 {
+			t.Errorf("%d are left; want all 100, for none is durable", n)
+		}
+		// What was held is there again at once, and not when its visibility ends.
+		sink := triggertest.NewSink()
+		run(t, func(ctx context.Context) error { return s.source(t, Config{QueueURL: queue}).Run(ctx, sink) })
+		s.empty(t, queue)
+	})
+}
+
+// waiting is a sink that takes nothing until it is stopped.
+type waiting chan string
+
+func (w waiting) Ingest(ctx context.Context, e anneal.Event) (anneal.Event, bool, error) {
+	w <- e.Subject
+	<-ctx.Done()
+	return anneal.Event{}, false, ctx.Err()
+}
+
+func TestConfig(t *testing.T) {
+	const real = "https://sqs.eu-central-1.amazonaws.com/123456789012/uploads"
+	for _, c := range []struct {
+		cfg    Config
+		region string
+		want   string
+	}{
+		{Config{QueueURL: real}, "", ""},
+		{Config{QueueURL: real}, "eu-central-1", ""},
+		{Config{QueueURL: real}, "us-east-1", "region: us-east-1, and the queue is in eu-central-1 by its URL; want that"},
+		{Config{QueueURL: "https://sqs.cn-north-1.amazonaws.com.cn/1/q"}, "", ""},
+		{Config{QueueURL: "https://eu-west-1.queue.amazonaws.com/1/q"}, "", ""},
+		{Config{QueueURL: "http://127.0.0.1:4566/000000000000/q"}, "", "region: is not known; set it here, or AWS_REGION"},
+		{Config{QueueURL: "uploads"}, "", "queueURL: want the URL of a queue, such as " + real},
+		{Config{QueueURL: "https://sqs.eu-central-1.amazonaws.com/"}, "", "queueURL: want the URL of a queue, such as " + real},
+		{Config{QueueURL: real, Consumers: 33}, "", "consumers: 33; want 1 to 32"},
+		{Config{QueueURL: real, Visibility: 1500 * time.Millisecond}, "", "visibility: 1.5s; want whole seconds, 1s to 12h"},
+	} {
+		with := account("")
+		with.Region = c.region
+		_, err := New(c.cfg, with, quiet)
+		if got := fmt.Sprint(err); got != c.want && (err != nil || c.want != "") {
+			t.Errorf("%+v in %q: %s; want %q", c.cfg, c.region, got, c.want)
+		}
+	}
+	if _, err := url.Parse(real); err != nil || Region(real) != "eu-central-1" || Region("http://127.0.0.1/q") != "" {
+		t.Errorf("regions %q and %q", Region(real), Region("http://127.0.0.1/q"))
+	}
+}
