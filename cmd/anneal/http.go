@@ -20,6 +20,7 @@ import (
 	notifylog "github.com/anneal-ml/anneal/notify/log"
 	notifywebhook "github.com/anneal-ml/anneal/notify/webhook"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/triggers"
 	"github.com/anneal-ml/anneal/triggers/envelope"
 	"github.com/anneal-ml/anneal/triggers/webhook"
 	"github.com/anneal-ml/anneal/web"
@@ -212,6 +213,14 @@ func verification(v controller.Verification) web.Verification {
 	return out
 }
 
+// sourceCondition is what is wrong with a source at present; empty if nothing is.
+func sourceCondition(s triggers.Source) string {
+	if s, ok := s.(interface{ Condition() string }); ok {
+		return s.Condition()
+	}
+	return ""
+}
+
 // condition is what /readyz says.
 func (d *daemon) condition() (bool, map[string]string) {
 	parts := map[string]string{"journal": "ok", "policies": d.generation.String()}
@@ -222,8 +231,11 @@ func (d *daemon) condition() (bool, map[string]string) {
 	if d.controller.Full() {
 		ok, parts["journal"] = false, "full: waiting for space"
 	}
-	for name := range d.sources {
+	for name, source := range d.sources {
 		parts["source "+name] = "ok"
+		if wrong := sourceCondition(source); wrong != "" { // it goes on trying
+			parts["source "+name] = "degraded: " + wrong
+		}
 	}
 	return ok, parts
 }

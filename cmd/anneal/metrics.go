@@ -226,6 +226,7 @@ func (d *daemon) registry() *prometheus.Registry {
 var (
 	buildInfo      = prometheus.NewDesc("anneal_build_info", "The build that runs, always 1.", []string{"version", "goversion"}, nil)
 	readyState     = prometheus.NewDesc("anneal_ready", "1 where /readyz answers 200, else 0.", nil, nil)
+	sourceOK       = prometheus.NewDesc("anneal_source_ok", "0 where a source of events does not work at present, else 1.", []string{"source"}, nil)
 	journalRecords = prometheus.NewDesc("anneal_journal_records", "Number of the newest record.", nil, nil)
 	eventsLag      = prometheus.NewDesc("anneal_events_lag", "Events recorded and not yet matched against the policies.", nil, nil)
 	waiting        = prometheus.NewDesc("anneal_wakes_waiting", "Wakes taken and not decided yet.", nil, nil)
@@ -258,6 +259,9 @@ func (c stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	gauge(buildInfo, 1, version, goversion)
 	ok, _ := c.d.condition()
 	gauge(readyState, yes(ok))
+	for name, source := range c.d.sources {
+		gauge(sourceOK, yes(sourceCondition(source) == ""), name)
+	}
 	gauge(journalRecords, float64(c.d.journal.Last()))
 	gauge(eventsLag, float64(c.d.measures.lag(status.Taken)))
 	gauge(waiting, float64(status.Waiting))

@@ -162,6 +162,11 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
 			}
 		}
+		if s.SQS != nil {
+			if err := d.addQueue(ctx, s.SQS); err != nil {
+				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
+			}
+		}
 		if s.Directory == nil {
 			continue
 		}

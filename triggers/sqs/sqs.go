@@ -154,6 +154,9 @@ func New(cfg Config, with aws.Config, log *slog.Logger) (*Source, error) {
 // Queue is the queue's name.
 func (s *Source) Queue() string { return s.queue }
 
+// Region is where the queue is.
+func (s *Source) Region() string { return s.condition.region }
+
 // Condition is what is wrong with the queue at present, with the remedy; empty
 // if nothing is.
 func (s *Source) Condition() string { return s.condition.String() }
