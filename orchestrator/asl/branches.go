@@ -23,6 +23,7 @@ type spread struct {
 	most  int // that run at once
 	input value.Value
 	items value.Value // of a Map
+	tolerance
 }
 
 // spread works out what the branches or iterations are.
@@ -47,25 +48,41 @@ func (f *frame) spread() (*spread, error) {
 	// What is worked out anew in a later turn has to come to the same.
 	f.fixed = true
 	defer func() { f.fixed = false }()
-	most, err := f.number(f.st.most, in)
+	most, err := f.number(f.st.each.most, in)
 	if err != nil {
 		return nil, err
 	}
-	if s.most = MaxConcurrency; 0 < most && most < MaxConcurrency {
+	limit := int64(MaxConcurrency)
+	if f.st.each.distributed {
+		limit = MaxChildren
+	}
+	if s.most = int(limit); 0 < most && most < limit {
 		s.most = int(most)
+	}
+	if f.st.each.reader != nil {
+		f.fan = s
+		s.n = 0 // nobody knows
+		return s, nil
 	}
 	if f.st.jsonata {
 		s.items, err = f.array()
 	} else {
-		s.items, err = f.at(f.st.items, in)
+		s.items, err = f.at(f.st.each.items, in)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if s.items.Kind() != value.Array {
-		return nil, f.runtime("Reference path \"%s\" must point to array.", f.st.items)
+	if f.st.each.distributed && s.items.Kind() == value.Object {
+		// Each member is an item.
+	} else if s.items.Kind() != value.Array {
+		return nil, f.runtime("Reference path \"%s\" must point to array.", f.st.each.items)
 	}
 	s.n = s.items.Len()
+	if f.c.Phase == PhaseBranches && f.st.each.tolerant {
+		if s.tolerance, err = f.tolerance(in); err != nil {
+			return nil, err
+		}
+	}
 	f.fan = s
 	return s, nil
 }
@@ -82,7 +99,17 @@ func (f *frame) branch() {
 		started = HistoryEvent{Type: MapStateStarted, MapStarted: &MapStartedDetails{Length: s.n}}
 	}
 	f.t.emit(f.c, started, 0)
-	f.c.Phase, f.c.Branches, f.c.Begun, f.c.Results = PhaseBranches, nil, 0, nil
+	if f.st.each.tolerant {
+		if s.tolerance, err = f.tolerance(s.input); err != nil {
+			f.fail(err)
+			return
+		}
+	}
+	if f.st.each.distributed {
+		f.distribute()
+		return
+	}
+	f.c.Phase, f.c.Branches, f.c.Begun, f.c.Failed, f.c.Results = PhaseBranches, nil, 0, 0, nil
 	f.t.wide[f.c] = f
 	f.begin(f.c.LastEvent)
 }
@@ -121,12 +148,17 @@ func (f *frame) begin(after int64) {
 
 // item is the input of an iteration.
 func (f *frame) item(i int) (value.Value, error) {
-	if f.st.selector == nil {
-		return f.fan.items.At(i), nil
+	return f.selectItem(Item{Index: i, Value: f.fan.items.At(i)})
+}
+
+// selectItem is what ItemSelector makes of an item.
+func (f *frame) selectItem(item Item) (value.Value, error) {
+	if f.st.each.selector == nil {
+		return item.Value, nil
 	}
 	g := *f
-	g.ctx, g.current = nil, &i
-	v, err := g.st.selector.eval(&g, f.fan.input, "ItemSelector")
+	g.ctx, g.current = nil, &item
+	v, err := g.st.each.selector.eval(&g, f.fan.input, "ItemSelector")
 	if err == nil {
 		err = f.fits(v)
 	}
@@ -156,6 +188,22 @@ func (t *turn) arrive(b *Context, d datum) {
 	if f.st.kind == TypeMap {
 		t.emit(b, HistoryEvent{Type: MapIterationSucceeded, IterationSucceeded: f.iteration(b)}, 0)
 	}
+	f.ended(b, after)
+}
+
+// bear takes the failure of an iteration, which is tolerated.
+func (f *frame) bear(b *Context, x *fault, after int64) {
+	c := f.c
+	for len(c.Results) <= b.Index {
+		c.Results = append(c.Results, json.RawMessage("null"))
+	}
+	c.Results[b.Index] = json.RawMessage(x.output().String())
+	f.ended(b, after)
+}
+
+// ended goes on after a branch has.
+func (f *frame) ended(b *Context, after int64) {
+	c := f.c
 	c.LastEvent = b.LastEvent
 	size := 0
 	for _, r := range c.Results {
@@ -176,7 +224,12 @@ func (f *frame) gathered() {
 		items[i], _ = value.Parse(r) // it was a value
 	}
 	f.c.Results = nil
-	out, err := f.harvest(value.OfArray(items))
+	f.succeed(value.OfArray(items))
+}
+
+// succeed leaves a Parallel or Map with the outputs of its branches.
+func (f *frame) succeed(result value.Value) {
+	out, err := f.harvest(result)
 	if err == nil {
 		err = f.fits(out)
 	}
@@ -213,6 +266,17 @@ func (f *frame) fell(x *fault) {
 	}
 	t.gone[b] = true
 	p.c.Branches = slices.DeleteFunc(p.c.Branches, func(x *Context) bool { return x == b })
+	if p.st.each.tolerant {
+		p.c.Failed++
+		if p.fan.allows(int64(p.c.Failed), int64(p.fan.n)) {
+			t.left = nil
+			p.bear(b, x, after)
+			return
+		}
+		p.drop(after)
+		p.fail(&fault{name: ErrExceedToleratedFailure, cause: notTolerated, from: TypeMap})
+		return
+	}
 	p.drop(after)
 	p.fail(&fault{name: x.name, cause: x.cause, alias: x.alias, from: p.st.kind})
 }
@@ -223,7 +287,7 @@ func (f *frame) drop(after int64) {
 	for _, b := range f.c.Branches {
 		f.t.abort(f, b, after)
 	}
-	f.c.Branches, f.c.Results, f.c.Begun = nil, nil, 0
+	f.c.Branches, f.c.Results, f.c.Begun, f.c.Failed = nil, nil, 0, 0
 	f.c.LastEvent = after
 }
 
@@ -234,6 +298,9 @@ func (t *turn) abort(p *frame, b *Context, after int64) {
 		t.append(after, HistoryEvent{Type: MapIterationAborted, IterationAborted: p.iteration(b)}, 0)
 	}
 	st := t.m.states[b.Name]
+	if b.MapRun != "" {
+		t.append(after, HistoryEvent{Type: MapRunAborted}, 0)
+	}
 	if b.Phase != PhaseReady && st != nil {
 		t.append(after, HistoryEvent{Type: EventType(string(st.kind) + "StateAborted")}, 0)
 	}

@@ -23,6 +23,7 @@
 // nothing runs between turns. In a turn those that can go on enter their next
 // states by turns, until all wait.
 //
-// The distributed Map and credentials are refused by name when a definition is
-// parsed.
+// The children of a distributed Map are executions of their own: the core says
+// what a run is about ([Machine.MapRun]), and takes how it ended as the outcome
+// of an effect.
 package asl

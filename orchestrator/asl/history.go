@@ -43,6 +43,12 @@ const (
 	MapIterationFailed    EventType = "MapIterationFailed"
 	MapIterationAborted   EventType = "MapIterationAborted"
 
+	MapRunStarted   EventType = "MapRunStarted"
+	MapRunSucceeded EventType = "MapRunSucceeded"
+	MapRunFailed    EventType = "MapRunFailed"
+	MapRunAborted   EventType = "MapRunAborted"
+	MapRunRedriven  EventType = "MapRunRedriven"
+
 	ActivityScheduled EventType = "ActivityScheduled"
 	ActivityStarted   EventType = "ActivityStarted"
 	ActivitySucceeded EventType = "ActivitySucceeded"
@@ -74,6 +80,10 @@ type HistoryEvent struct {
 	IterationSucceeded *IterationDetails  `json:"mapIterationSucceededEventDetails,omitempty"`
 	IterationFailed    *IterationDetails  `json:"mapIterationFailedEventDetails,omitempty"`
 	IterationAborted   *IterationDetails  `json:"mapIterationAbortedEventDetails,omitempty"`
+
+	MapRunStarted  *MapRunDetails         `json:"mapRunStartedEventDetails,omitempty"`
+	MapRunFailed   *ErrorDetails          `json:"mapRunFailedEventDetails,omitempty"`
+	MapRunRedriven *MapRunRedrivenDetails `json:"mapRunRedrivenEventDetails,omitempty"`
 
 	TaskScheduled *TaskScheduledDetails `json:"taskScheduledEventDetails,omitempty"`
 	TaskStarted   *TaskDetails          `json:"taskStartedEventDetails,omitempty"`
@@ -158,6 +168,17 @@ type IterationDetails struct {
 	Index int    `json:"index"`
 }
 
+// MapRunDetails are those of MapRunStarted.
+type MapRunDetails struct {
+	MapRunARN string `json:"mapRunArn"`
+}
+
+// MapRunRedrivenDetails are those of MapRunRedriven.
+type MapRunRedrivenDetails struct {
+	MapRunARN    string `json:"mapRunArn"`
+	RedriveCount int64  `json:"redriveCount"` // 1 for the first
+}
+
 // TaskDetails name an integration: resource is its action, as in
 // createTrainingJob.sync, and resource type its service, as in sagemaker.
 type TaskDetails struct {
@@ -172,6 +193,13 @@ type TaskScheduledDetails struct {
 	Parameters         string `json:"parameters"` // JSON
 	TimeoutInSeconds   int64  `json:"timeoutInSeconds,omitempty"`
 	HeartbeatInSeconds int64  `json:"heartbeatInSeconds,omitempty"`
+
+	TaskCredentials *TaskCredentials `json:"taskCredentials,omitempty"`
+}
+
+// TaskCredentials are whose rights a task is done with.
+type TaskCredentials struct {
+	RoleARN string `json:"roleArn"`
 }
 
 // TaskOutputDetails are those of TaskSubmitted and TaskSucceeded.
@@ -194,6 +222,8 @@ type WorkScheduledDetails struct {
 	InputDetails       DataDetails `json:"inputDetails"`
 	TimeoutInSeconds   int64       `json:"timeoutInSeconds,omitempty"`
 	HeartbeatInSeconds int64       `json:"heartbeatInSeconds,omitempty"`
+
+	TaskCredentials *TaskCredentials `json:"taskCredentials,omitempty"` // of a Lambda function
 }
 
 // ActivityStartedDetails are those of ActivityStarted.

@@ -76,11 +76,8 @@ type state struct {
 	jsonata bool
 
 	task     task
-	branches []scope        // of a Parallel; a Map has one
-	items    *jsonpath.Path // of a Map: ItemsPath
-	list     *template      // of a Map in JSONata: Items
-	selector *template      // of a Map: ItemSelector
-	most     number         // of a Map: MaxConcurrency
+	branches []scope // of a Parallel; a Map has one
+	each     each
 	retry    []retrier
 	catch    []catcher
 	rules    []rule // of a Choice
@@ -97,18 +94,41 @@ type selection struct {
 
 // A task is what is special about a Task state.
 type task struct {
-	resource  resource
-	timeout   number // of seconds
-	heartbeat number // of seconds
+	resource    resource
+	timeout     number    // of seconds
+	heartbeat   number    // of seconds
+	credentials *template // Credentials: the role of another account
+}
+
+// An each is what is special about a Map state.
+type each struct {
+	items    *jsonpath.Path // ItemsPath
+	list     *template      // Items in JSONata
+	selector *template      // ItemSelector
+	most     number         // MaxConcurrency
+	count    number         // ToleratedFailureCount
+	percent  number         // ToleratedFailurePercentage
+	tolerant bool           // one of these is there
+
+	distributed bool
+	express     bool // ExecutionType
+	label       string
+	reader      *itemReader // nil: the items are in the input
+	batcher     *itemBatcher
+	writer      *resultWriter
 }
 
 // A number is an integer, or a path or query to one; neither is none.
 type number struct {
 	field string
 	n     int64
+	given bool // n is, or fraction
 	path  *jsonpath.Path
 	query *query
 	least int64 // that the path may lead to
+	most  int64
+
+	fraction float64 // in the place of n, where it may be one
 }
 
 type wait struct {

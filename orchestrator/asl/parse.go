@@ -104,6 +104,7 @@ type checker struct {
 	reading  string // name of the state that is being read
 	kind     Type   // its type
 
+	apart   bool   // the next block sees no variables of others
 	block   *block // of states that is being read
 	assigns []mention
 	uses    []mention
@@ -267,7 +268,8 @@ type link struct {
 
 // scope reads StartAt and States of what is called what.
 func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
-	c.block = &block{up: c.block, owner: c.reading, assigned: map[string][]string{}}
+	c.block = &block{up: c.block, owner: c.reading, apart: c.apart, assigned: map[string][]string{}}
+	c.apart = false
 	defer func() { c.block = c.block.up }()
 	var links []link
 	var ok bool

@@ -17,7 +17,7 @@ func queryFields(kind Type) []string {
 	case TypePass:
 		return onward
 	case TypeTask:
-		return append(onward, "Resource", "Arguments", "TimeoutSeconds", "HeartbeatSeconds", "Retry", "Catch")
+		return append(onward, "Resource", "Arguments", "TimeoutSeconds", "HeartbeatSeconds", "Credentials", "Retry", "Catch")
 	case TypeChoice:
 		return []string{"Choices", "Default", "Output", "Assign"}
 	case TypeWait:
@@ -25,7 +25,8 @@ func queryFields(kind Type) []string {
 	case TypeParallel:
 		return append(onward, "Branches", "Arguments", "Retry", "Catch")
 	case TypeMap:
-		return append(onward, "Items", "ItemProcessor", "Iterator", "ItemSelector", "MaxConcurrency", "Retry", "Catch")
+		return append(onward, "Items", "ItemProcessor", "Iterator", "ItemSelector", "MaxConcurrency", "ToleratedFailureCount",
+			"ToleratedFailurePercentage", "Label", "ItemReader", "ItemBatcher", "ResultWriter", "Retry", "Catch")
 	case TypeSucceed:
 		return []string{"Output"}
 	}

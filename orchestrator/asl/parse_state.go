@@ -19,7 +19,7 @@ func stateFields(kind Type) []string {
 		return append(onward, "Parameters", "Result", "ResultPath", "Assign")
 	case TypeTask:
 		return append(onward, "Resource", "Parameters", "ResultSelector", "ResultPath",
-			"TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath", "Retry", "Catch", "Assign")
+			"TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath", "Credentials", "Retry", "Catch", "Assign")
 	case TypeChoice:
 		return append(flow, "Choices", "Default", "Assign")
 	case TypeWait:
@@ -28,27 +28,13 @@ func stateFields(kind Type) []string {
 		return append(onward, "Branches", "Parameters", "ResultSelector", "ResultPath", "Retry", "Catch", "Assign")
 	case TypeMap:
 		return append(onward, "ItemsPath", "ItemProcessor", "Iterator", "ItemSelector", "Parameters",
-			"MaxConcurrency", "MaxConcurrencyPath", "ResultSelector", "ResultPath", "Retry", "Catch", "Assign")
+			"MaxConcurrency", "MaxConcurrencyPath", "ToleratedFailureCount", "ToleratedFailureCountPath",
+			"ToleratedFailurePercentage", "ToleratedFailurePercentagePath", "Label", "ItemReader", "ItemBatcher", "ResultWriter",
+			"ResultSelector", "ResultPath", "Retry", "Catch", "Assign")
 	case TypeSucceed:
 		return flow
 	}
 	return []string{"Error", "ErrorPath", "Cause", "CausePath"} // Fail
-}
-
-// notBuilt are the fields of states that the language has and that are
-// refused by name.
-func notBuilt(kind Type) map[string]string {
-	later := map[string]string{}
-	switch kind {
-	case TypeTask:
-		later["Credentials"] = "Credentials"
-	case TypeMap:
-		for _, name := range []string{"ItemReader", "ItemBatcher", "ResultWriter", "Label", "ToleratedFailureCount",
-			"ToleratedFailureCountPath", "ToleratedFailurePercentage", "ToleratedFailurePercentagePath"} {
-			later[name] = "the distributed Map, to which " + name + " belongs,"
-		}
-	}
-	return later
 }
 
 // state reads one state and returns where it may lead.
@@ -79,7 +65,7 @@ func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
 		known, others = others, known
 	}
 	known = c.strangers(at, "state", append([]string{"Type", "Comment", "QueryLanguage"}, known...), others)
-	c.fields(at, "a "+kind+" state", known, notBuilt(st.kind))
+	c.fields(at, "a "+kind+" state", known, nil)
 	c.text(at, "Comment")
 	st.input = c.selection(at, "InputPath")
 	st.output = c.selection(at, "OutputPath")
@@ -103,7 +89,7 @@ func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
 	case TypeTask:
 		c.task(m, st, at)
 	case TypeMap:
-		c.items(st, at)
+		c.each(st, at)
 	case TypeWait:
 		c.wait(st, at)
 	case TypeFail:
@@ -255,6 +241,7 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 		}
 		m.resources = append(m.resources, r)
 	}
+	st.task.credentials = c.credentials(at)
 	st.task.timeout = c.number(at, "TimeoutSeconds", 1)
 	st.task.heartbeat = c.number(at, "HeartbeatSeconds", 1)
 	if t, h := st.task.timeout.n, st.task.heartbeat.n; t > 0 && h >= t {
@@ -263,16 +250,49 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 	}
 }
 
+// credentials reads whose rights a task is done with.
+func (c *checker) credentials(at spot) *template {
+	f, ok := at.at("Credentials")
+	if !ok {
+		return nil
+	}
+	if c.jsonata && isQuery(f.value()) {
+		return c.template(at, "Credentials")
+	}
+	if f.value().Kind() != value.Object {
+		c.errorf(f, "must be an object, not %s", f.value().Kind())
+		return nil
+	}
+	keys := []string{"RoleArn", "RoleArn.$"}
+	if c.jsonata {
+		keys = keys[:1]
+	}
+	c.fields(f, "Credentials", keys, nil)
+	c.one(f, true, keys...)
+	if r, ok := f.at("RoleArn"); ok && r.value().Kind() != value.String {
+		c.errorf(r, "must be a string, not %s", r.value().Kind())
+	}
+	return c.template(at, "Credentials")
+}
+
 // number is a number under key, or the path to one under key + "Path".
 func (c *checker) number(at spot, key string, least int64) number {
-	if q, ok := c.dynamic(at, key); ok {
-		return number{field: key, query: q, least: least}
+	return c.numberIn(at, key, key, least)
+}
+
+// numberIn is a number that is called by where it stands in its state.
+func (c *checker) numberIn(at spot, key, location string, least int64) number {
+	if f, ok := at.at(key); ok && c.jsonata && isQuery(f.value()) {
+		return number{field: key, query: c.query(f, location), least: least, most: maxNumber}
 	}
+	_, given := at.at(key)
+	x := number{field: key, given: given, n: c.integer(at, key, least, maxNumber, 0), least: least, most: maxNumber}
 	if c.jsonata {
-		return number{field: key, n: c.integer(at, key, least, maxNumber, 0)}
+		return x
 	}
 	c.one(at, false, key, key+"Path")
-	return number{field: key + "Path", n: c.integer(at, key, least, maxNumber, 0), path: c.reference(at, key+"Path"), least: least}
+	x.field, x.path = key+"Path", c.reference(at, key+"Path")
+	return x
 }
 
 // errorEquals reads ErrorEquals.

@@ -14,6 +14,7 @@ type block struct {
 	// owner is the Parallel or Map whose branch it is, by name. What that
 	// assigns itself, it does when the branch is over.
 	owner    string
+	apart    bool                // it sees none of those around it: a distributed Map's
 	assigned map[string][]string // by which states, by the name of the variable
 }
 
@@ -74,11 +75,14 @@ func (c *checker) variables() {
 			if b.assigned[name] != nil {
 				return true
 			}
+			if b.apart {
+				break
+			}
 		}
 		return false
 	}
 	outside := func(name string, b *block) bool {
-		for ; b.up != nil; b = b.up {
+		for ; b.up != nil && !b.apart; b = b.up {
 			owner := b.owner
 			if slices.ContainsFunc(b.up.assigned[name], func(by string) bool { return by != owner }) {
 				return true

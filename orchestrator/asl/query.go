@@ -109,8 +109,8 @@ func (f *frame) numberOf(s number) (int64, error) {
 	if !ok {
 		return 0, f.evaluationFault(s.query.location, "The value of the field '%s' must be an integer, but was %s.", s.query.location, brief(v))
 	}
-	if n < s.least || n > maxNumber {
-		return 0, f.evaluationFault(s.query.location, "The value of the field '%s' must be between %d and %d, but was %d.", s.query.location, s.least, maxNumber, n)
+	if n < s.least || n > s.most {
+		return 0, f.evaluationFault(s.query.location, "The value of the field '%s' must be between %d and %d, but was %d.", s.query.location, s.least, s.most, n)
 	}
 	return n, nil
 }
@@ -136,7 +136,7 @@ func (f *frame) moment(q *query) (time.Time, error) {
 
 // array is what a Map in JSONata runs over.
 func (f *frame) array() (value.Value, error) {
-	list := f.st.list
+	list := f.st.each.list
 	if list == nil {
 		if f.raw.v.Kind() != value.Array {
 			return f.raw.v, f.evaluationFault("", "Map state input must be an array but was: %s", brief(f.raw.v))

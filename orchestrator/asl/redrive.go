@@ -38,7 +38,7 @@ func (m *Machine) Redrive(s *State, env Env) Turn {
 	n := t.s
 	n.Status, n.Root, n.Left = StatusRunning, s.Left.clone(nil), nil
 	n.Redrives, n.RedrivenAt, n.Deadline = s.Redrives+1, env.Now, time.Time{}
-	timeout := time.Duration(m.timeout) * time.Second
+	_, timeout := m.entry(s.Execution)
 	if x := s.Execution; !x.Deadline.IsZero() {
 		if d := x.Deadline.Sub(x.Started); timeout == 0 || d < timeout {
 			timeout = d
@@ -69,7 +69,11 @@ func (t *turn) again(c *Context) {
 	if f == nil {
 		return
 	}
-	c.Retries, c.RetryCount, c.Begun, c.Results = nil, 0, 0, nil
+	c.Retries, c.RetryCount, c.Begun, c.Failed, c.Results = nil, 0, 0, 0, nil
+	if c.MapRun != "" && f.st.each.distributed {
+		f.redriveMapRun()
+		return
+	}
 	f.enter()
 }
 

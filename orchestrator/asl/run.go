@@ -58,9 +58,10 @@ func Start(m *Machine, info ExecutionInfo, input json.RawMessage, env Env) Turn 
 	if len(input) == 0 {
 		input = json.RawMessage("{}")
 	}
-	s := &State{Execution: info, Input: input, Status: StatusRunning, NextEvent: 1, Deadline: info.Deadline, Root: &Context{Name: m.startAt}}
-	if m.timeout > 0 {
-		if d := info.Started.Add(time.Duration(m.timeout) * time.Second); s.Deadline.IsZero() || d.Before(s.Deadline) {
+	startAt, timeout := m.entry(info)
+	s := &State{Execution: info, Input: input, Status: StatusRunning, NextEvent: 1, Deadline: info.Deadline, Root: &Context{Name: startAt}}
+	if timeout > 0 {
+		if d := info.Started.Add(timeout); s.Deadline.IsZero() || d.Before(s.Deadline) {
 			s.Deadline = d
 		}
 	}
@@ -80,6 +81,14 @@ func Start(m *Machine, info ExecutionInfo, input json.RawMessage, env Env) Turn 
 		t.goOn(s.Root, d)
 	}
 	return t.done()
+}
+
+// entry is where an execution begins, and how long it may take; 0 is for ever.
+func (m *Machine) entry(info ExecutionInfo) (startAt string, timeout time.Duration) {
+	if st := m.states[info.Processor]; st != nil && len(st.branches) == 1 {
+		return st.branches[0].startAt, 0
+	}
+	return m.startAt, time.Duration(m.timeout) * time.Second
 }
 
 // begin is a turn on a copy of s.
@@ -307,7 +316,7 @@ type frame struct {
 
 	ctx      *value.Value // the context object, once it was asked for
 	fan      *spread      // of a Parallel or Map, once it was asked for
-	current  *int         // the iteration that an ItemSelector is evaluated for
+	current  *Item        // that an ItemSelector is evaluated for
 	assigned assignments  // what Assign gives, until the state is left
 
 	before *int64       // the event that the state's entry follows, in the turn in which it is entered
@@ -415,13 +424,8 @@ func (f *frame) context() value.Value {
 			value.Member{Key: "Token", Value: text(token(x.Handle(), f.effectID()))},
 		)})
 	}
-	if index, item, ok := f.mapItem(); ok {
-		members = append(members, value.Member{Key: "Map", Value: value.OfObject(
-			value.Member{Key: "Item", Value: value.OfObject(
-				value.Member{Key: "Index", Value: value.OfInt(int64(index))},
-				value.Member{Key: "Value", Value: item},
-			)},
-		)})
+	if item, ok := f.mapItem(); ok {
+		members = append(members, value.Member{Key: "Map", Value: value.OfObject(value.Member{Key: "Item", Value: item.context()})})
 	}
 	v := value.OfObject(members...)
 	f.ctx = &v
@@ -429,19 +433,19 @@ func (f *frame) context() value.Value {
 }
 
 // mapItem is the item of the innermost iteration.
-func (f *frame) mapItem() (index int, item value.Value, ok bool) {
+func (f *frame) mapItem() (item Item, ok bool) {
 	if f.current != nil {
-		return *f.current, f.fan.items.At(*f.current), true
+		return *f.current, true
 	}
 	for c := f.c; c.up != nil; c = c.up {
 		if st := f.t.m.states[c.up.Name]; st == nil || st.kind != TypeMap {
 			continue
 		}
 		if p := f.t.frame(c.up); p != nil && c.Index < p.fan.n {
-			return c.Index, p.fan.items.At(c.Index), true
+			return Item{Index: c.Index, Value: p.fan.items.At(c.Index)}, true
 		}
 	}
-	return 0, item, false
+	return item, false
 }
 
 // region is that of the execution's ARN.

@@ -38,6 +38,11 @@ type ExecutionInfo struct {
 	// many executions are above it then.
 	StartedBy string `json:"startedBy,omitempty"`
 	Depth     int    `json:"depth,omitempty"`
+	// MapRun is the ARN of the map run that began it, and Processor the Map
+	// state whose states it executes, where it is the child execution of a
+	// distributed Map.
+	MapRun    string `json:"mapRun,omitempty"`
+	Processor string `json:"processor,omitempty"`
 }
 
 // Handle is by which the engine of the execution knows it.
@@ -96,11 +101,13 @@ type Context struct {
 	Retries      []int64         `json:"retries,omitempty"`   // attempts that each retrier has made
 	RetryCount   int64           `json:"retryCount,omitempty"`
 	Effect       *Pending        `json:"effect,omitempty"` // in phase task
+	MapRun       string          `json:"mapRun,omitempty"` // ID of the run of the distributed Map that it is in
 
 	// In phase branches: those that run, in the order in which they began; how
 	// many have begun; the outputs of those that have ended, by index.
 	Branches []*Context        `json:"branches,omitempty"`
 	Begun    int               `json:"begun,omitempty"`
+	Failed   int               `json:"failed,omitempty"` // iterations, that were tolerated
 	Results  []json.RawMessage `json:"results,omitempty"`
 
 	// Those that states of this line have assigned. A branch reads those of the

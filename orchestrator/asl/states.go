@@ -98,7 +98,7 @@ func (f *frame) leave(out value.Value, next string) {
 		StateExited: f.assigned.told(&StateExitedDetails{Name: f.st.name, Output: d.json()}),
 	}, len(d.json())+f.assigned.size())
 	delete(f.t.wide, f.c)
-	f.c.Begun = 0
+	f.c.Begun, f.c.Failed, f.c.MapRun = 0, 0, ""
 	if next == "" {
 		f.t.arrive(f.c, d)
 		return
@@ -320,8 +320,8 @@ func (f *frame) number(s number, in value.Value) (int64, error) {
 	if !ok {
 		return 0, f.runtime("The %s field refers to value %q which is not a valid integer: %s", s.field, shown(v), s.path)
 	}
-	if n < s.least || n > maxNumber {
-		return 0, f.runtime("The %s field refers to value %q which is not between %d and %d: %s", s.field, shown(v), s.least, maxNumber, s.path)
+	if n < s.least || n > s.most {
+		return 0, f.runtime("The %s field refers to value %q which is not between %d and %d: %s", s.field, shown(v), s.least, s.most, s.path)
 	}
 	return n, nil
 }
@@ -348,6 +348,7 @@ func (f *frame) fail(err error) {
 		}
 		if i < len(f.c.Retries) && f.c.Retries[i] < r.attempts {
 			f.c.Phase, f.c.Wake = PhaseRetry, f.t.env.Now.Add(r.delay(f.c.Retries[i], f.rand()))
+			f.c.MapRun = "" // the next attempt is another run
 			f.c.Retries[i]++
 			f.t.left = nil
 			return

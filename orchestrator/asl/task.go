@@ -24,6 +24,10 @@ func (f *frame) effectID() string {
 // schedule begins an attempt of a Task.
 func (f *frame) schedule() {
 	params, timeout, heartbeat, err := f.prepare()
+	var credentials *TaskCredentials
+	if err == nil {
+		credentials, err = f.credentials()
+	}
 	if err != nil {
 		f.fail(err)
 		return
@@ -34,11 +38,12 @@ func (f *frame) schedule() {
 	case serviceTask:
 		f.t.emit(f.c, HistoryEvent{Type: TaskScheduled, TaskScheduled: &TaskScheduledDetails{
 			TaskDetails: r.details(), Region: f.t.region(), Parameters: text, TimeoutInSeconds: timeout, HeartbeatInSeconds: heartbeat,
+			TaskCredentials: credentials,
 		}}, len(text))
 		f.t.emit(f.c, HistoryEvent{Type: TaskStarted, TaskStarted: new(r.details())}, 0)
 	case serviceLambda:
 		f.t.emit(f.c, HistoryEvent{Type: LambdaFunctionScheduled, LambdaScheduled: &WorkScheduledDetails{
-			Resource: r.arn, Input: text, TimeoutInSeconds: timeout,
+			Resource: r.arn, Input: text, TimeoutInSeconds: timeout, TaskCredentials: credentials,
 		}}, len(text))
 		f.t.emit(f.c, HistoryEvent{Type: LambdaFunctionStarted}, 0)
 	case serviceActivity: // starts when a worker takes it
@@ -52,10 +57,36 @@ func (f *frame) schedule() {
 	}
 	p.beat(now)
 	f.c.Phase, f.c.Effect = PhaseTask, p
-	f.t.out.Effects = append(f.t.out.Effects, Effect{
+	e := Effect{
 		ID: p.ID, Execution: f.t.s.Execution.Handle(), State: f.st.name, Attempt: int(f.c.RetryCount),
 		Resource: r.arn, Input: json.RawMessage(text), Deadline: p.Deadline,
-	})
+	}
+	if credentials != nil {
+		e.RoleARN = credentials.RoleARN
+	}
+	f.t.out.Effects = append(f.t.out.Effects, e)
+}
+
+// credentials are whose rights the task is done with; nil are the execution's
+// own.
+func (f *frame) credentials() (*TaskCredentials, error) {
+	t := f.st.task.credentials
+	if t == nil {
+		return nil, nil
+	}
+	in, err := f.selected(f.st.input, f.raw.v)
+	if err != nil {
+		return nil, err
+	}
+	v, err := t.eval(f, in, "Credentials")
+	if err != nil {
+		return nil, err
+	}
+	role, ok := v.Find("RoleArn")
+	if !ok || role.Kind() != value.String {
+		return nil, f.runtime("The value of the field 'RoleArn' of 'Credentials' must be a string, not %s", role.Kind())
+	}
+	return &TaskCredentials{RoleARN: role.Text()}, nil
 }
 
 // prepare is what an attempt is made with.
@@ -123,7 +154,7 @@ func (f *frame) started(worker string) {
 // elsewhere (.sync, .waitForTaskToken); output is what the service answered.
 func (m *Machine) Submitted(s *State, effect string, output json.RawMessage, env Env) Turn {
 	t, f := m.pending(s, effect, env)
-	if f != nil && f.st.task.resource.service == serviceTask && !f.c.Effect.Submitted {
+	if f != nil && f.st.kind == TypeTask && f.st.task.resource.service == serviceTask && !f.c.Effect.Submitted {
 		f.c.Effect.Submitted = true
 		if v, err := value.Parse(output); err == nil {
 			output = json.RawMessage(v.String())
@@ -173,6 +204,10 @@ func (m *Machine) Resolve(s *State, effect string, o Outcome, env Env) Turn {
 }
 
 func (f *frame) resolve(o Outcome) {
+	if f.st.kind == TypeMap {
+		f.ran(o)
+		return
+	}
 	r := f.st.task.resource
 	if r.service == serviceActivity && !f.c.Effect.Started {
 		f.started("")

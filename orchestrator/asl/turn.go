@@ -21,6 +21,11 @@ type Effect struct {
 	// Deadline is when the state times out by TimeoutSeconds; the machine
 	// itself watches it, a runner may use it to stop in time.
 	Deadline time.Time `json:"deadline,omitzero"`
+	// RoleARN is the role that Credentials name, of another account perhaps.
+	RoleARN string `json:"roleArn,omitempty"`
+	// MapRun is the ID of the run that a distributed Map asks for. Such an
+	// effect has no resource; [Machine.MapRun] tells what is to be done.
+	MapRun string `json:"mapRun,omitempty"`
 }
 
 // Token is $$.Task.Token of the effect, by which its outcome may be told.
