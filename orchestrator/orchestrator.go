@@ -110,4 +110,5 @@ type Execution struct {
 	Fixed     string // why it cannot be redriven, in Step Functions' words; empty: it can
 	StartedBy string // as in StartInput
 	Depth     int    // as in StartInput
+	MapRun    string // ARN of the map run that began it, where it is a child of a distributed Map
 }

@@ -469,7 +469,7 @@ func (r *recording) mapRun(t *testing.T, m *Machine, s *State, e Effect, recorde
 		if batch.Len() == 0 {
 			return
 		}
-		info := run.Child(index, now)
+		info := run.Child(index, batch.Len(), now)
 		turn, _ := r.drive(t, m, Start(m, info, batch.Input(), Env{Now: now}), recorded, now, reload)
 		if turn.Status != StatusSucceeded {
 			failures += int64(batch.Len())

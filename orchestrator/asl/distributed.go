@@ -420,8 +420,9 @@ func (b *Batch) Input() json.RawMessage {
 	return json.RawMessage(value.OfObject(members...).String())
 }
 
-// Child is the identity of the child execution of that index, which begins now.
-func (r *MapRun) Child(index int, now time.Time) ExecutionInfo {
+// Child is the identity of the child execution of that index, which begins now
+// with so many items.
+func (r *MapRun) Child(index, items int, now time.Time) ExecutionInfo {
 	parent := r.f.t.s.Execution
 	name := ChildName(r.ID, index)
 	p := strings.SplitN(parent.ARN, ":", 6)
@@ -439,6 +440,7 @@ func (r *MapRun) Child(index int, now time.Time) ExecutionInfo {
 		Depth:            parent.Depth + 1,
 		MapRun:           r.ARN,
 		Processor:        r.State,
+		MapItems:         int64(items),
 	}
 	if r.Express {
 		info.ARN = strings.Join(append(p[:5:5], "express", machine, name, uuid("express", name)), ":")

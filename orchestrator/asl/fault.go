@@ -52,6 +52,9 @@ type fault struct {
 
 func (f *fault) Error() string { return f.name + ": " + f.cause }
 
+// Fault is the error as a state machine sees it.
+func (f *fault) Fault() (name, cause string) { return f.name, f.cause }
+
 // matches reports whether a retrier or catcher that names these errors is for
 // this fault.
 func (f *fault) matches(names []string) bool {

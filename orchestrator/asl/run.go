@@ -242,7 +242,7 @@ func (t *turn) cancel(c *Context) {
 			return
 		}
 	}
-	t.out.Cancels = append(t.out.Cancels, Cancel{Effect: c.Effect.ID})
+	t.out.Cancels = append(t.out.Cancels, Cancel{Effect: c.Effect.ID, MapRun: c.MapRun})
 	c.Effect = nil
 }
 

@@ -43,6 +43,7 @@ type ExecutionInfo struct {
 	// distributed Map.
 	MapRun    string `json:"mapRun,omitempty"`
 	Processor string `json:"processor,omitempty"`
+	MapItems  int64  `json:"mapItems,omitempty"` // how many items it has
 }
 
 // Handle is by which the engine of the execution knows it.
@@ -157,6 +158,17 @@ func (s *State) Effects() []string {
 	for _, c := range s.contexts() {
 		if c.Effect != nil {
 			ids = append(ids, c.Effect.ID)
+		}
+	}
+	return ids
+}
+
+// MapRuns are the IDs of the map runs whose end is waited for.
+func (s *State) MapRuns() []string {
+	var ids []string
+	for _, c := range s.contexts() {
+		if c.Effect != nil && c.MapRun != "" {
+			ids = append(ids, c.MapRun)
 		}
 	}
 	return ids

@@ -69,7 +69,8 @@ type Outcome struct {
 // A Cancel tells the engine that an effect is no longer waited for: its state
 // timed out, or the execution was stopped.
 type Cancel struct {
-	Effect string `json:"effect"` // ID
+	Effect string `json:"effect"`           // ID
+	MapRun string `json:"mapRun,omitempty"` // as in [Effect]
 }
 
 // A Turn is what one step of an execution produced: the new state of the

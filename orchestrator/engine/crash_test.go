@@ -66,6 +66,44 @@ var crashStories = []crashStory{
 	{"line", story, `{"a": 1}`, storyWorld, 5, 1, false},
 	{"wide", wideStory, `{"models": ["a", "b", "c", "d"]}`, wideWorld, 8, 3, false},
 	{"deep", deepStory, `{"models": ["a", "b"]}`, deepWorld, 9, 3, true},
+	{"spread", spreadStory, `{"models": ["a", "b", "c", "d"]}`, spreadWorld, 5, 0, false},
+	{"cut off", cutOffStory, `{"models": ["a", "b", "c", "d"]}`, spreadWorld, 8, 2, true},
+}
+
+// A distributed Map, two children at a time, one of which may fail; and one
+// beside a state that fails while two of its children run: they are aborted, and
+// redriven, and the one that had ended is not.
+const (
+	spreadStory = `{"StartAt": "Each", "States": {"Each": ` + spreadMap + `, "ToleratedFailureCount": 1, "Next": "Data"},
+		"Data": {"Type": "Task", "Resource": "` + invoke + `", "End": true}}}`
+	cutOffStory = `{"StartAt": "Both", "States": {"Both": {"Type": "Parallel", "End": true, "Branches": [
+		{"StartAt": "Once", "States": {"Once": {"Type": "Task", "Resource": "` + trainSync + `", "End": true}}},
+		{"StartAt": "Each", "States": {"Each": ` + spreadMap + `, "ToleratedFailurePercentage": 25, "ResultPath": null, "End": true}}}]}}}`
+	spreadMap = `{"Type": "Map", "ItemsPath": "$.models", "ItemSelector": {"name.$": "$$.Map.Item.Value"}, "MaxConcurrency": 2,
+		"ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Train", "States": {
+			"Train": {"Type": "Task", "Resource": "` + invoke + `", "Next": "Rest"}, "Rest": {"Type": "Wait", "Seconds": 5, "End": true}}}`
+)
+
+func spreadWorld() *world {
+	var mu sync.Mutex
+	once := 0
+	return &world{plan: func(e asl.Effect) (time.Duration, asl.Outcome) {
+		mu.Lock()
+		defer mu.Unlock()
+		if e.State == "Once" {
+			if once++; once == 1 {
+				return 43 * time.Second, asl.Outcome{Error: "Broken"}
+			}
+			return 41 * time.Second, asl.Outcome{Output: json.RawMessage(`{}`)}
+		}
+		took := map[string]time.Duration{"a": 17, "b": 59, "c": 61, "d": 47}
+		var in struct{ Name string }
+		json.Unmarshal(e.Input, &in) // it has none but in Train
+		if in.Name == "d" {
+			return took["d"] * time.Second, asl.Outcome{Error: "Broken", Cause: "d diverged"}
+		}
+		return took[in.Name] * time.Second, asl.Outcome{Output: e.Input}
+	}}
 }
 
 // Tasks that wait for their tokens and a nested execution, beside one that

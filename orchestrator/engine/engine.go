@@ -12,6 +12,10 @@
 // the appends of many share commits. One that panics or does not go on fails
 // alone. An ended execution takes no memory; it is read from the journal.
 //
+// The children of a distributed Map are executions of their own, and begin in
+// the order of the items; what is not read yet takes no memory. A restart goes
+// on with those that had begun, and begins none twice.
+//
 // A task that waits for its token to come back is told its outcome by Resolve;
 // who hands the token over is the task's matter. A token comes back whenever it
 // does: before the task has ended, and after a restart.
@@ -33,6 +37,7 @@ import (
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/objects"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
@@ -59,6 +64,9 @@ type Tasks interface {
 type Config struct {
 	Journal *journal.Journal
 	Tasks   Tasks
+	// Objects is where distributed Maps read their items and write their
+	// results; nil: nowhere.
+	Objects *objects.Store
 	Log     *slog.Logger // default: nowhere
 }
 
@@ -66,16 +74,20 @@ type Config struct {
 type Engine struct {
 	journal *journal.Journal
 	tasks   Tasks
+	objects *objects.Store
 	log     *slog.Logger
 	stops   []string      // effects to be stopped again when Run begins
 	wake    chan struct{} // there is something in ready, or an earlier time
 
 	mu       sync.Mutex
-	open     map[string]*execution   // guarded by mu; those that have not ended
-	machines map[string]*asl.Machine // guarded by mu; by digest of the definition
-	ready    []*execution            // guarded by mu; to be worked on
-	times    times                   // guarded by mu; when open executions must be looked at
-	failed   error                   // guarded by mu; why Run must end
+	open     map[string]*execution    // guarded by mu; those that have not ended
+	machines map[string]*asl.Machine  // guarded by mu; by digest of the definition
+	ready    []*execution             // guarded by mu; to be worked on
+	times    times                    // guarded by mu; when open executions must be looked at
+	failed   error                    // guarded by mu; why Run must end
+	runs     map[string]*mapRun       // guarded by mu; map runs that are not over, by ID
+	effects  map[string]*distribution // guarded by mu; what is done for them, by the effect that asks for it
+	children int                      // guarded by mu; how many of open are of map runs
 }
 
 // New reads the open executions from the journal. fold, if not nil, is what its
@@ -88,10 +100,13 @@ func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
 	e := &Engine{
 		journal:  cfg.Journal,
 		tasks:    cfg.Tasks,
+		objects:  cfg.Objects,
 		log:      cfg.Log,
 		wake:     make(chan struct{}, 1),
 		open:     map[string]*execution{},
 		machines: map[string]*asl.Machine{},
+		runs:     map[string]*mapRun{},
+		effects:  map[string]*distribution{},
 	}
 	if err := e.recover(ctx, fold); err != nil {
 		return nil, fmt.Errorf("recover executions: %w", err)
@@ -280,7 +295,7 @@ var ErrTooMany = fmt.Errorf("%d executions are open", maxNested)
 func (e *Engine) crowded() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.open) > maxNested
+	return len(e.open)-e.children > maxNested
 }
 
 // take takes a name, so that one of many wins. other says that an execution
@@ -483,6 +498,7 @@ func describe(turn asl.Turn) orchestrator.Execution {
 		Fixed:     s.NotRedrivable(),
 		StartedBy: s.Execution.StartedBy,
 		Depth:     s.Execution.Depth,
+		MapRun:    s.Execution.MapRun,
 	}
 	if s.Ended() && len(turn.Events) > 0 {
 		x.Ended = &turn.Events[len(turn.Events)-1].Timestamp

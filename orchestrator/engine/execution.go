@@ -36,6 +36,9 @@ type execution struct {
 	pending map[string]uint64 // effects waited for, each with the record that asked for it
 	todo    asl.Turn          // durable, and not acted on yet
 	again   []asl.Effect      // asked for before a restart, and not ended then
+	of      *mapRun           // that it is a child of; nil: of none
+
+	stopping bool // guarded by Engine.mu; its map run stops it
 }
 
 // An input is something that happened to an execution.
@@ -74,6 +77,10 @@ func (e *Engine) work(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 				}
 			}
 			delete(e.open, x.name)
+			if x.of != nil {
+				e.children--
+				x.of.over(x.name, x.state.Status)
+			}
 			e.mu.Unlock()
 			close(x.ended)
 			return
@@ -129,13 +136,13 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 
 // append makes a turn durable. A full disk is waited for: what has happened
 // must not be forgotten.
-func (e *Engine) append(ctx context.Context, r journal.Record) (uint64, error) {
+func (e *Engine) append(ctx context.Context, r ...journal.Record) (uint64, error) {
 	for {
-		seq, err := e.journal.Append(ctx, r)
+		seq, err := e.journal.Append(ctx, r...)
 		if !errors.Is(err, journal.ErrFull) {
 			return seq, err
 		}
-		e.log.ErrorContext(ctx, "turn not recorded, trying again", "run", r.Key, "err", err)
+		e.log.ErrorContext(ctx, "turn not recorded, trying again", "run", r[0].Key, "err", err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -149,17 +156,29 @@ func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 	turn := x.todo
 	x.todo = asl.Turn{}
 	for _, c := range turn.Cancels {
-		e.tasks.Stop(ctx, c.Effect)
+		if c.MapRun != "" {
+			e.abandon(c.Effect)
+		} else {
+			e.tasks.Stop(ctx, c.Effect)
+		}
 	}
 	for _, effect := range x.again {
+		if effect.MapRun != "" {
+			e.distribute(ctx, wg, x, effect)
+			continue
+		}
 		if effect.ByToken() && x.state.Submitted(effect.ID) {
 			continue
 		}
-		wg.Go(func() { e.do(ctx, x, effect, true) })
+		e.spawn(ctx, wg, x, effect, true)
 	}
 	x.again = nil
 	for _, effect := range turn.Effects {
-		wg.Go(func() { e.do(ctx, x, effect, false) })
+		if effect.MapRun != "" {
+			e.distribute(ctx, wg, x, effect)
+			continue
+		}
+		e.spawn(ctx, wg, x, effect, false)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -61,6 +61,9 @@ func (f *Fold) Apply(r journal.Record) error {
 	now := t.Events[len(t.Events)-1].Timestamp
 	f.Dropped = slices.DeleteFunc(f.Dropped, func(d Dropped) bool { return d.At.Before(now.Add(-told)) })
 	for _, c := range t.Cancels {
+		if c.MapRun != "" { // its children are stopped by themselves
+			continue
+		}
 		f.Dropped = append(f.Dropped, Dropped{Effect: c.Effect, At: now})
 	}
 	return nil
@@ -89,6 +92,25 @@ func (e *Engine) recover(ctx context.Context, fold *Fold) error {
 	for _, name := range names {
 		if err := e.reopen(ctx, name, fold.Open[name]); err != nil {
 			return fmt.Errorf("execution %s: %w", name, err)
+		}
+	}
+	// Children whose map run nobody waits for anymore were to be stopped.
+	waited := map[string]bool{}
+	for _, x := range e.open {
+		for _, id := range x.state.MapRuns() {
+			waited[id] = true
+		}
+	}
+	for _, name := range names {
+		x := e.open[name]
+		arn := x.state.Execution.MapRun
+		if arn == "" {
+			continue
+		}
+		e.children++
+		x.of = e.mapRunOf(asl.MapRunID(arn))
+		if !waited[x.of.id] && x.broken == nil {
+			e.stopChild(x)
 		}
 	}
 	return nil

@@ -62,6 +62,12 @@ func (e *Engine) redrive(ctx context.Context, name string) (orchestrator.Executi
 		return orchestrator.Execution{}, err
 	}
 	begun = true
+	if arn := turn.State.Execution.MapRun; arn != "" {
+		e.mu.Lock()
+		e.children++
+		x.of = e.mapRunOf(asl.MapRunID(arn))
+		e.mu.Unlock()
+	}
 	e.enter(x, turn, seq)
 	return describe(turn), nil
 }
