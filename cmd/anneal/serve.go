@@ -144,7 +144,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 	if err != nil {
 		return nil, broken(err)
 	}
-	if d.engine, err = engine.New(ctx, engine.Config{Journal: d.journal, Tasks: d.tasks, Log: log}, recovery.Engine); err != nil {
+	if d.engine, err = engine.New(ctx, engine.Config{Journal: d.journal, Tasks: d.tasks, Objects: d.objects, Log: log}, recovery.Engine); err != nil {
 		return nil, broken(err)
 	}
 	controllerConfig, err := d.controllerConfig()

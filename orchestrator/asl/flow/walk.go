@@ -524,7 +524,9 @@ func (v view) each(next func(*Shape, *way) []onward) []onward {
 	v.reader()
 	items := v.items()
 	item := items.Item()
-	if items.Exact && len(items.Tuple) == 0 {
+	writer := member(n, "ResultWriter")
+	written := member(writer, "Resource") != nil
+	if items.Exact && len(items.Tuple) == 0 && !written {
 		return v.placed(&Shape{Kinds: Array, Exact: true}, next)
 	}
 	w := &way{vars: v.w.vars, item: item, from: v.w, via: st.name}
@@ -544,7 +546,7 @@ func (v view) each(next func(*Shape, *way) []onward) []onward {
 	var result *Shape
 	for _, s := range st.inside {
 		out := v.a.output(s, w)
-		if out == nil && !items.Exact {
+		if out == nil && (!items.Exact || v.tolerant()) {
 			out = Any() // a list without items has no iteration that fails
 		}
 		if out == nil {
@@ -552,8 +554,17 @@ func (v view) each(next func(*Shape, *way) []onward) []onward {
 		}
 		result = List(out)
 	}
-	if result == nil || member(n, "ResultWriter") != nil {
+	switch {
+	case written:
+		return v.placed(Record(Field{"MapRunArn", Of(String), Sure}, Field{"ResultWriterDetails", Record(
+			Field{"Bucket", Of(String), Sure}, Field{"Key", Of(String), Sure},
+		), Sure}), next)
+	case result == nil:
 		result = Any()
+	case text(member(writer, "WriterConfig"), "Transformation") != "" && text(member(writer, "WriterConfig"), "Transformation") != "COMPACT":
+		result = List(nil) // of what was in lists, or of all there is to say
+	case v.tolerant(): // of those that failed there is something else
+		result = List(nil)
 	}
 	if items.Exact && result.Items != nil {
 		x := &Shape{Kinds: Array, Exact: true}
@@ -563,6 +574,39 @@ func (v view) each(next func(*Shape, *way) []onward) []onward {
 		result = x
 	}
 	return v.placed(result, next)
+}
+
+// tolerant reports whether iterations may fail.
+func (v view) tolerant() bool {
+	for _, key := range []string{"ToleratedFailureCount", "ToleratedFailureCountPath", "ToleratedFailurePercentage", "ToleratedFailurePercentagePath"} {
+		if member(v.st.node, key) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// readItem is an item that an ItemReader reads; nil where nobody knows.
+func readItem(reader *value.Node) *Shape {
+	config := member(reader, "ReaderConfig")
+	kind := text(config, "InputType")
+	switch {
+	case strings.HasSuffix(text(reader, "Resource"), ":listObjectsV2") && kind == "":
+		return &Shape{Kinds: Object, Open: true, Fields: []Field{
+			{"Key", Of(String), Sure}, {"LastModified", Of(Number), Sure}, {"Size", Of(Number), Sure}, {"StorageClass", Of(String), Sure},
+		}}
+	case kind == "CSV" && text(config, "CSVHeaderLocation") == "GIVEN":
+		var fields []Field
+		if names := member(config, "CSVHeaders"); names != nil {
+			for _, c := range names.Children {
+				fields = append(fields, Field{c.Value.Text(), Of(String), Sure})
+			}
+		}
+		return Record(fields...)
+	case kind == "CSV", kind == "PARQUET", kind == "MANIFEST":
+		return &Shape{Kinds: Object, Open: true}
+	}
+	return nil
 }
 
 // reader looks at what a distributed Map reads and writes with.
@@ -584,7 +628,10 @@ func (v view) reader() {
 // items is the list that a Map runs over.
 func (v view) items() *Shape {
 	n := v.st.node
-	if member(n, "ItemReader") != nil || v.st.jsonata {
+	if reader := member(n, "ItemReader"); reader != nil {
+		return List(readItem(reader))
+	}
+	if v.st.jsonata {
 		return List(nil)
 	}
 	c := member(n, "ItemsPath")
