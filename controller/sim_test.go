@@ -979,7 +979,7 @@ func difference(want, got []string) string {
 // executions, events told twice, bursts at one instant.
 func TestStorms(t *testing.T) {
 	seeds := 40
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		seeds = 10
 	}
 	ends := map[string]int{} // runs by how they ended, with and without the engine

@@ -353,7 +353,7 @@ func TestGuardStorm(t *testing.T) {
 		}
 		policies[overlap] = p
 	}
-	seeds := uint64(30)
+	seeds := uint64(14)
 	if testing.Short() {
 		seeds = 8
 	}
