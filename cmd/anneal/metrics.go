@@ -229,6 +229,8 @@ var (
 	sourceOK       = prometheus.NewDesc("anneal_source_ok", "0 where a source of events does not work at present, else 1.", []string{"source"}, nil)
 	journalRecords = prometheus.NewDesc("anneal_journal_records", "Number of the newest record.", nil, nil)
 	eventsLag      = prometheus.NewDesc("anneal_events_lag", "Events recorded and not yet matched against the policies.", nil, nil)
+	policiesLoaded = prometheus.NewDesc("anneal_policies_loaded", "Policies that decide.", nil, nil)
+	reloadRefused  = prometheus.NewDesc("anneal_reload_refused", "1 where the files have changed and cannot be used, so that older ones are in force, else 0.", nil, nil)
 	waiting        = prometheus.NewDesc("anneal_wakes_waiting", "Wakes taken and not decided yet.", nil, nil)
 	openRuns       = prometheus.NewDesc("anneal_runs_open", "Runs that have not ended.", []string{"policy", "model"}, nil)
 	newRows        = prometheus.NewDesc("anneal_rows_since_training", "Rows that no successful run has trained on.", []string{"policy", "model"}, nil)
@@ -265,6 +267,9 @@ func (c stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	gauge(journalRecords, float64(c.d.journal.Last()))
 	gauge(eventsLag, float64(c.d.measures.lag(status.Taken)))
 	gauge(waiting, float64(status.Waiting))
+	policies, _, refused := c.d.generation.state()
+	gauge(policiesLoaded, float64(policies))
+	gauge(reloadRefused, yes(refused != nil))
 	for _, p := range status.Policies {
 		gauge(openRuns, float64(len(p.OpenRuns)), p.Name, p.Model)
 		gauge(newRows, float64(p.Rows), p.Name, p.Model)

@@ -51,9 +51,12 @@ embedded:
   "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "Wait"}, "End": true}}}`
 )
 
-// readyz is what /readyz says of the policies.
-func (p *process) readyz() string {
-	resp, err := http.Get(p.server + "/readyz")
+// readyz is what /readyz says.
+func (p *process) readyz() string { return p.page("/readyz") }
+
+// page is the answer to a GET, with its header.
+func (p *process) page(path string) string {
+	resp, err := http.Get(p.server + path)
 	if err != nil {
 		return err.Error()
 	}
@@ -114,6 +117,9 @@ func TestReload(t *testing.T) {
 	if n := len(p.policies()); n != 1 {
 		t.Errorf("%d policies after a bad file, want the one", n)
 	}
+	if got := p.page("/metrics"); !strings.Contains(got, "\nanneal_reload_refused 1\n") || !strings.Contains(got, "\nanneal_policies_loaded 1\n") {
+		t.Errorf("/metrics does not say that the change is refused:\n%s", got)
+	}
 
 	// Mended, with a shorter debounce and another policy: the open window ends
 	// by the new policy, and its run gets every object.
@@ -123,6 +129,9 @@ func TestReload(t *testing.T) {
 			"mode: enforce", "mode: observe"),
 	})
 	p.awaitReload("2 loaded")
+	if got := p.page("/metrics"); !strings.Contains(got, "\nanneal_reload_refused 0\n") || !strings.Contains(got, "\nanneal_policies_loaded 2\n") {
+		t.Errorf("/metrics does not say that the change is in force:\n%s", got)
+	}
 	var run anneal.Run
 	eventually(t, 10*time.Second, func() error {
 		var runs []anneal.Run

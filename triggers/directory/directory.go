@@ -33,6 +33,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -102,11 +103,21 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 
 // A Source watches one folder.
 type Source struct {
-	cfg Config
-	log *slog.Logger
+	cfg  Config
+	log  *slog.Logger
+	away atomic.Pointer[string] // why the folder cannot be read; nil where it can
 }
 
 var _ triggers.Source = (*Source)(nil)
+
+// Condition says what is wrong with the folder, "" if nothing is. It may be
+// called at any time.
+func (s *Source) Condition() string {
+	if why := s.away.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
 
 // Run hands the folder's files to sink until ctx ends, and then returns nil. It
 // runs once at a time.
@@ -133,6 +144,7 @@ func (s *Source) run(ctx context.Context, sink triggers.Sink, system *fsnotify.W
 		warnings: make(map[string]warning),
 		cache:    openCache(s.cfg.Cache, s.log),
 		system:   system,
+		tell:     s.away.Store,
 	}
 	defer w.cache.close()
 	w.remembered = w.cache.load()

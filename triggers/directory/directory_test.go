@@ -26,6 +26,7 @@ const settle = 40 * time.Millisecond
 type inbox struct {
 	path, cache string
 	log         logbook
+	source *Source // that watches
 }
 
 func newInbox(t *testing.T) *inbox {
@@ -69,7 +70,8 @@ func (in *inbox) watch(t *testing.T, sink triggers.Sink) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	source := in.Source(t)
+	source := in.Source(t).(*Source)
+	in.source = source
 	running.Go(func() {
 		if err := source.Run(ctx, sink); err != nil {
 			t.Errorf("Run: %v", err)
@@ -312,7 +314,7 @@ func TestFolderAway(t *testing.T) {
 	if err := os.Rename(in.path, aside); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { return strings.Count(in.log.String(), "waiting for it") == 2 })
+	waitFor(t, func() bool { return strings.Contains(in.source.Condition(), "waiting for it") })
 	if err := os.WriteFile(filepath.Join(aside, "b.csv"), []byte("b"), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -320,6 +322,9 @@ func TestFolderAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	sink.Wait(t, "b.csv")
+	if got := in.source.Condition(); got != "" {
+		t.Errorf("the folder is back, and its condition is %q", got)
+	}
 	in.write(t, "c.csv", "c")
 	sink.Wait(t, "c.csv")
 

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path"
@@ -43,6 +44,7 @@ type watch struct {
 	scans  uint32            // so far
 	scanAt time.Time         // the next
 	away   time.Duration     // the wait for a folder that is away; 0 if it is not
+	tell   func(why *string) // is told when that changes
 }
 
 // known is a file that was delivered.
@@ -161,6 +163,8 @@ func (w *watch) scan(ctx context.Context) {
 	if err != nil {
 		if w.away == 0 {
 			w.log.Warn("folder cannot be read, waiting for it", "err", err)
+			why := fmt.Sprintf("cannot be read, waiting for it: %v", err)
+			w.tell(&why)
 		}
 		w.away = min(max(2*w.away, time.Second), scanEvery)
 		w.scanAt = begun.Add(w.away)
@@ -169,6 +173,7 @@ func (w *watch) scan(ctx context.Context) {
 	defer root.Close()
 	if w.away > 0 {
 		w.log.Info("folder can be read again")
+		w.tell(nil)
 		w.away = 0
 	}
 	w.scans++
