@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
 
@@ -84,6 +85,12 @@ type StartInput struct {
 	// executions are above it.
 	StartedBy string
 	Depth     int
+
+	// ARN is that of the execution, for the embedded engine; empty: it makes one.
+	ARN string
+	// Beside are records that the embedded engine makes durable with the
+	// execution's beginning, and only with it.
+	Beside []journal.Record
 }
 
 // A Machine is a definition, or where Step Functions has it.
@@ -91,6 +98,7 @@ type Machine struct {
 	Name       string // by which people know it
 	Definition []byte // in Amazon States Language
 	ARN        string
+	Role       string // ARN of the role that its executions tell they have
 }
 
 // An Execution is where one run of a machine stands.
@@ -106,9 +114,10 @@ type Execution struct {
 	Error   string          // where it did not
 	Cause   string          // of the Error
 
-	Redrives  int64  // how often it was redriven
-	Fixed     string // why it cannot be redriven, in Step Functions' words; empty: it can
-	StartedBy string // as in StartInput
-	Depth     int    // as in StartInput
-	MapRun    string // ARN of the map run that began it, where it is a child of a distributed Map
+	Redrives  int64      // how often it was redriven
+	Redriven  *time.Time // last; nil: never
+	Fixed     string     // why it cannot be redriven, in Step Functions' words; empty: it can
+	StartedBy string     // as in StartInput
+	Depth     int        // as in StartInput
+	MapRun    string     // ARN of the map run that began it, where it is a child of a distributed Map
 }

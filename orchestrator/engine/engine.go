@@ -25,6 +25,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -241,21 +242,22 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		unmapped = append(unmapped, e.tasks.Check(r))
 	}
 	if err := errors.Join(unmapped...); err != nil {
-		return orchestrator.Execution{}, err
+		return orchestrator.Execution{}, &UnmappedError{err}
 	}
-	var records []journal.Record
+	records := in.Beside
 	if _, err := e.journal.Find(ctx, KindMachine, digest); errors.Is(err, journal.ErrNotFound) {
-		records = append(records, journal.Record{Kind: KindMachine, Key: digest, Data: in.Machine.Definition})
+		records = append(slices.Clip(records), journal.Record{Kind: KindMachine, Key: digest, Data: in.Machine.Definition})
 	} else if err != nil {
 		return orchestrator.Execution{}, err
 	}
 
 	now := time.Now().UTC()
 	info := asl.ExecutionInfo{
-		ARN:              executionARN + in.Machine.Name + ":" + in.Name,
+		ARN:              cmp.Or(in.ARN, executionARN+in.Machine.Name+":"+in.Name),
 		Name:             in.Name,
-		StateMachineARN:  machineARN + in.Machine.Name,
+		StateMachineARN:  cmp.Or(in.Machine.ARN, machineARN+in.Machine.Name),
 		StateMachineName: in.Machine.Name,
+		RoleARN:          in.Machine.Role,
 		Started:          now,
 		StartedBy:        in.StartedBy,
 		Depth:            in.Depth,
@@ -284,9 +286,29 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 	return describe(turn), nil
 }
 
+// Open is how many executions are open whose key begins with prefix.
+func (e *Engine) Open(prefix string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for key := range e.open {
+		if strings.HasPrefix(key, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
 // maxNested is how many executions may be open when a nested one begins, so that
 // machines which begin each other come to an end.
 const maxNested = 10_000
+
+// An UnmappedError says that an execution was not begun because there is nothing
+// to call for some of its tasks.
+type UnmappedError struct{ Err error }
+
+func (e *UnmappedError) Error() string { return e.Err.Error() }
+func (e *UnmappedError) Unwrap() error { return e.Err }
 
 // ErrTooMany says that a nested execution was not begun because too many are
 // open.
@@ -352,7 +374,7 @@ func (e *Engine) existing(ctx context.Context, in orchestrator.StartInput) (orch
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}
-	if !sameJSON(x.Input, in.Input) {
+	if !SameJSON(x.Input, in.Input) {
 		return orchestrator.Execution{}, orchestrator.ErrExecutionExists
 	}
 	return x, nil
@@ -500,6 +522,9 @@ func describe(turn asl.Turn) orchestrator.Execution {
 		Depth:     s.Execution.Depth,
 		MapRun:    s.Execution.MapRun,
 	}
+	if s.Redrives > 0 {
+		x.Redriven = &s.RedrivenAt
+	}
 	if s.Ended() && len(turn.Events) > 0 {
 		x.Ended = &turn.Events[len(turn.Events)-1].Timestamp
 	}
@@ -520,8 +545,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// sameJSON compares values, not how they are written.
-func sameJSON(a, b json.RawMessage) bool {
+// SameJSON compares values, not how they are written.
+func SameJSON(a, b json.RawMessage) bool {
 	x, errX := canonical(a)
 	y, errY := canonical(b)
 	return errX == nil && errY == nil && x == y

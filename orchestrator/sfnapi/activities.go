@@ -1,0 +1,276 @@
+package sfnapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
+)
+
+// Activities are the tasks of an engine: it keeps those of activities until a
+// worker asks for them, and leaves the others to the tasks that it has inside.
+type Activities struct {
+	inside engine.Tasks
+
+	mu     sync.Mutex
+	queues map[string]*queue // guarded by mu; by name of the activity
+}
+
+// A queue has the tasks of one activity that no worker has yet, the oldest
+// first, and those who wait for one.
+type queue struct {
+	tasks   []asl.Effect
+	waiters []chan asl.Effect
+}
+
+// NewActivities makes the tasks of an engine.
+func NewActivities(inside engine.Tasks) *Activities {
+	return &Activities{inside: inside, queues: map[string]*queue{}}
+}
+
+// activityName is the activity of a resource.
+func activityName(resource string) (string, bool) {
+	a, err := parseARN(resource, "activity")
+	if err != nil {
+		return "", false
+	}
+	return a.name(), true
+}
+
+// Do implements [engine.Tasks].
+func (a *Activities) Do(ctx context.Context, e asl.Effect, recovered bool, submitted func(output json.RawMessage)) (asl.Outcome, error) {
+	name, ok := activityName(e.Resource)
+	if !ok {
+		return a.inside.Do(ctx, e, recovered, submitted)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.queue(name)
+	if len(q.waiters) > 0 {
+		q.waiters[0] <- e // has room for one
+		q.waiters = q.waiters[1:]
+	} else {
+		q.tasks = append(q.tasks, e)
+	}
+	return asl.Outcome{}, orchestrator.ErrLater
+}
+
+// Stop implements [engine.Tasks].
+func (a *Activities) Stop(ctx context.Context, effect string) {
+	a.mu.Lock()
+	for name, q := range a.queues {
+		q.tasks = slices.DeleteFunc(q.tasks, func(e asl.Effect) bool { return e.ID == effect })
+		a.tidy(name)
+	}
+	a.mu.Unlock()
+	a.inside.Stop(ctx, effect)
+}
+
+// Check implements [engine.Tasks]. An activity may be created later.
+func (a *Activities) Check(r asl.Resource) error {
+	if _, ok := activityName(r.ARN); ok {
+		return nil
+	}
+	return a.inside.Check(r)
+}
+
+// queue is that of an activity. The caller holds mu.
+func (a *Activities) queue(name string) *queue {
+	if a.queues[name] == nil {
+		a.queues[name] = &queue{}
+	}
+	return a.queues[name]
+}
+
+// tidy lets go of an empty queue. The caller holds mu.
+func (a *Activities) tidy(name string) {
+	if q := a.queues[name]; q != nil && len(q.tasks) == 0 && len(q.waiters) == 0 {
+		delete(a.queues, name)
+	}
+}
+
+// take waits for a task of an activity; false once ctx ends.
+func (a *Activities) take(ctx context.Context, name string) (asl.Effect, bool) {
+	a.mu.Lock()
+	q := a.queue(name)
+	if len(q.tasks) > 0 {
+		e := q.tasks[0]
+		q.tasks = q.tasks[1:]
+		a.tidy(name)
+		a.mu.Unlock()
+		return e, true
+	}
+	mine := make(chan asl.Effect, 1)
+	q.waiters = append(q.waiters, mine)
+	a.mu.Unlock()
+	select {
+	case e := <-mine:
+		return e, true
+	case <-ctx.Done():
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q.waiters = slices.DeleteFunc(q.waiters, func(w chan asl.Effect) bool { return w == mine })
+	select {
+	case e := <-mine: // it came at the last moment
+		q.tasks = slices.Insert(q.tasks, 0, e)
+		if a.queues[name] == nil {
+			a.queues[name] = q
+		}
+	default:
+		a.tidy(name)
+	}
+	return asl.Effect{}, false
+}
+
+type activityInput struct {
+	ARN        string          `json:"activityArn"`
+	Name       string          `json:"name"`
+	Worker     string          `json:"workerName"`
+	Tags       []tag           `json:"tags"`
+	Encryption json.RawMessage `json:"encryptionConfiguration"`
+}
+
+type activityItem struct {
+	ARN     string `json:"activityArn"`
+	Name    string `json:"name,omitempty"`
+	Created epoch  `json:"creationDate"`
+}
+
+func (s *Server) createActivity(ctx context.Context, in activityInput) (any, error) {
+	if err := checkName(in.Name); err != nil {
+		return nil, err
+	}
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.fold.Activities[in.Name]
+	if a == nil {
+		a = &activity{Name: in.Name, Created: time.Now().UTC(), Tags: in.Tags}
+		if err := s.saveActivity(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	return activityItem{ARN: s.arn("activity", a.Name), Created: epoch(a.Created)}, nil
+}
+
+// saveActivity makes a change of an activity durable. The caller holds mu.
+func (s *Server) saveActivity(ctx context.Context, a *activity) error {
+	data, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("write activity %s: %w", a.Name, err)
+	}
+	if _, err := s.cfg.Journal.Append(ctx, journal.Record{Kind: kindActivity, Key: a.Name, Data: data}); err != nil {
+		return fmt.Errorf("record activity %s: %w", a.Name, err)
+	}
+	s.fold.setActivity(a)
+	return nil
+}
+
+// changeActivity changes an activity; it does nothing to one that is not there.
+func (s *Server) changeActivity(ctx context.Context, name string, f func(*activity) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.fold.Activities[name]
+	if old == nil {
+		return nil
+	}
+	a := *old
+	if err := f(&a); err != nil {
+		return err
+	}
+	return s.saveActivity(ctx, &a)
+}
+
+// activity finds an activity by its ARN.
+func (s *Server) activity(text string) (*activity, error) {
+	a, err := parseARN(text, "activity")
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x := s.fold.Activities[a.name()]; x != nil {
+		return x, nil
+	}
+	return nil, refuse("ActivityDoesNotExist", "Activity Does Not Exist: '%s'", text)
+}
+
+func (s *Server) deleteActivity(ctx context.Context, in activityInput) (any, error) {
+	a, err := parseARN(in.ARN, "activity")
+	if err != nil {
+		return nil, err
+	}
+	return nothing{}, s.changeActivity(ctx, a.name(), func(x *activity) error {
+		x.Deleted = true
+		return nil
+	})
+}
+
+func (s *Server) describeActivity(_ context.Context, in activityInput) (any, error) {
+	a, err := s.activity(in.ARN)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		activityItem
+		Encryption json.RawMessage `json:"encryptionConfiguration"`
+	}{activityItem{s.arn("activity", a.Name), a.Name, epoch(a.Created)}, json.RawMessage(`{"type":"AWS_OWNED_KEY"}`)}, nil
+}
+
+func (s *Server) listActivities(_ context.Context, in page) (any, error) {
+	items := []activityItem{}
+	s.mu.Lock()
+	for _, a := range s.fold.Activities {
+		items = append(items, activityItem{s.arn("activity", a.Name), a.Name, epoch(a.Created)})
+	}
+	s.mu.Unlock()
+	slices.SortFunc(items, func(a, b activityItem) int { return strings.Compare(a.Name, b.Name) })
+	items, next, err := cut(items, func(a activityItem) string { return a.Name }, in, "activities")
+	return struct {
+		Items []activityItem `json:"activities"`
+		Next  string         `json:"nextToken,omitempty"`
+	}{items, next}, err
+}
+
+// activityPoll is how long a worker waits for a task.
+const activityPoll = 60 * time.Second
+
+// getActivityTask gives a worker a task, or nothing after a while.
+func (s *Server) getActivityTask(ctx context.Context, in activityInput) (any, error) {
+	a, err := s.activity(in.ARN)
+	if err != nil {
+		return nil, err
+	}
+	wait, cancel := context.WithTimeout(ctx, activityPoll)
+	defer cancel()
+	for {
+		e, ok := s.cfg.Activities.take(wait, a.Name)
+		if !ok {
+			return struct {
+				Token *string `json:"taskToken"`
+			}{}, nil
+		}
+		taken, err := s.cfg.Engine.Begin(ctx, e.Token(), in.Worker)
+		if err != nil {
+			return nil, err
+		}
+		if !taken {
+			continue // it has ended, or a worker had it before a restart
+		}
+		return struct {
+			Token string `json:"taskToken"`
+			Input string `json:"input"`
+		}{e.Token(), string(e.Input)}, nil
+	}
+}

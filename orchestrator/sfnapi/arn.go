@@ -1,0 +1,64 @@
+package sfnapi
+
+import (
+	"strings"
+)
+
+// An arn is the part of an ARN that is read: the region and the account may be
+// any.
+type arn struct {
+	text string
+	kind string   // stateMachine, execution, express, activity, mapRun
+	rest []string // what follows it
+}
+
+// name is that of the state machine or activity.
+func (a arn) name() string { return a.rest[0] }
+
+// qualifier is the version or alias of a state machine, or the name of an
+// execution; empty where there is none.
+func (a arn) qualifier() string {
+	if len(a.rest) < 2 {
+		return ""
+	}
+	return a.rest[1]
+}
+
+// parseARN takes an ARN apart that must be of one of the kinds.
+func parseARN(text string, kinds ...string) (arn, error) {
+	if !strings.HasPrefix(text, "arn:") {
+		return arn{}, refuse("InvalidArn", "Invalid Arn: 'Invalid ARN prefix: %s'", text)
+	}
+	parts := strings.Split(text, ":")
+	if len(parts) < 7 || parts[2] != "states" || parts[5] == "" || parts[6] == "" {
+		return arn{}, refuse("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: %s'", strings.Join(parts[min(5, len(parts)):], ":"))
+	}
+	a := arn{text: text, kind: parts[5], rest: parts[6:]}
+	for _, k := range kinds {
+		most := map[string]int{"stateMachine": 2, "activity": 1, "execution": 2, "mapRun": 3}[k]
+		if a.kind == k && len(a.rest) <= most && (k != "execution" || len(a.rest) == 2) {
+			return a, nil
+		}
+	}
+	return arn{}, refuse("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: %s'", a.kind)
+}
+
+// arn is that of a resource here.
+func (s *Server) arn(kind string, parts ...string) string {
+	return "arn:aws:states:" + s.cfg.Region + ":" + s.cfg.Account + ":" + kind + ":" + strings.Join(parts, ":")
+}
+
+// checkName keeps the service's rules for names.
+func checkName(name string) error {
+	n := 0
+	for _, r := range name {
+		n++
+		if r <= ' ' || r >= 0x7f && r <= 0x9f || strings.ContainsRune("<>{}[]?*\"#%\\^|~`$&,;:/", r) {
+			return refuse("InvalidName", "Invalid Name: '%s'", name)
+		}
+	}
+	if n < 1 || n > 80 {
+		return refuse("InvalidName", "Invalid Name: '%s'", name)
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package sfnapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+)
+
+// A diagnostic is one thing that is wrong with a definition, as the service
+// tells it.
+type diagnostic struct {
+	Severity string `json:"severity"`
+	Code     string `json:"code"`
+	Message  string `json:"message"`
+	Location string `json:"location,omitempty"`
+}
+
+// The codes of diagnostics.
+const (
+	codeSchema = "SCHEMA_VALIDATION_FAILED"
+	codeJSON   = "INVALID_JSON_DESCRIPTION"
+	codeTarget = "MISSING_TRANSITION_TARGET"
+)
+
+// refuseDefinition is the error that a definition is answered with when it
+// cannot be used.
+func refuseDefinition(definition, kind string) error {
+	var all []string
+	for _, d := range diagnose(definition, kind) {
+		if d.Severity != "ERROR" {
+			continue
+		}
+		told := d.Code + ": " + d.Message
+		if d.Location != "" && d.Code != codeJSON {
+			told += " at " + d.Location
+		}
+		all = append(all, told)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return refuse("InvalidDefinition", "Invalid State Machine Definition: '%s'", strings.Join(all, ", "))
+}
+
+// diagnose says what is wrong with a definition, in the service's words where
+// they are known.
+func diagnose(definition, kind string) []diagnostic {
+	wrong := func(code, message, location string) []diagnostic {
+		return []diagnostic{{"ERROR", code, message, location}}
+	}
+	if strings.TrimSpace(definition) == "" {
+		return wrong(codeSchema, "Definition must be a valid JSON object", "")
+	}
+	if message, line, column := jackson(definition); message != "" {
+		where := fmt.Sprintf("[Source: (String)%q; line: %d, column: %d]", shortened(definition), line, column)
+		return wrong(codeJSON, message+"\n at "+where, where)
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal([]byte(definition), &members) != nil {
+		return wrong(codeSchema, "Definition must be a valid JSON object", "")
+	}
+	m, err := asl.Parse([]byte(definition), "definition")
+	found := []diagnostic{}
+	var problems asl.Problems
+	if m != nil {
+		problems = m.Warnings
+	}
+	errors.As(err, &problems)
+	if missing := lacking(members); missing != "" {
+		found = append(found, diagnostic{"ERROR", codeSchema, "These fields are required: [" + missing + "]", "/"})
+	}
+	for _, p := range problems {
+		if p.Pointer == "" && strings.HasPrefix(p.Message, `must have "St`) {
+			continue // it is lacking
+		}
+		found = append(found, translate(p))
+	}
+	if kind == typeExpress {
+		found = append(found, expressDiagnostics(members["States"], "/States")...)
+	}
+	return found
+}
+
+// lacking are the members that a definition has none of and must have.
+func lacking(members map[string]json.RawMessage) string {
+	var missing []string
+	for _, name := range []string{"States", "StartAt"} {
+		if _, ok := members[name]; !ok {
+			missing = append(missing, name)
+		}
+	}
+	return strings.Join(missing, ", ")
+}
+
+func shortened(s string) string {
+	const most = 500
+	if len(s) <= most {
+		return s
+	}
+	return fmt.Sprintf("%s[truncated %d chars]", s[:most], len(s)-most)
+}
+
+// words are how the service says what the language's parser says in its own. A
+// $1 in the message is the first group; "up" is how many members of the pointer
+// its location has less.
+var words = []struct {
+	pattern *regexp.Regexp
+	code    string
+	message string
+	up      int
+}{
+	{regexp.MustCompile(`^must have "(\w+)"`), codeSchema, "The field '$1' is required but was missing", 0},
+	{regexp.MustCompile(`^must be a time of RFC 3339`), codeSchema, "String does not match RFC3339 timestamp", 0},
+	{regexp.MustCompile(`^"(.*)" is not a state`), codeTarget, "Missing '$key' target: $1", 0},
+	{regexp.MustCompile(`has no field `), codeSchema, "Field is not supported", 0},
+	{regexp.MustCompile(`^"(.*)" is not the ARN of an integration`), codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
+	{regexp.MustCompile(`^(?:not an? (?:path|JSONPath)|not a JSONPath|.*intrinsic function|.*JSONPath)`), codeSchema, "The value for the field '$key' must be a valid JSONPath or a valid intrinsic function call", 1},
+}
+
+func translate(p asl.Problem) diagnostic {
+	d := diagnostic{Severity: strings.ToUpper(string(p.Severity)), Code: codeSchema, Message: p.Message, Location: p.Pointer}
+	steps := strings.Split(p.Pointer, "/")
+	for _, w := range words {
+		if p.Severity != asl.SeverityError {
+			break
+		}
+		match := w.pattern.FindStringSubmatch(p.Message)
+		if match == nil {
+			continue
+		}
+		d.Code, d.Message = w.code, strings.ReplaceAll(w.message, "$key", steps[len(steps)-1])
+		if len(match) > 1 {
+			d.Message = strings.ReplaceAll(d.Message, "$1", match[1])
+		}
+		if w.up > 0 && len(steps) > 1 {
+			d.Location = strings.Join(steps[:len(steps)-w.up], "/")
+		}
+		break
+	}
+	if d.Location == "" {
+		d.Location = "/"
+	}
+	return d
+}
+
+// expressDiagnostics are the tasks that an Express machine cannot have.
+func expressDiagnostics(states json.RawMessage, at string) []diagnostic {
+	type machine struct {
+		States json.RawMessage `json:"States"`
+	}
+	var all map[string]struct {
+		Type          string    `json:"Type"`
+		Resource      string    `json:"Resource"`
+		Branches      []machine `json:"Branches"`
+		Iterator      machine   `json:"Iterator"`
+		ItemProcessor machine   `json:"ItemProcessor"`
+	}
+	if json.Unmarshal(states, &all) != nil {
+		return nil
+	}
+	names := make([]string, 0, len(all))
+	for name := range all {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var found []diagnostic
+	for _, name := range names {
+		st, here := all[name], at+"/"+name
+		pattern := st.Resource[strings.LastIndexByte(st.Resource, ':')+1:]
+		_, activity := activityName(st.Resource)
+		message := ""
+		switch _, suffix, _ := strings.Cut(pattern, "."); {
+		case activity:
+			message = "Express state machine does not support Activity ARN"
+		case suffix == "waitForTaskToken" || suffix == "sync" || suffix == "sync:2":
+			message = "Express state machine does not support '." + suffix + "' service integration "
+		case strings.HasSuffix(st.Resource, ".sync:2"):
+			message = "Express state machine does not support '.sync' service integration "
+		}
+		if message != "" {
+			found = append(found, diagnostic{"ERROR", codeSchema, message, here + "/Resource"})
+		}
+		for i, b := range st.Branches {
+			found = append(found, expressDiagnostics(b.States, fmt.Sprintf("%s/Branches/%d/States", here, i))...)
+		}
+		found = append(found, expressDiagnostics(st.Iterator.States, here+"/Iterator/States")...)
+		found = append(found, expressDiagnostics(st.ItemProcessor.States, here+"/ItemProcessor/States")...)
+	}
+	return found
+}

@@ -1,0 +1,128 @@
+package sfnapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/orchestrator"
+)
+
+const (
+	sourceStates = "aws.states"
+	typeStatus   = "Step Functions Execution Status Change"
+)
+
+// A statusDetail is the detail of an event that an execution's status has
+// changed, with times in milliseconds since 1970.
+type statusDetail struct {
+	ARN           string    `json:"executionArn"`
+	Machine       string    `json:"stateMachineArn"`
+	Name          string    `json:"name"`
+	Status        string    `json:"status"`
+	Started       *int64    `json:"startDate"`
+	Stopped       *int64    `json:"stopDate"`
+	Input         *string   `json:"input"`
+	Output        *string   `json:"output"`
+	Version       *string   `json:"stateMachineVersionArn"`
+	Alias         *string   `json:"stateMachineAliasArn"`
+	Redrives      int64     `json:"redriveCount"`
+	Redriven      *int64    `json:"redriveDate"`
+	RedriveStatus string    `json:"redriveStatus"`
+	RedriveReason *string   `json:"redriveStatusReason"`
+	InputDetails  *included `json:"inputDetails"`
+	OutputDetails *included `json:"outputDetails"`
+	Error         *string   `json:"error"`
+	Cause         *string   `json:"cause"`
+}
+
+// tell makes an event of a change of status. It tries again until ctx ends:
+// what has happened must not be forgotten.
+func (s *Server) tell(ctx context.Context, id string, c change) error {
+	if s.cfg.Tell == nil {
+		return nil
+	}
+	for {
+		err := s.tellOnce(ctx, id, c)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		s.log.ErrorContext(ctx, "change of status not told, trying again", "execution", c.Key, "err", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *Server) tellOnce(ctx context.Context, id string, c change) error {
+	x, err := s.cfg.Engine.Describe(ctx, c.Key)
+	if errors.Is(err, orchestrator.ErrNotFound) {
+		return nil // older than the retention
+	}
+	if err != nil {
+		return err
+	}
+	b, err := s.began(ctx, &machine{}, c.Key)
+	if err != nil {
+		return err
+	}
+	d := statusDetail{
+		ARN: x.ARN, Machine: x.Machine, Name: x.Name, Status: c.Status, Started: millis(x.Started),
+		Redrives: x.Redrives, Redriven: millis(x.Redriven), RedriveStatus: "NOT_REDRIVABLE",
+		RedriveReason: new(fmt.Sprintf("Execution is %s and cannot be redriven", c.Status)),
+	}
+	d.Input, d.InputDetails = fits(string(x.Input))
+	if b.Version > 0 {
+		d.Version = new(fmt.Sprintf("%s:%d", x.Machine, b.Version))
+	}
+	if b.Alias != "" {
+		d.Alias = new(x.Machine + ":" + b.Alias)
+	}
+	switch status := anneal.Status(c.Status); {
+	case !status.Ended():
+	case status == anneal.StatusSucceeded:
+		d.Stopped = millis(&c.At)
+		if x.Status == status {
+			d.Output, d.OutputDetails = fits(string(x.Output))
+		}
+	default:
+		d.Stopped, d.RedriveStatus, d.RedriveReason = millis(&c.At), "REDRIVABLE", nil
+		if x.Status == status { // else it was redriven meanwhile
+			d.Error, d.Cause = &x.Error, &x.Cause
+			if x.Fixed != "" {
+				d.RedriveStatus, d.RedriveReason = "NOT_REDRIVABLE", &x.Fixed
+			}
+		}
+	}
+	data, err := json.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("write event: %w", err)
+	}
+	return s.cfg.Tell(ctx, anneal.Event{
+		SpecVersion: "1.0", ID: id, Source: sourceStates, Type: typeStatus, Subject: x.ARN,
+		Time: c.At, DataContentType: "application/json", Data: data, Seen: time.Now().UTC(),
+	})
+}
+
+// maxTold is how long an input and an output together may be in an event of the service;
+// each is left out beyond half of it.
+const maxTold = 248 << 10
+
+func fits(text string) (*string, *included) {
+	if len(text) > maxTold/2 {
+		return nil, &included{false}
+	}
+	return &text, &included{true}
+}
+
+func millis(t *time.Time) *int64 {
+	if t == nil {
+		return nil
+	}
+	return new(t.UnixMilli())
+}

@@ -1,0 +1,202 @@
+package sfnapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+)
+
+// The kinds of the API's records.
+const (
+	kindMachine  = "sfn-machine"  // a machine, whole, after each change; key: its name
+	kindActivity = "sfn-activity" // an activity, whole; key: its name
+	// KindExecution is a start; its key is that of the execution.
+	KindExecution = "sfn-execution"
+)
+
+const (
+	kindTurn  = "turn"  // of the engine; key: that of the execution
+	kindEvent = "event" // of the controller; key: the event's ID
+)
+
+// Keys of executions that the API starts: no other execution has them, as no
+// name has a colon.
+const (
+	keyStandard = "sfn:"
+	keyExpress  = "sfnx:"
+)
+
+// A Fold is what the API must know of the journal to begin: its machines and
+// activities, and the changes of status that are not an event yet. Its JSON is all of
+// it.
+type Fold struct {
+	Machines   map[string]*machine  `json:"machines,omitempty"`
+	Activities map[string]*activity `json:"activities,omitempty"`
+	Untold     map[string]change    `json:"untold,omitempty"` // by the event's ID
+}
+
+// A machine is a state machine as it stands. It is not changed: each change
+// makes a new one.
+type machine struct {
+	Name    string    `json:"name"`
+	ID      string    `json:"id"` // another, where one of that name was deleted before
+	Type    string    `json:"type"`
+	Created time.Time `json:"created"`
+	revision
+	Published int       `json:"published,omitempty"` // number of the newest version there ever was
+	Versions  []version `json:"versions,omitempty"`  // oldest first
+	Aliases   []alias   `json:"aliases,omitempty"`   // oldest first
+	Tags      []tag     `json:"tags,omitempty"`
+	Deleting  bool      `json:"deleting,omitempty"` // its executions have not all ended
+	Deleted   bool      `json:"deleted,omitempty"`  // in its last record
+
+	policy bool // it belongs to a policy, and is only shown
+}
+
+// A revision is what UpdateStateMachine changes.
+type revision struct {
+	Revision   string          `json:"revision,omitempty"` // empty for the first
+	Updated    time.Time       `json:"updated"`
+	Digest     string          `json:"digest"` // of the definition, which is a record of the engine's
+	Role       string          `json:"role"`
+	Logging    json.RawMessage `json:"logging,omitempty"`
+	Tracing    json.RawMessage `json:"tracing,omitempty"`
+	Encryption json.RawMessage `json:"encryption,omitempty"`
+}
+
+type version struct {
+	Number      int       `json:"number"`
+	Created     time.Time `json:"created"`
+	Description string    `json:"description,omitempty"`
+	revision
+}
+
+type alias struct {
+	Name        string    `json:"name"`
+	Created     time.Time `json:"created"`
+	Updated     time.Time `json:"updated"`
+	Description string    `json:"description,omitempty"`
+	Routes      []route   `json:"routes"`
+}
+
+type route struct {
+	Version int `json:"version"`
+	Weight  int `json:"weight"`
+}
+
+type tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+type activity struct {
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	Tags    []tag     `json:"tags,omitempty"`
+	Deleted bool      `json:"deleted,omitempty"`
+}
+
+// A change is one of an execution's status.
+type change struct {
+	Key    string    `json:"key"`
+	Status string    `json:"status"`
+	At     time.Time `json:"at"`
+}
+
+// Apply takes the next record of the journal.
+func (f *Fold) Apply(r journal.Record) error {
+	switch r.Kind {
+	case kindMachine:
+		var m machine
+		if err := json.Unmarshal(r.Data, &m); err != nil {
+			return fmt.Errorf("read state machine in record %d: %w", r.Seq, err)
+		}
+		f.setMachine(&m)
+	case kindActivity:
+		var a activity
+		if err := json.Unmarshal(r.Data, &a); err != nil {
+			return fmt.Errorf("read activity in record %d: %w", r.Seq, err)
+		}
+		f.setActivity(&a)
+	case kindTurn:
+		id, c, err := changed(r)
+		if err != nil || id == "" {
+			return err
+		}
+		if f.Untold == nil {
+			f.Untold = map[string]change{}
+		}
+		f.Untold[id] = c
+	case kindEvent:
+		delete(f.Untold, r.Key)
+	}
+	return nil
+}
+
+func (f *Fold) setMachine(m *machine) {
+	if f.Machines == nil {
+		f.Machines = map[string]*machine{}
+	}
+	f.Machines[m.Name] = m
+	if m.Deleted {
+		delete(f.Machines, m.Name)
+	}
+}
+
+func (f *Fold) setActivity(a *activity) {
+	if f.Activities == nil {
+		f.Activities = map[string]*activity{}
+	}
+	f.Activities[a.Name] = a
+	if a.Deleted {
+		delete(f.Activities, a.Name)
+	}
+}
+
+// Definitions are the digests of the definitions that machines and versions
+// have.
+func (f *Fold) Definitions() []string {
+	var all []string
+	for _, m := range f.Machines {
+		all = append(all, m.Digest)
+		for _, v := range m.Versions {
+			all = append(all, v.Digest)
+		}
+	}
+	return all
+}
+
+// changed is the change of status that a turn of a Standard execution made, and the ID of
+// its event; the ID is empty where it made none.
+func changed(r journal.Record) (id string, c change, err error) {
+	if !strings.HasPrefix(r.Key, keyStandard) {
+		return "", c, nil
+	}
+	var t struct {
+		Status string `json:"status"`
+		Events []struct {
+			ID        int64         `json:"id"`
+			Timestamp time.Time     `json:"timestamp"`
+			Type      asl.EventType `json:"type"`
+		} `json:"events"`
+	}
+	if err := json.Unmarshal(r.Data, &t); err != nil {
+		return "", c, fmt.Errorf("read turn in record %d: %w", r.Seq, err)
+	}
+	if len(t.Events) == 0 {
+		return "", c, nil
+	}
+	e := t.Events[len(t.Events)-1]
+	if t.Status == asl.StatusRunning {
+		if e = t.Events[0]; e.Type != asl.ExecutionStarted && e.Type != asl.ExecutionRedriven {
+			return "", c, nil
+		}
+	}
+	id = anneal.ID("event", sourceStates, r.Key, t.Status, fmt.Sprint(e.ID))
+	return id, change{Key: r.Key, Status: t.Status, At: e.Timestamp}, nil
+}

@@ -1,0 +1,414 @@
+package sfnapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
+)
+
+const (
+	typeStandard = "STANDARD"
+	typeExpress  = "EXPRESS"
+)
+
+func hash(s string) [32]byte { return sha256.Sum256([]byte(s)) }
+
+type createInput struct {
+	Name               string          `json:"name"`
+	Definition         string          `json:"definition"`
+	Role               string          `json:"roleArn"`
+	Type               string          `json:"type"`
+	Logging            json.RawMessage `json:"loggingConfiguration"`
+	Tracing            json.RawMessage `json:"tracingConfiguration"`
+	Encryption         json.RawMessage `json:"encryptionConfiguration"`
+	Tags               []tag           `json:"tags"`
+	Publish            bool            `json:"publish"`
+	VersionDescription string          `json:"versionDescription"`
+}
+
+type createOutput struct {
+	ARN     string `json:"stateMachineArn"`
+	Created epoch  `json:"creationDate"`
+	Version string `json:"stateMachineVersionArn,omitempty"`
+}
+
+func (s *Server) createStateMachine(ctx context.Context, in createInput) (any, error) {
+	if err := checkName(in.Name); err != nil {
+		return nil, err
+	}
+	if in.Type == "" {
+		in.Type = typeStandard
+	}
+	if in.VersionDescription != "" && !in.Publish {
+		return nil, invalid("Version description can only be set when publish is true")
+	}
+	if err := checkRole(in.Role); err != nil {
+		return nil, err
+	}
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	if err := refuseDefinition(in.Definition, in.Type); err != nil {
+		return nil, err
+	}
+	logging, err := checkLogging(in.Logging)
+	if err != nil {
+		return nil, err
+	}
+	now, digest := time.Now().UTC(), engine.Digest([]byte(in.Definition))
+	beside, err := s.define(ctx, digest, in.Definition)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := s.arn("stateMachine", in.Name)
+	if old := s.fold.Machines[in.Name]; old != nil {
+		switch {
+		case old.Deleting:
+			return nil, refuse("StateMachineDeleting", "State Machine is being deleted: '%s'", text)
+		case old.Digest != digest || old.Type != in.Type || !same(old.Logging, logging) || !same(old.Tracing, in.Tracing) || !same(old.Encryption, in.Encryption):
+			return nil, refuse("StateMachineAlreadyExists", "State Machine Already Exists: '%s'", text)
+		}
+		out := createOutput{ARN: text, Created: epoch(old.Created)}
+		if n := len(old.Versions); in.Publish && n > 0 {
+			out.Version = s.arn("stateMachine", in.Name, strconv.Itoa(old.Versions[n-1].Number))
+		}
+		return out, nil
+	}
+	if s.cfg.Policies != nil {
+		if _, ok := s.cfg.Policies()[in.Name]; ok {
+			return nil, refuse("StateMachineAlreadyExists", "State Machine Already Exists: '%s'", text)
+		}
+	}
+	m := &machine{
+		Name: in.Name, ID: uuid(in.Name + random()), Type: in.Type, Created: now, Tags: in.Tags,
+		revision: revision{Updated: now, Digest: digest, Role: in.Role, Logging: logging, Tracing: in.Tracing, Encryption: in.Encryption},
+	}
+	out := createOutput{ARN: text, Created: epoch(now)}
+	if in.Publish {
+		out.Version = s.versionARN(m, m.publish(in.VersionDescription, now))
+	}
+	return out, s.saveMachine(ctx, m, beside...)
+}
+
+// same says whether two settings are, where nothing is the same as null.
+func same(a, b json.RawMessage) bool {
+	var x, y bytes.Buffer
+	null := func(r json.RawMessage) json.RawMessage {
+		if len(r) == 0 {
+			return json.RawMessage("null")
+		}
+		return r
+	}
+	return json.Compact(&x, null(a)) == nil && json.Compact(&y, null(b)) == nil && x.String() == y.String()
+}
+
+func checkRole(role string) error {
+	if !strings.HasPrefix(role, "arn:") {
+		return refuse("InvalidArn", "Invalid Role Arn: '%s'", role)
+	}
+	return nil
+}
+
+type updateInput struct {
+	ARN                string          `json:"stateMachineArn"`
+	Definition         *string         `json:"definition"`
+	Role               string          `json:"roleArn"`
+	Logging            json.RawMessage `json:"loggingConfiguration"`
+	Tracing            json.RawMessage `json:"tracingConfiguration"`
+	Encryption         json.RawMessage `json:"encryptionConfiguration"`
+	Publish            bool            `json:"publish"`
+	VersionDescription string          `json:"versionDescription"`
+}
+
+type updateOutput struct {
+	Updated  epoch  `json:"updateDate"`
+	Revision string `json:"revisionId,omitempty"`
+	Version  string `json:"stateMachineVersionArn,omitempty"`
+}
+
+func (s *Server) updateStateMachine(ctx context.Context, in updateInput) (any, error) {
+	a, err := parseARN(in.ARN, "stateMachine")
+	if err != nil {
+		return nil, err
+	}
+	if a.qualifier() != "" {
+		return nil, refuse("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: %s'", a.text)
+	}
+	if in.Definition == nil && in.Role == "" && in.Logging == nil && in.Tracing == nil && in.Encryption == nil && !in.Publish {
+		return nil, refuse("MissingRequiredParameter", "Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration or the EncryptionConfiguration must be specified")
+	}
+	if in.VersionDescription != "" && !in.Publish {
+		return nil, invalid("Version description can only be set when publish is true")
+	}
+	logging, err := checkLogging(in.Logging)
+	if err != nil {
+		return nil, err
+	}
+	if in.Role != "" {
+		if err := checkRole(in.Role); err != nil {
+			return nil, err
+		}
+	}
+	now := time.Now().UTC()
+	out := updateOutput{Updated: epoch(now)}
+	err = s.change(ctx, a, func(m *machine) (bool, []journal.Record, error) {
+		if m.Deleting {
+			return false, nil, refuse("StateMachineDeleting", "State Machine is being deleted: '%s'", in.ARN)
+		}
+		var beside []journal.Record
+		next := m.revision
+		if in.Definition != nil {
+			if err := refuseDefinition(*in.Definition, m.Type); err != nil {
+				return false, nil, err
+			}
+			next.Digest = engine.Digest([]byte(*in.Definition))
+			if beside, err = s.define(ctx, next.Digest, *in.Definition); err != nil {
+				return false, nil, err
+			}
+		}
+		if in.Role != "" {
+			next.Role = in.Role
+		}
+		if in.Logging != nil {
+			next.Logging = logging
+		}
+		if in.Tracing != nil {
+			next.Tracing = in.Tracing
+		}
+		if in.Encryption != nil {
+			next.Encryption = in.Encryption
+		}
+		if in.Definition != nil || in.Role != "" || in.Logging != nil || in.Tracing != nil || in.Encryption != nil {
+			next.Revision, next.Updated = uuid(m.ID+random()), now
+			m.revision = next
+		}
+		out.Revision = m.Revision
+		if in.Publish {
+			out.Version = s.versionARN(m, m.publish(in.VersionDescription, now))
+		}
+		return true, beside, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+type describeInput struct {
+	ARN      string `json:"stateMachineArn"`
+	Included string `json:"includedData"`
+}
+
+type describeOutput struct {
+	ARN         string              `json:"stateMachineArn"`
+	Name        string              `json:"name"`
+	Status      string              `json:"status"`
+	Definition  string              `json:"definition"`
+	Role        string              `json:"roleArn"`
+	Type        string              `json:"type"`
+	Created     epoch               `json:"creationDate"`
+	Logging     json.RawMessage     `json:"loggingConfiguration"`
+	Tracing     json.RawMessage     `json:"tracingConfiguration"`
+	Encryption  json.RawMessage     `json:"encryptionConfiguration"`
+	Label       string              `json:"label,omitempty"`
+	Revision    string              `json:"revisionId,omitempty"`
+	Description string              `json:"description,omitempty"`
+	Variables   map[string][]string `json:"variableReferences,omitempty"`
+}
+
+func (s *Server) describeStateMachine(ctx context.Context, in describeInput) (any, error) {
+	a, err := parseARN(in.ARN, "stateMachine")
+	if err != nil {
+		return nil, err
+	}
+	m, ok := s.machine(a.name())
+	if !ok {
+		return nil, noMachine(a.text)
+	}
+	out := describeOutput{ARN: s.arn("stateMachine", m.Name), Name: m.Name, Status: "ACTIVE", Type: m.Type, Created: epoch(m.Created)}
+	if m.Deleting {
+		out.Status = "DELETING"
+	}
+	r := m.revision
+	if a.qualifier() != "" {
+		v, ok := m.version(a.qualifier())
+		if al := m.alias(a.qualifier()); !ok && al != nil {
+			v, ok = m.version(strconv.Itoa(al.Routes[0].Version))
+		}
+		if !ok {
+			return nil, noMachine(a.text)
+		}
+		r, out.ARN, out.Created, out.Description = v.revision, s.versionARN(m, v.Number), epoch(v.Created), v.Description
+	}
+	out.Revision, out.Role = r.Revision, r.Role
+	out.Logging, out.Tracing, out.Encryption = shown(r.Logging, defaultLogging), shown(r.Tracing, `{"enabled":false}`), shown(r.Encryption, `{"type":"AWS_OWNED_KEY"}`)
+	definition, err := s.machineDefinition(ctx, m, r.Digest)
+	if err != nil || in.Included == "METADATA_ONLY" {
+		return out, err
+	}
+	out.Definition = string(definition)
+	out.Variables = variables(definition)
+	return out, nil
+}
+
+// shown is a setting, or what it is where nobody has set it.
+func shown(set json.RawMessage, otherwise string) json.RawMessage {
+	if len(set) == 0 || string(set) == "null" {
+		return json.RawMessage(otherwise)
+	}
+	return set
+}
+
+// machineDefinition is the definition of a revision of a machine.
+func (s *Server) machineDefinition(ctx context.Context, m *machine, digest string) ([]byte, error) {
+	if m.policy && digest == m.Digest {
+		return s.cfg.Policies()[m.Name].Definition, nil
+	}
+	return s.definition(ctx, digest)
+}
+
+// policyMachine is the state machine of a policy as the API shows it.
+func policyMachine(name string, p orchestrator.Machine) *machine {
+	return &machine{
+		Name: name, ID: name, Type: typeStandard, policy: true,
+		revision: revision{Digest: engine.Digest(p.Definition), Role: "arn:aws:iam::000000000000:role/anneal"},
+	}
+}
+
+type machineItem struct {
+	ARN     string `json:"stateMachineArn"`
+	Name    string `json:"name"`
+	Type    string `json:"type"`
+	Created epoch  `json:"creationDate"`
+}
+
+func (s *Server) listStateMachines(_ context.Context, in page) (any, error) {
+	s.mu.Lock()
+	all := map[string]*machine{}
+	for name, m := range s.fold.Machines {
+		all[name] = m
+	}
+	s.mu.Unlock()
+	if s.cfg.Policies != nil {
+		for name, p := range s.cfg.Policies() {
+			if all[name] == nil {
+				all[name] = policyMachine(name, p)
+			}
+		}
+	}
+	items := []machineItem{}
+	for _, m := range all {
+		items = append(items, machineItem{s.arn("stateMachine", m.Name), m.Name, m.Type, epoch(m.Created)})
+	}
+	slices.SortFunc(items, func(a, b machineItem) int { return strings.Compare(a.Name, b.Name) })
+	items, next, err := cut(items, func(m machineItem) string { return m.Name }, in, "machines")
+	return struct {
+		Items []machineItem `json:"stateMachines"`
+		Next  string        `json:"nextToken,omitempty"`
+	}{items, next}, err
+}
+
+// deleteStateMachine deletes what has no open execution; what has is DELETING
+// until they have ended.
+func (s *Server) deleteStateMachine(ctx context.Context, in describeInput) (any, error) {
+	a, err := parseARN(in.ARN, "stateMachine")
+	if err != nil {
+		return nil, err
+	}
+	if a.qualifier() != "" {
+		return nil, refuse("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: %s'", a.text)
+	}
+	err = s.change(ctx, a, func(m *machine) (bool, []journal.Record, error) {
+		m.Deleting = true
+		m.Deleted = s.cfg.Engine.Open(m.key("")) == 0
+		return true, nil, nil
+	})
+	if e, ok := err.(*apiError); ok && e.code == "StateMachineDoesNotExist" {
+		err = nil // as the service answers what was deleted before
+	}
+	return nothing{}, err
+}
+
+const defaultLogging = `{"level":"OFF","includeExecutionData":false}`
+
+// checkLogging is a logging configuration with its defaults.
+func checkLogging(given json.RawMessage) (json.RawMessage, error) {
+	if len(given) == 0 || string(given) == "null" {
+		return nil, nil
+	}
+	var in struct {
+		Level        string `json:"level"`
+		Data         bool   `json:"includeExecutionData"`
+		Destinations *[]struct {
+			Group *struct {
+				ARN string `json:"logGroupArn"`
+			} `json:"cloudWatchLogsLogGroup"`
+		} `json:"destinations"`
+	}
+	if err := json.Unmarshal(given, &in); err != nil {
+		return nil, refuse("SerializationException", "%s", serialization(err))
+	}
+	switch in.Level {
+	case "":
+		in.Level = "OFF"
+	case "ALL", "ERROR", "FATAL", "OFF":
+	default:
+		return nil, violated([]string{"Value '" + in.Level + "' at 'loggingConfiguration.level' failed to satisfy constraint: Member must satisfy enum value set: [ALL, ERROR, FATAL, OFF]"})
+	}
+	n := 0
+	if in.Destinations != nil {
+		n = len(*in.Destinations)
+		for _, d := range *in.Destinations {
+			if d.Group == nil || !strings.HasPrefix(d.Group.ARN, "arn:") || !strings.HasSuffix(d.Group.ARN, ":*") {
+				return nil, refuse("InvalidLoggingConfiguration", "Invalid Logging Configuration: The log group ARN must end with ':*'.")
+			}
+		}
+	}
+	if n > 1 || n == 0 && in.Level != "OFF" {
+		return nil, refuse("InvalidLoggingConfiguration", "Invalid Logging Configuration: Must specify exactly one Log Destination.")
+	}
+	out := map[string]any{"level": in.Level, "includeExecutionData": in.Data}
+	if in.Destinations != nil {
+		out["destinations"] = *in.Destinations
+	}
+	return json.Marshal(out)
+}
+
+type validateInput struct {
+	Definition string `json:"definition"`
+	Type       string `json:"type"`
+	Severity   string `json:"severity"`
+	MaxResults int    `json:"maxResults"`
+}
+
+func (s *Server) validateStateMachineDefinition(_ context.Context, in validateInput) (any, error) {
+	result, most, found := "OK", in.MaxResults, []diagnostic{}
+	if most == 0 {
+		most = 100
+	}
+	for _, d := range diagnose(in.Definition, in.Type) {
+		if d.Severity == "ERROR" {
+			result = "FAIL"
+		} else if in.Severity != "WARNING" {
+			continue
+		}
+		found = append(found, d)
+	}
+	truncated := len(found) > most
+	return struct {
+		Result      string       `json:"result"`
+		Diagnostics []diagnostic `json:"diagnostics"`
+		Truncated   bool         `json:"truncated"`
+	}{result, found[:min(len(found), most)], truncated}, nil
+}

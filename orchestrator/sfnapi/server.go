@@ -1,0 +1,234 @@
+package sfnapi
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
+)
+
+// Config is what the API is served with.
+type Config struct {
+	Journal    *journal.Journal
+	Engine     *engine.Engine
+	Activities *Activities // those that the engine has as its tasks
+
+	Region  string // default us-east-1
+	Account string // default 123456789012
+
+	// Signatures are checked where it is not nil.
+	Signatures *Signatures
+
+	// Policies are the machines of policies, by the policy's name, and Runs the
+	// executions of one that this engine runs, newest first. Nil: there are none.
+	Policies func() map[string]orchestrator.Machine
+	Runs     func(ctx context.Context, policy string) iter.Seq2[string, error]
+
+	// Tell takes the event that a status has changed, and returns when it is
+	// durable. It may be told twice. Nil: nobody is told.
+	Tell func(ctx context.Context, event anneal.Event) error
+
+	Log *slog.Logger // default: nowhere
+}
+
+// A Server serves the API. It is an [net/http.Handler].
+type Server struct {
+	cfg  Config
+	log  *slog.Logger
+	from uint64        // first record that Run reads
+	ends chan struct{} // an execution has ended
+
+	mu   sync.Mutex
+	fold Fold // guarded by mu; what it points to is not changed
+}
+
+// New makes the API of what fold has come to, which must be a fold of the whole
+// journal, and its caller's no more.
+func New(cfg Config, fold Fold) *Server {
+	cfg.Region, cfg.Account = cmp.Or(cfg.Region, "us-east-1"), cmp.Or(cfg.Account, "123456789012")
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{cfg: cfg, log: cfg.Log, from: cfg.Journal.Last() + 1, ends: make(chan struct{}, 1), fold: fold}
+}
+
+// Run tells of changes of status and ends what is being deleted, until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() { s.sweep(ctx) })
+	for _, id := range slices.Sorted(maps.Keys(s.fold.Untold)) { // Apply is not called any more
+		if err := s.tell(ctx, id, s.fold.Untold[id]); err != nil {
+			return err
+		}
+	}
+	for r, err := range s.cfg.Journal.Read(ctx, s.from, true) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("follow the journal: %w", err)
+		}
+		if r.Kind != kindTurn {
+			continue
+		}
+		id, c, err := changed(r)
+		if err != nil {
+			return err
+		}
+		if id == "" {
+			continue
+		}
+		if err := s.tell(ctx, id, c); err != nil {
+			return err
+		}
+		if anneal.Status(c.Status).Ended() {
+			select {
+			case s.ends <- struct{}{}:
+			default:
+			}
+		}
+	}
+	return nil
+}
+
+// sweep ends the deletion of machines whose executions have all ended.
+func (s *Server) sweep(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Second) // an execution is open a little after its end is durable
+	defer tick.Stop()
+	for {
+		s.mu.Lock()
+		for _, m := range s.fold.Machines {
+			if !m.Deleting || s.cfg.Engine.Open(m.key("")) > 0 {
+				continue
+			}
+			gone := *m
+			gone.Deleted = true
+			if err := s.saveMachine(ctx, &gone); err != nil && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "state machine not deleted", "machine", m.Name, "err", err)
+			}
+		}
+		s.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.ends:
+		case <-tick.C:
+		}
+	}
+}
+
+// saveMachine makes a change of a machine durable, with further records. The
+// caller holds mu.
+func (s *Server) saveMachine(ctx context.Context, m *machine, beside ...journal.Record) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("write state machine %s: %w", m.Name, err)
+	}
+	if _, err := s.cfg.Journal.Append(ctx, append(beside, journal.Record{Kind: kindMachine, Key: m.Name, Data: data})...); err != nil {
+		return fmt.Errorf("record state machine %s: %w", m.Name, err)
+	}
+	s.fold.setMachine(m)
+	return nil
+}
+
+// machine is the state machine of that name, or that of a policy.
+func (s *Server) machine(name string) (*machine, bool) {
+	s.mu.Lock()
+	m, ok := s.fold.Machines[name]
+	s.mu.Unlock()
+	if ok || s.cfg.Policies == nil {
+		return m, ok
+	}
+	p, ok := s.cfg.Policies()[name]
+	return policyMachine(name, p), ok
+}
+
+// change changes a state machine. f gets a copy, whose lists it must not change
+// in place. Where it answers false, nothing is.
+func (s *Server) change(ctx context.Context, a arn, f func(m *machine) (changed bool, beside []journal.Record, err error)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, ok := s.fold.Machines[a.name()]
+	if !ok {
+		if s.cfg.Policies != nil {
+			if _, ok := s.cfg.Policies()[a.name()]; ok {
+				return readOnly(a.name())
+			}
+		}
+		return noMachine(a.text)
+	}
+	m := *old
+	changed, beside, err := f(&m)
+	if err != nil || !changed {
+		return err
+	}
+	return s.saveMachine(ctx, &m, beside...)
+}
+
+// definition reads a definition from the journal.
+func (s *Server) definition(ctx context.Context, digest string) ([]byte, error) {
+	r, err := s.cfg.Journal.Find(ctx, engine.KindMachine, digest)
+	if err != nil {
+		return nil, fmt.Errorf("read definition %s: %w", digest, err)
+	}
+	return r.Data, nil
+}
+
+// define is the record of a definition, where there is none yet.
+func (s *Server) define(ctx context.Context, digest, definition string) ([]journal.Record, error) {
+	_, err := s.cfg.Journal.Find(ctx, engine.KindMachine, digest)
+	if errors.Is(err, journal.ErrNotFound) {
+		return []journal.Record{{Kind: engine.KindMachine, Key: digest, Data: []byte(definition)}}, nil
+	}
+	return nil, err
+}
+
+// key is that of an execution of the machine.
+func (m *machine) key(execution string) string {
+	if m.policy {
+		return execution
+	}
+	if m.Type == typeExpress {
+		return keyExpress + m.ID + ":" + execution
+	}
+	return keyStandard + m.ID + ":" + execution
+}
+
+func readOnly(name string) error {
+	return invalid("The state machine '%s' belongs to the policy of that name, which alone starts and changes it (anneal trigger %s)", name, name)
+}
+
+func noMachine(arn string) error {
+	return refuse("StateMachineDoesNotExist", "State Machine Does Not Exist: '%s'", arn)
+}
+
+// random are 128 bits of it, in hex.
+func random() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return fmt.Sprintf("%x", b)
+}
+
+// uuid writes what an ID is made of as a UUID of version 8, whose bits are its
+// maker's own (RFC 9562).
+func uuid(seed string) string {
+	h := hash(seed)
+	h[6], h[8] = h[6]&0x0f|0x80, h[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", h[:4], h[4:6], h[6:8], h[8:10], h[10:16])
+}

@@ -1,0 +1,108 @@
+package sfnapi
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/anneal-ml/anneal/journal"
+)
+
+// maxTags is how many tags a resource may have.
+const maxTags = 50
+
+func checkTags(tags []tag) error {
+	for i, t := range tags {
+		switch {
+		case t.Key == "" || len([]rune(t.Key)) > 128:
+			return violated([]string{"Value '" + t.Key + "' at 'tags." + strconv.Itoa(i+1) + ".member.key' failed to satisfy constraint: Member must have length between 1 and 128"})
+		case len([]rune(t.Value)) > 256:
+			return violated([]string{"Value '" + t.Value + "' at 'tags." + strconv.Itoa(i+1) + ".member.value' failed to satisfy constraint: Member must have length less than or equal to 256"})
+		case slices.ContainsFunc(tags[:i], func(o tag) bool { return o.Key == t.Key }):
+			return invalid("Duplicate tag key: %s", t.Key)
+		}
+	}
+	if len(tags) > maxTags {
+		return tooManyTags()
+	}
+	return nil
+}
+
+func tooManyTags() error {
+	return refuse("TooManyTags", "A resource may have at most %d tags", maxTags)
+}
+
+type tagInput struct {
+	ARN  string   `json:"resourceArn"`
+	Tags []tag    `json:"tags"`
+	Keys []string `json:"tagKeys"`
+}
+
+func noResource(arn string) error { return refuse("ResourceNotFound", "Resource not found: '%s'", arn) }
+
+// tagged is a resource that can have tags.
+func (s *Server) tagged(text string) (a arn, tags []tag, err error) {
+	if a, err = parseARN(text, "stateMachine", "activity"); err != nil {
+		return a, nil, err
+	}
+	if a.kind == "activity" {
+		s.mu.Lock()
+		act, ok := s.fold.Activities[a.name()]
+		s.mu.Unlock()
+		if !ok {
+			return a, nil, noResource(text)
+		}
+		return a, act.Tags, nil
+	}
+	m, ok := s.machine(a.name())
+	if !ok || a.qualifier() != "" {
+		return a, nil, noResource(text)
+	}
+	return a, m.Tags, nil
+}
+
+func (s *Server) retag(ctx context.Context, text string, f func([]tag) ([]tag, error)) error {
+	a, _, err := s.tagged(text)
+	if err != nil {
+		return err
+	}
+	if a.kind == "activity" {
+		return s.changeActivity(ctx, a.name(), func(x *activity) (err error) {
+			x.Tags, err = f(slices.Clone(x.Tags))
+			return err
+		})
+	}
+	return s.change(ctx, a, func(m *machine) (bool, []journal.Record, error) {
+		tags, err := f(slices.Clone(m.Tags))
+		m.Tags = tags
+		return true, nil, err
+	})
+}
+
+func (s *Server) tagResource(ctx context.Context, in tagInput) (any, error) {
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	return nothing{}, s.retag(ctx, in.ARN, func(tags []tag) ([]tag, error) {
+		for _, t := range in.Tags {
+			tags = slices.DeleteFunc(tags, func(o tag) bool { return o.Key == t.Key })
+		}
+		if tags = append(tags, in.Tags...); len(tags) > maxTags {
+			return nil, tooManyTags()
+		}
+		return tags, nil
+	})
+}
+
+func (s *Server) untagResource(ctx context.Context, in tagInput) (any, error) {
+	return nothing{}, s.retag(ctx, in.ARN, func(tags []tag) ([]tag, error) {
+		return slices.DeleteFunc(tags, func(t tag) bool { return slices.Contains(in.Keys, t.Key) }), nil
+	})
+}
+
+func (s *Server) listTagsForResource(_ context.Context, in tagInput) (any, error) {
+	_, tags, err := s.tagged(in.ARN)
+	return struct {
+		Tags []tag `json:"tags"`
+	}{append([]tag{}, tags...)}, err
+}

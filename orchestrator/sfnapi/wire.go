@@ -1,0 +1,133 @@
+package sfnapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+)
+
+// maxBody is the largest request, in bytes: the service takes 1 MiB, and its
+// JSON may escape every letter of a definition.
+const maxBody = 2 << 20
+
+const target = "AWSStepFunctions."
+
+// An operation is one of the API: what its fields must be like, and what it does.
+type operation struct {
+	fields fields
+	serve  func(s *Server, ctx context.Context, body []byte) (any, error)
+}
+
+// op makes an operation of a method that takes its input decoded.
+func op[In any](serve func(*Server, context.Context, In) (any, error), f ...field) operation {
+	return operation{fields: f, serve: func(s *Server, ctx context.Context, body []byte) (any, error) {
+		var in In
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, refuse("SerializationException", "%s", serialization(err))
+		}
+		return serve(s, ctx, in)
+	}}
+}
+
+func serialization(err error) string {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		kind := strings.ToUpper(wrong.Value)
+		return fmt.Sprintf("%s_VALUE cannot be converted to %s at '%s'", kind, wrong.Type.Name(), wrong.Field)
+	}
+	return "the request is not a JSON object: " + err.Error()
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := requestID()
+	w.Header().Set("X-Amzn-Requestid", id)
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	out, err := s.answer(w, r)
+	if err == nil {
+		data, failed := json.Marshal(out)
+		if failed == nil {
+			w.Write(data)
+			return
+		}
+		err = failed
+	}
+	var e *apiError
+	if !errors.As(err, &e) {
+		if r.Context().Err() != nil {
+			return // nobody waits for the answer
+		}
+		s.log.ErrorContext(r.Context(), "request failed", "operation", r.Header.Get("X-Amz-Target"), "request", id, "err", err)
+		e = &apiError{status: http.StatusInternalServerError, code: "InternalFailure", message: "The request processing has failed because of an unknown error, exception or failure."}
+	}
+	body := map[string]string{"__type": e.code, "message": e.message}
+	if e.reason != "" {
+		body["reason"] = e.reason
+	}
+	data, _ := json.Marshal(body) // strings only
+	w.WriteHeader(e.status)
+	w.Write(data)
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
+	if r.Method != http.MethodPost || r.URL.Path != "/" {
+		return nil, &apiError{status: http.StatusNotFound, code: "UnknownOperationException", message: "POST / with X-Amz-Target: " + target + "ListStateMachines"}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return nil, &apiError{status: http.StatusRequestEntityTooLarge, code: "RequestEntityTooLarge", message: fmt.Sprintf("Request body exceeds %d bytes", maxBody)}
+		}
+		return nil, refuse("SerializationException", "the body could not be read")
+	}
+	if s.cfg.Signatures != nil {
+		if err := s.cfg.Signatures.check(r, body, time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), target)
+	do, known := operations[name]
+	if !ok || !known {
+		return nil, refuse("UnknownOperationException", "")
+	}
+	if len(body) == 0 {
+		body = []byte("{}")
+	}
+	if err := do.fields.check(body); err != nil {
+		return nil, err
+	}
+	return do.serve(s, r.Context(), body)
+}
+
+// requestID is the UUID of a request.
+func requestID() string {
+	return uuid(anneal.ID("request", strconv.FormatInt(time.Now().UnixNano(), 10), random()))
+}
+
+// epoch is a time as the API writes it: seconds since 1970, to the millisecond.
+type epoch time.Time
+
+func (t epoch) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(time.Time(t).UnixMilli())/1000, 'f', 3, 64), nil
+}
+
+// since is a time that may be missing.
+func since(t *time.Time) *epoch {
+	if t == nil || t.IsZero() {
+		return nil
+	}
+	e := epoch(*t)
+	return &e
+}
+
+// nothing is the answer of operations that answer nothing.
+type nothing struct{}
