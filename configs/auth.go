@@ -4,9 +4,12 @@ import (
 	"encoding/hex"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/anneal-ml/anneal/policy"
 )
 
 // Auth says who may ask the daemon over HTTP. Where it has tokens, nothing but
@@ -67,19 +70,52 @@ func (t *TLS) check(d *decoder) {
 }
 
 func (s *Settings) checkListen(d *decoder) {
-	host, port, err := net.SplitHostPort(s.Listen)
-	if err != nil {
-		d.add("listen", -1, "%q is not an address: write HOST:PORT, such as 127.0.0.1:8080", s.Listen)
-		return
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		d.add("listen", -1, "%q is not a port: a number up to 65535, 0 for any that is free", port)
-		return
-	}
-	if len(s.Auth.Tokens) > 0 {
-		return
-	}
-	if address, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !address.IsLoopback()) {
+	port, loopback, ok := checkAddress(d, "listen", s.Listen, "127.0.0.1:8080")
+	if ok && !loopback && len(s.Auth.Tokens) == 0 {
 		d.add("listen", -1, "off loopback nothing starts without authentication: make a token with `anneal token new NAME` and enter it under auth: {tokens: […]}, or write 127.0.0.1:%s", port)
 	}
+}
+
+// checkListen checks where the API of Step Functions is served.
+func (e *Embedded) checkListen(d *decoder) {
+	for _, id := range sortedKeys(e.Credentials) {
+		if !accessKeyID.MatchString(id) {
+			d.add(policy.At("embedded.credentials", id), -1, "%q is not an access key ID: 16 to 128 letters and digits, such as AKIAIOSFODNN7EXAMPLE", id)
+		}
+	}
+	if e.Account != "" && !accountID.MatchString(e.Account) {
+		d.add("embedded.account", -1, "%q is not an account: 12 digits", e.Account)
+	}
+	if e.Region != "" && !regionName.MatchString(e.Region) {
+		d.add("embedded.region", -1, "%q is not a region, such as us-east-1", e.Region)
+	}
+	if e.Listen == "off" {
+		return
+	}
+	port, loopback, ok := checkAddress(d, "embedded.listen", e.Listen, "127.0.0.1:8083, or off")
+	if ok && !loopback && len(e.Credentials) == 0 {
+		d.add("embedded.listen", -1, "off loopback nothing starts without authentication: enter the keys that requests are signed with under embedded: {credentials: {ACCESSKEYID: {env: NAME}}}, or write 127.0.0.1:%s", port)
+	}
+}
+
+var (
+	accessKeyID = regexp.MustCompile(`^\w{16,128}$`)
+	accountID   = regexp.MustCompile(`^[0-9]{12}$`)
+	regionName  = regexp.MustCompile(`^[a-z]+(-[a-z]+)+-[0-9]+$`)
+)
+
+// checkAddress checks an address to listen on, and says whether it is on
+// loopback.
+func checkAddress(d *decoder, path, listen, example string) (port string, loopback, ok bool) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		d.add(path, -1, "%q is not an address: write HOST:PORT, such as %s", listen, example)
+		return "", false, false
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		d.add(path, -1, "%q is not a port: a number up to 65535, 0 for any that is free", port)
+		return "", false, false
+	}
+	address, err := netip.ParseAddr(host)
+	return port, host == "localhost" || err == nil && address.IsLoopback(), true
 }

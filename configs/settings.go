@@ -1,8 +1,10 @@
 package configs
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -86,7 +88,17 @@ type Embedded struct {
 	// Those of policies are there by the policy's name.
 	StateMachines map[string]File `json:"stateMachines"`
 
-	Listen notBuilt `json:"listen"`
+	// Listen is where the API of Step Functions is served; off loopback only
+	// with Credentials. 127.0.0.1:8083 if empty, or any port that is free where the
+	// daemon's own is; off: nowhere.
+	Listen string `json:"listen"`
+	// Credentials are the secret access keys that requests to the API are signed
+	// with, by access key ID. Without any, on loopback, signatures are not checked.
+	Credentials map[string]Secret `json:"credentials"`
+	// Region and Account are those of the API's ARNs. us-east-1 and 123456789012 if
+	// empty.
+	Region  string `json:"region"`
+	Account string `json:"account"`
 }
 
 // A Function is what runs in place of a Lambda function: a Builtin, a Command or
@@ -217,6 +229,14 @@ func relative(file, path string) string {
 func (s *Settings) defaults(file string) {
 	if s.Listen == "" {
 		s.Listen = "127.0.0.1:8080"
+	}
+	s.Embedded.Region = cmp.Or(s.Embedded.Region, "us-east-1")
+	s.Embedded.Account = cmp.Or(s.Embedded.Account, "123456789012")
+	if s.Embedded.Listen == "" {
+		s.Embedded.Listen = "127.0.0.1:8083"
+		if _, port, _ := net.SplitHostPort(s.Listen); port == "0" {
+			s.Embedded.Listen = "127.0.0.1:0"
+		}
 	}
 	if s.Data == "" {
 		s.Data = Folder(relative(file, "anneal-data"))
@@ -367,6 +387,7 @@ func (e *Embedded) check(d *decoder, builtins []string, channels map[string]Chan
 	default:
 		d.add("embedded.aws", -1, "unknown value %q (have deny)", e.AWS)
 	}
+	e.checkListen(d)
 	if e.Jobs < 0 {
 		d.add("embedded.jobs", -1, "%d jobs: at least 1", e.Jobs)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
+	"github.com/anneal-ml/anneal/orchestrator/sfnapi"
 	"github.com/anneal-ml/anneal/policy"
 )
 
@@ -17,7 +18,8 @@ import (
 //   - the policies that decide;
 //   - open runs and the runs of the models that may be live (again): the run, its
 //     decision with signals and events, its policy, the events of its objects;
-//   - the definition and the turns of open runs and executions;
+//   - the definition and the turns of open runs and executions; the definitions of
+//     the API's state machines;
 //   - the models themselves, and the profiles of what they were trained on;
 //   - the objects that a window or a training may ask for: event and profile; the
 //     predictions and labels that a signal is measured on;
@@ -101,6 +103,9 @@ func (n *needed) recovery(r Recovery) {
 	}
 	for _, name := range sortedKeys(r.Engine.Open) {
 		n.execution(name)
+	}
+	for _, digest := range r.API.Definitions() {
+		n.find(KindMachine, digest, nil)
 	}
 	for _, name := range sortedKeys(s.Models.Groups) {
 		g := s.Models.Groups[name]
@@ -222,6 +227,7 @@ func (n *needed) execution(name string) {
 		return
 	}
 	n.looked[kindTurn+"\x00"+name] = true
+	n.find(sfnapi.KindExecution, name, nil)
 	seqs, err := engine.Records(n.ctx, n.journal, name)
 	if err != nil {
 		n.err = err

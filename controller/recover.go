@@ -8,13 +8,15 @@ import (
 
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
+	"github.com/anneal-ml/anneal/orchestrator/sfnapi"
 )
 
-// A Recovery is what the controller and the engine must know of the journal to
+// A Recovery is what the controller, the engine and its API must know of the journal to
 // go on from its end. It is a fold of the journal and nothing else.
 type Recovery struct {
 	State  *State       `json:"state"`
 	Engine *engine.Fold `json:"engine"`
+	API    sfnapi.Fold  `json:"api"`
 }
 
 // recoveryName is where a recovery is kept between two starts. It is a cache:
@@ -23,7 +25,7 @@ const recoveryName = "recovery"
 
 // recoveryVersion changes with the meaning of a fold; what another version kept
 // is not used.
-const recoveryVersion = 4
+const recoveryVersion = 5
 
 type savedRecovery struct {
 	Version int    `json:"version"`
@@ -50,6 +52,9 @@ func Recover(ctx context.Context, j *journal.Journal) (Recovery, error) {
 			return Recovery{}, err
 		}
 		if err := r.Engine.Apply(record); err != nil {
+			return Recovery{}, err
+		}
+		if err := r.API.Apply(record); err != nil {
 			return Recovery{}, err
 		}
 		r.Record = record.Seq

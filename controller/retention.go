@@ -253,7 +253,7 @@ func advance(ctx context.Context, j *journal.Journal, c checkpoint, first, befor
 		if r.Seq >= before {
 			break
 		}
-		if err := errors.Join(c.State.Apply(r), c.Engine.Apply(r)); err != nil {
+		if err := errors.Join(c.State.Apply(r), c.Engine.Apply(r), c.API.Apply(r)); err != nil {
 			return c, nil, 0, err
 		}
 		size += len(r.Data)

@@ -115,7 +115,8 @@ func (d *daemon) address() string {
 	return scheme + at.String()
 }
 
-func (d *daemon) serveHTTP(ctx context.Context, handler http.Handler) error {
+// serveHTTP answers requests until ctx ends, and then those that are open.
+func (d *daemon) serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	requests, drop := context.WithCancel(context.WithoutCancel(ctx))
 	defer drop()
 	server := &http.Server{
@@ -129,7 +130,7 @@ func (d *daemon) serveHTTP(ctx context.Context, handler http.Handler) error {
 		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(d.listener) }()
+	go func() { ended <- server.Serve(listener) }()
 	select {
 	case err := <-ended:
 		return err
@@ -236,6 +237,9 @@ func (d *daemon) condition() (bool, map[string]string) {
 		if wrong := sourceCondition(source); wrong != "" { // it goes on trying
 			parts["source "+name] = "degraded: " + wrong
 		}
+	}
+	if d.api != nil {
+		parts["step functions"] = d.api.listener.Addr().String()
 	}
 	return ok, parts
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/anneal-ml/anneal/objects"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
+	"github.com/anneal-ml/anneal/orchestrator/sfnapi"
 	"github.com/anneal-ml/anneal/orchestrator/tasks"
 	"github.com/anneal-ml/anneal/policy"
 	"github.com/anneal-ml/anneal/registry"
@@ -102,6 +103,7 @@ type daemon struct {
 	objects    *objects.Store
 	tasks      *tasks.Tasks
 	engine     *engine.Engine
+	api        *api // nil: it is off
 	controller *controller.Controller
 	generation generation
 	schedules  *schedules
@@ -144,8 +146,12 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 	if err != nil {
 		return nil, broken(err)
 	}
-	if d.engine, err = engine.New(ctx, engine.Config{Journal: d.journal, Tasks: d.tasks, Objects: d.objects, Log: log}, recovery.Engine); err != nil {
+	activities := sfnapi.NewActivities(d.tasks)
+	if d.engine, err = engine.New(ctx, engine.Config{Journal: d.journal, Tasks: activities, Objects: d.objects, Log: log}, recovery.Engine); err != nil {
 		return nil, broken(err)
+	}
+	if d.api, err = d.newAPI(activities, recovery.API); err != nil {
+		return nil, err
 	}
 	controllerConfig, err := d.controllerConfig()
 	if err != nil {
@@ -443,6 +449,10 @@ func (d *daemon) run(ctx context.Context) error {
 	start(&parts, outer, "engine", d.engine.Run)
 	start(&parts, outer, "jobs", d.tasks.Run)
 	start(&parts, outer, "controller", d.controller.Run)
+	if d.api != nil {
+		start(&parts, outer, "step functions", d.api.server.Run)
+		start(&parts, outer, "step functions http", d.serveAPI)
+	}
 	start(&parts, outer, "recovery", d.keepRecovery)
 	for _, name := range sortedKeys(d.sources) {
 		start(&sources, inner, "source "+name, func(ctx context.Context) error { return d.sources[name].Run(ctx, d.controller) })
@@ -450,12 +460,15 @@ func (d *daemon) run(ctx context.Context) error {
 	start(&sources, inner, "policies", d.keepPolicies)
 	start(&sources, inner, "metrics", d.followMetrics)
 	work := newGate()
-	start(&server, last, "http", func(ctx context.Context) error { return d.serveHTTP(ctx, work.handler(d.handler())) })
+	start(&server, last, "http", func(ctx context.Context) error { return d.serveHTTP(ctx, d.listener, work.handler(d.handler())) })
 	address := d.address()
 	if err := os.WriteFile(filepath.Join(string(d.cfg.Settings.Data), "address"), []byte(address+"\n"), 0o666); err != nil {
 		d.log.Warn("address not written", "err", err)
 	}
 	d.ready.Store(true)
+	if d.api != nil {
+		d.log.Info("serving the Step Functions API", "address", d.api.address())
+	}
 	d.log.Info("serving", "address", address, "policies", len(d.cfg.Policies), "data", string(d.cfg.Settings.Data))
 
 	select {
@@ -517,6 +530,9 @@ func (d *daemon) jobs() string { return filepath.Join(string(d.cfg.Settings.Data
 func (d *daemon) close() {
 	if d.listener != nil {
 		d.listener.Close()
+	}
+	if d.api != nil {
+		d.api.listener.Close()
 	}
 	if d.journal != nil {
 		d.journal.Close()

@@ -199,7 +199,11 @@ func (s *Server) updateStateMachineAlias(ctx context.Context, in aliasInput) (an
 }
 
 func (s *Server) deleteStateMachineAlias(ctx context.Context, in aliasInput) (any, error) {
-	return nothing{}, s.changeAlias(ctx, in.ARN, func(*machine, alias) (*alias, error) { return nil, nil })
+	err := s.changeAlias(ctx, in.ARN, func(*machine, alias) (*alias, error) { return nil, nil })
+	if e, ok := err.(*apiError); ok && (e.code == "ResourceNotFound" || e.code == "StateMachineDoesNotExist") {
+		err = nil // as with what was deleted before
+	}
+	return nothing{}, err
 }
 
 func (s *Server) describeStateMachineAlias(_ context.Context, in aliasInput) (any, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -80,10 +81,7 @@ func diagnose(definition, kind string) []diagnostic {
 		}
 		found = append(found, translate(p))
 	}
-	if kind == typeExpress {
-		found = append(found, expressDiagnostics(members["States"], "/States")...)
-	}
-	return found
+	return append(found, taskDiagnostics(members["States"], "/States", kind)...)
 }
 
 // lacking are the members that a definition has none of and must have.
@@ -148,8 +146,8 @@ func translate(p asl.Problem) diagnostic {
 	return d
 }
 
-// expressDiagnostics are the tasks that an Express machine cannot have.
-func expressDiagnostics(states json.RawMessage, at string) []diagnostic {
+// taskDiagnostics are the tasks that a machine of this kind cannot have.
+func taskDiagnostics(states json.RawMessage, at, kind string) []diagnostic {
 	type machine struct {
 		States json.RawMessage `json:"States"`
 	}
@@ -175,6 +173,9 @@ func expressDiagnostics(states json.RawMessage, at string) []diagnostic {
 		_, activity := activityName(st.Resource)
 		message := ""
 		switch _, suffix, _ := strings.Cut(pattern, "."); {
+		case !recognized(st.Resource):
+			message = "The resource provided " + st.Resource + " is not recognized. The value is not a valid resource ARN, or the resource is not available in this region."
+		case kind != typeExpress:
 		case activity:
 			message = "Express state machine does not support Activity ARN"
 		case suffix == "waitForTaskToken" || suffix == "sync" || suffix == "sync:2":
@@ -186,10 +187,37 @@ func expressDiagnostics(states json.RawMessage, at string) []diagnostic {
 			found = append(found, diagnostic{"ERROR", codeSchema, message, here + "/Resource"})
 		}
 		for i, b := range st.Branches {
-			found = append(found, expressDiagnostics(b.States, fmt.Sprintf("%s/Branches/%d/States", here, i))...)
+			found = append(found, taskDiagnostics(b.States, fmt.Sprintf("%s/Branches/%d/States", here, i), kind)...)
 		}
-		found = append(found, expressDiagnostics(st.Iterator.States, here+"/Iterator/States")...)
-		found = append(found, expressDiagnostics(st.ItemProcessor.States, here+"/ItemProcessor/States")...)
+		found = append(found, taskDiagnostics(st.Iterator.States, here+"/Iterator/States", kind)...)
+		found = append(found, taskDiagnostics(st.ItemProcessor.States, here+"/ItemProcessor/States", kind)...)
 	}
 	return found
+}
+
+// optimized are the actions of the optimized integrations of services that have
+// few (AWS Step Functions Developer Guide, "Integrating optimized services").
+var optimized = map[string][]string{
+	"apigateway": {"invoke"},
+	"athena":     {"startQueryExecution", "stopQueryExecution", "getQueryExecution", "getQueryResults"},
+	"batch":      {"submitJob"},
+	"codebuild":  {"startBuild", "stopBuild", "batchDeleteBuilds", "batchGetReports", "startBuildBatch", "stopBuildBatch", "retryBuildBatch", "deleteBuildBatch"},
+	"dynamodb":   {"getItem", "putItem", "deleteItem", "updateItem"},
+	"ecs":        {"runTask"},
+	"events":     {"putEvents"},
+	"glue":       {"startJobRun"},
+	"http":       {"invoke"},
+	"lambda":     {"invoke"},
+	"sns":        {"publish"},
+	"sqs":        {"sendMessage"},
+	"states":     {"startExecution"},
+}
+
+// recognized is false for an action that an optimized integration does not have.
+func recognized(resource string) bool {
+	rest, ok := strings.CutPrefix(resource, "arn:aws:states:::")
+	service, action, _ := strings.Cut(rest, ":")
+	actions, known := optimized[service]
+	action, _, _ = strings.Cut(action, ".")
+	return !ok || !known || slices.Contains(actions, action)
 }

@@ -64,9 +64,6 @@ func (all fields) check(body []byte) error {
 // check says what is wrong with a value; what is of another type is told when it
 // is decoded.
 func (f field) check(raw json.RawMessage) string {
-	says := func(value any, format string, args ...any) string {
-		return fmt.Sprintf("Value '%v' at '%s' failed to satisfy constraint: Member must %s", value, f.name, fmt.Sprintf(format, args...))
-	}
 	switch {
 	case f.number:
 		var n int64
@@ -74,10 +71,10 @@ func (f field) check(raw json.RawMessage) string {
 			return ""
 		}
 		if n > int64(f.most) {
-			return says(n, "have value less than or equal to %d", f.most)
+			return f.says(n, "have value less than or equal to %d", f.most)
 		}
 		if n < int64(f.least) {
-			return says(n, "have value greater than or equal to %d", f.least)
+			return f.says(n, "have value greater than or equal to %d", f.least)
 		}
 	case f.list:
 		var items []json.RawMessage
@@ -85,25 +82,35 @@ func (f field) check(raw json.RawMessage) string {
 			return ""
 		}
 		if f.most > 0 && len(items) > f.most {
-			return says(string(raw), "have length less than or equal to %d", f.most)
+			return f.says(string(raw), "have length less than or equal to %d", f.most)
 		}
 		if len(items) < f.least {
-			return says(string(raw), "have length greater than or equal to %d", f.least)
+			return f.says(string(raw), "have length greater than or equal to %d", f.least)
 		}
 	default:
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
 			return ""
 		}
-		n := utf8.RuneCountInString(s)
-		switch {
-		case len(f.values) > 0 && !slices.Contains(f.values, s):
-			return says(s, "satisfy enum value set: [%s]", strings.Join(f.values, ", "))
-		case f.most > 0 && n > f.most:
-			return says(s, "have length less than or equal to %d", f.most)
-		case n < f.least:
-			return says(s, "have length greater than or equal to %d", f.least)
+		if len(f.values) > 0 && !slices.Contains(f.values, s) {
+			return f.says(s, "satisfy enum value set: [%s]", strings.Join(f.values, ", "))
 		}
+		return f.exceeded(s)
+	}
+	return ""
+}
+
+func (f field) says(value any, format string, args ...any) string {
+	return fmt.Sprintf("Value '%v' at '%s' failed to satisfy constraint: Member must %s", value, f.name, fmt.Sprintf(format, args...))
+}
+
+// exceeded says what is wrong with the length of a text.
+func (f field) exceeded(s string) string {
+	switch n := utf8.RuneCountInString(s); {
+	case f.most > 0 && n > f.most:
+		return f.says(s, "have length less than or equal to %d", f.most)
+	case n < f.least:
+		return f.says(s, "have length greater than or equal to %d", f.least)
 	}
 	return ""
 }

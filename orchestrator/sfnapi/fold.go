@@ -90,8 +90,8 @@ type route struct {
 }
 
 type tag struct {
-	Key   string `json:"key"`
-	Value string `json:"value"`
+	Key   *string `json:"key"`
+	Value *string `json:"value"`
 }
 
 type activity struct {

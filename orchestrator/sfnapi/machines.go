@@ -51,9 +51,6 @@ func (s *Server) createStateMachine(ctx context.Context, in createInput) (any, e
 	if in.VersionDescription != "" && !in.Publish {
 		return nil, invalid("Version description can only be set when publish is true")
 	}
-	if err := checkRole(in.Role); err != nil {
-		return nil, err
-	}
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
@@ -62,6 +59,9 @@ func (s *Server) createStateMachine(ctx context.Context, in createInput) (any, e
 	}
 	logging, err := checkLogging(in.Logging)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkRole(in.Role); err != nil {
 		return nil, err
 	}
 	now, digest := time.Now().UTC(), engine.Digest([]byte(in.Definition))
@@ -189,7 +189,7 @@ func (s *Server) updateStateMachine(ctx context.Context, in updateInput) (any, e
 		if in.Encryption != nil {
 			next.Encryption = in.Encryption
 		}
-		if in.Definition != nil || in.Role != "" || in.Logging != nil || in.Tracing != nil || in.Encryption != nil {
+		if next.Digest != m.Digest || next.Role != m.Role || !same(next.Logging, m.Logging) || !same(next.Tracing, m.Tracing) || !same(next.Encryption, m.Encryption) {
 			next.Revision, next.Updated = uuid(m.ID+random()), now
 			m.revision = next
 		}

@@ -2,8 +2,8 @@ package sfnapi
 
 import (
 	"context"
+	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/anneal-ml/anneal/journal"
 )
@@ -12,15 +12,28 @@ import (
 const maxTags = 50
 
 func checkTags(tags []tag) error {
+	var problems []string
+	seen := map[string]bool{}
 	for i, t := range tags {
-		switch {
-		case t.Key == "" || len([]rune(t.Key)) > 128:
-			return violated([]string{"Value '" + t.Key + "' at 'tags." + strconv.Itoa(i+1) + ".member.key' failed to satisfy constraint: Member must have length between 1 and 128"})
-		case len([]rune(t.Value)) > 256:
-			return violated([]string{"Value '" + t.Value + "' at 'tags." + strconv.Itoa(i+1) + ".member.value' failed to satisfy constraint: Member must have length less than or equal to 256"})
-		case slices.ContainsFunc(tags[:i], func(o tag) bool { return o.Key == t.Key }):
-			return invalid("Duplicate tag key: %s", t.Key)
+		check := func(name string, value *string, least, most int) {
+			at := fmt.Sprintf("tags.%d.member.%s", i+1, name)
+			if value == nil {
+				problems = append(problems, "Value null at '"+at+"' failed to satisfy constraint: Member must not be null")
+			} else if p := text(at, least, most).exceeded(*value); p != "" {
+				problems = append(problems, p)
+			}
 		}
+		check("key", t.Key, 1, 128)
+		check("value", t.Value, 0, 256)
+		if t.Key != nil && seen[*t.Key] {
+			return invalid("Duplicate tag key: %s", *t.Key)
+		}
+		if t.Key != nil {
+			seen[*t.Key] = true
+		}
+	}
+	if len(problems) > 0 {
+		return violated(problems)
 	}
 	if len(tags) > maxTags {
 		return tooManyTags()
@@ -85,7 +98,7 @@ func (s *Server) tagResource(ctx context.Context, in tagInput) (any, error) {
 	}
 	return nothing{}, s.retag(ctx, in.ARN, func(tags []tag) ([]tag, error) {
 		for _, t := range in.Tags {
-			tags = slices.DeleteFunc(tags, func(o tag) bool { return o.Key == t.Key })
+			tags = slices.DeleteFunc(tags, func(o tag) bool { return *o.Key == *t.Key })
 		}
 		if tags = append(tags, in.Tags...); len(tags) > maxTags {
 			return nil, tooManyTags()
@@ -96,7 +109,7 @@ func (s *Server) tagResource(ctx context.Context, in tagInput) (any, error) {
 
 func (s *Server) untagResource(ctx context.Context, in tagInput) (any, error) {
 	return nothing{}, s.retag(ctx, in.ARN, func(tags []tag) ([]tag, error) {
-		return slices.DeleteFunc(tags, func(t tag) bool { return slices.Contains(in.Keys, t.Key) }), nil
+		return slices.DeleteFunc(tags, func(t tag) bool { return slices.Contains(in.Keys, *t.Key) }), nil
 	})
 }
 

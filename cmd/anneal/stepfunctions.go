@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/controller"
+	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/sfnapi"
+)
+
+// api is the API of Step Functions and where it is served.
+type api struct {
+	server   *sfnapi.Server
+	listener net.Listener
+}
+
+// newAPI takes the port of the API and makes it; nil where it is off.
+func (d *daemon) newAPI(activities *sfnapi.Activities, fold sfnapi.Fold) (*api, error) {
+	settings := d.cfg.Settings.Embedded
+	if settings.Listen == "off" {
+		return nil, nil
+	}
+	cfg := sfnapi.Config{
+		Journal: d.journal, Engine: d.engine, Activities: activities,
+		Region: settings.Region, Account: settings.Account, Log: d.log,
+		Policies: func() map[string]orchestrator.Machine { return controllerGeneration(d.generation.config()).Machines },
+		Runs:     d.embeddedRuns,
+		Tell: func(ctx context.Context, e anneal.Event) error {
+			_, _, err := d.controller.Ingest(ctx, e)
+			return err
+		},
+	}
+	if len(settings.Credentials) > 0 {
+		cfg.Signatures = &sfnapi.Signatures{Keys: map[string]string{}, Region: settings.Region}
+		for _, id := range sortedKeys(settings.Credentials) {
+			key, err := settings.Credentials[id].Resolve()
+			if err != nil {
+				return nil, usage(fmt.Errorf("embedded.credentials.%s: %w", id, err))
+			}
+			cfg.Signatures.Keys[id] = key
+		}
+	}
+	l, err := net.Listen("tcp", settings.Listen)
+	if err != nil {
+		return nil, broken(fmt.Errorf("listen on %s: %w (set embedded.listen in %s, or off)", settings.Listen, err, d.cfg.File))
+	}
+	return &api{server: sfnapi.New(cfg, fold), listener: l}, nil
+}
+
+// address is where the API is reached from this machine.
+func (a *api) address() string {
+	at := a.listener.Addr().(*net.TCPAddr)
+	if at.IP.IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d", at.Port)
+	}
+	return "http://" + at.String()
+}
+
+// serveAPI serves the API, and leaves its address in the data folder.
+func (d *daemon) serveAPI(ctx context.Context) error {
+	path := filepath.Join(string(d.cfg.Settings.Data), "address-stepfunctions")
+	if err := os.WriteFile(path, []byte(d.api.address()+"\n"), 0o666); err != nil {
+		d.log.Warn("address not written", "err", err)
+	}
+	return d.serveHTTP(ctx, d.api.listener, d.api.server)
+}
+
+// embeddedRuns are the runs of a policy, newest first.
+func (d *daemon) embeddedRuns(ctx context.Context, policy string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		seen := map[string]bool{}
+		for r, err := range d.journal.Newest(ctx, controller.KindRun, 0) {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if seen[r.Key] {
+				continue
+			}
+			seen[r.Key] = true
+			var run anneal.Run
+			if err := json.Unmarshal(r.Data, &run); err != nil {
+				yield("", fmt.Errorf("read run %s: %w", r.Key, err))
+				return
+			}
+			if run.Policy == policy && !yield(run.ID, nil) {
+				return
+			}
+		}
+	}
+}
