@@ -406,7 +406,12 @@ func (f *frame) context() value.Value {
 		{Key: "StartTime", Value: text(x.Started.UTC().Format(isoTime))},
 		{Key: "Name", Value: text(x.Name)},
 		{Key: "RoleArn", Value: text(x.RoleARN)},
-		{Key: "RedriveCount", Value: value.OfInt(t.s.Redrives)},
+	}
+	if x.RoleARN == "" {
+		execution[len(execution)-1].Value = value.Value{}
+	}
+	if !strings.Contains(x.ARN, ":express:") { // which cannot be redriven
+		execution = append(execution, value.Member{Key: "RedriveCount", Value: value.OfInt(t.s.Redrives)})
 	}
 	if t.s.Redrives > 0 {
 		execution = append(execution, value.Member{Key: "RedriveTime", Value: text(t.s.RedrivenAt.UTC().Format(isoTime))})

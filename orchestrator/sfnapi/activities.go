@@ -19,6 +19,7 @@ import (
 // worker asks for them, and leaves the others to the tasks that it has inside.
 type Activities struct {
 	inside engine.Tasks
+	exists func(name string) bool // set by New
 
 	mu     sync.Mutex
 	queues map[string]*queue // guarded by mu; by name of the activity
@@ -53,6 +54,9 @@ func (a *Activities) Do(ctx context.Context, e asl.Effect, recovered bool, submi
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.exists != nil && !a.exists(name) {
+		return asl.Outcome{Error: asl.ErrRuntime, Cause: "The activity " + e.Resource + " does not exist."}, nil
+	}
 	q := a.queue(name)
 	if len(q.waiters) > 0 {
 		q.waiters[0] <- e // has room for one

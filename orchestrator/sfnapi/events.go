@@ -41,25 +41,25 @@ type statusDetail struct {
 
 // tell makes an event of a change of status. It tries again until ctx ends:
 // what has happened must not be forgotten.
-func (s *Server) tell(ctx context.Context, id string, c change) error {
+func (s *Server) tell(ctx context.Context, c change) {
 	if s.cfg.Tell == nil {
-		return nil
+		return
 	}
 	for {
-		err := s.tellOnce(ctx, id, c)
+		err := s.tellOnce(ctx, c)
 		if err == nil || ctx.Err() != nil {
-			return nil
+			return
 		}
 		s.log.ErrorContext(ctx, "change of status not told, trying again", "execution", c.Key, "err", err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }
 
-func (s *Server) tellOnce(ctx context.Context, id string, c change) error {
+func (s *Server) tellOnce(ctx context.Context, c change) error {
 	x, err := s.cfg.Engine.Describe(ctx, c.Key)
 	if errors.Is(err, orchestrator.ErrNotFound) {
 		return nil // older than the retention
@@ -104,7 +104,7 @@ func (s *Server) tellOnce(ctx context.Context, id string, c change) error {
 		return fmt.Errorf("write event: %w", err)
 	}
 	return s.cfg.Tell(ctx, anneal.Event{
-		SpecVersion: "1.0", ID: id, Source: sourceStates, Type: typeStatus, Subject: x.ARN,
+		SpecVersion: "1.0", ID: c.Event, Source: sourceStates, Type: typeStatus, Subject: x.ARN,
 		Time: c.At, DataContentType: "application/json", Data: data, Seen: time.Now().UTC(),
 	})
 }

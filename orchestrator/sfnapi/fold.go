@@ -3,6 +3,8 @@ package sfnapi
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,7 +39,7 @@ const (
 type Fold struct {
 	Machines   map[string]*machine  `json:"machines,omitempty"`
 	Activities map[string]*activity `json:"activities,omitempty"`
-	Untold     map[string]change    `json:"untold,omitempty"` // by the event's ID
+	Untold     []change             `json:"untold,omitempty"` // in their order
 }
 
 // A machine is a state machine as it stands. It is not changed: each change
@@ -103,6 +105,7 @@ type activity struct {
 
 // A change is one of an execution's status.
 type change struct {
+	Event  string    `json:"event"` // its ID
 	Key    string    `json:"key"`
 	Status string    `json:"status"`
 	At     time.Time `json:"at"`
@@ -124,16 +127,11 @@ func (f *Fold) Apply(r journal.Record) error {
 		}
 		f.setActivity(&a)
 	case kindTurn:
-		id, c, err := changed(r)
-		if err != nil || id == "" {
-			return err
-		}
-		if f.Untold == nil {
-			f.Untold = map[string]change{}
-		}
-		f.Untold[id] = c
+		all, err := changed(r)
+		f.Untold = append(f.Untold, all...)
+		return err
 	case kindEvent:
-		delete(f.Untold, r.Key)
+		f.Untold = slices.DeleteFunc(f.Untold, func(c change) bool { return c.Event == r.Key })
 	}
 	return nil
 }
@@ -171,11 +169,11 @@ func (f *Fold) Definitions() []string {
 	return all
 }
 
-// changed is the change of status that a turn of a Standard execution made, and the ID of
-// its event; the ID is empty where it made none.
-func changed(r journal.Record) (id string, c change, err error) {
+// changed are the changes of status that a turn of a Standard execution made, in their
+// order: its beginning, its end, or both.
+func changed(r journal.Record) ([]change, error) {
 	if !strings.HasPrefix(r.Key, keyStandard) {
-		return "", c, nil
+		return nil, nil
 	}
 	var t struct {
 		Status string `json:"status"`
@@ -186,17 +184,20 @@ func changed(r journal.Record) (id string, c change, err error) {
 		} `json:"events"`
 	}
 	if err := json.Unmarshal(r.Data, &t); err != nil {
-		return "", c, fmt.Errorf("read turn in record %d: %w", r.Seq, err)
+		return nil, fmt.Errorf("read turn in record %d: %w", r.Seq, err)
+	}
+	var all []change
+	add := func(status string, event int64, at time.Time) {
+		all = append(all, change{anneal.ID("event", sourceStates, r.Key, status, strconv.FormatInt(event, 10)), r.Key, status, at})
 	}
 	if len(t.Events) == 0 {
-		return "", c, nil
+		return nil, nil
 	}
-	e := t.Events[len(t.Events)-1]
-	if t.Status == asl.StatusRunning {
-		if e = t.Events[0]; e.Type != asl.ExecutionStarted && e.Type != asl.ExecutionRedriven {
-			return "", c, nil
-		}
+	if e := t.Events[0]; e.Type == asl.ExecutionStarted || e.Type == asl.ExecutionRedriven {
+		add(asl.StatusRunning, e.ID, e.Timestamp)
 	}
-	id = anneal.ID("event", sourceStates, r.Key, t.Status, fmt.Sprint(e.ID))
-	return id, change{Key: r.Key, Status: t.Status, At: e.Timestamp}, nil
+	if e := t.Events[len(t.Events)-1]; t.Status != asl.StatusRunning {
+		add(t.Status, e.ID, e.Timestamp)
+	}
+	return all, nil
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -62,7 +60,15 @@ func New(cfg Config, fold Fold) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{cfg: cfg, log: cfg.Log, from: cfg.Journal.Last() + 1, ends: make(chan struct{}, 1), fold: fold}
+	s := &Server{cfg: cfg, log: cfg.Log, from: cfg.Journal.Last() + 1, ends: make(chan struct{}, 1), fold: fold}
+	cfg.Activities.mu.Lock()
+	cfg.Activities.exists = func(name string) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.fold.Activities[name] != nil
+	}
+	cfg.Activities.mu.Unlock()
+	return s
 }
 
 // Run tells of changes of status and ends what is being deleted, until ctx ends.
@@ -72,10 +78,8 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	wg.Go(func() { s.sweep(ctx) })
-	for _, id := range slices.Sorted(maps.Keys(s.fold.Untold)) { // Apply is not called any more
-		if err := s.tell(ctx, id, s.fold.Untold[id]); err != nil {
-			return err
-		}
+	for _, c := range s.fold.Untold { // which nobody changes any more
+		s.tell(ctx, c)
 	}
 	for r, err := range s.cfg.Journal.Read(ctx, s.from, true) {
 		if ctx.Err() != nil {
@@ -87,20 +91,17 @@ func (s *Server) Run(ctx context.Context) error {
 		if r.Kind != kindTurn {
 			continue
 		}
-		id, c, err := changed(r)
+		all, err := changed(r)
 		if err != nil {
 			return err
 		}
-		if id == "" {
-			continue
-		}
-		if err := s.tell(ctx, id, c); err != nil {
-			return err
-		}
-		if anneal.Status(c.Status).Ended() {
-			select {
-			case s.ends <- struct{}{}:
-			default:
+		for _, c := range all {
+			s.tell(ctx, c)
+			if anneal.Status(c.Status).Ended() {
+				select {
+				case s.ends <- struct{}{}:
+				default: // it is known already
+				}
 			}
 		}
 	}

@@ -157,3 +157,6 @@ func (s *service) must(action string, params any) map[string]any {
 type object map[string]any
 
 func text(v any) string { return fmt.Sprint(v) }
+
+// deaf is a service that tells nobody of changes.
+func deaf(cfg *sfnapi.Config) { cfg.Tell = nil }

@@ -1,0 +1,345 @@
+package sfnapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	account  = "arn:aws:states:us-east-1:111111111111:"
+	role     = "arn:aws:iam::111111111111:role/r"
+	pass     = `{"StartAt":"A","States":{"A":{"Type":"Pass","End":true}}}`
+	waits    = `{"StartAt":"A","States":{"A":{"Type":"Wait","Seconds":3600,"End":true}}}`
+	fails    = `{"StartAt":"A","States":{"A":{"Type":"Fail","Error":"E","Cause":"c"}}}`
+	activity = `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"` + account + `activity:work","End":true}}}`
+)
+
+func (s *service) create(name, definition string) {
+	s.t.Helper()
+	s.must("CreateStateMachine", object{"name": name, "definition": definition, "roleArn": role})
+}
+
+func (s *service) begin(machine, name, input string) string {
+	s.t.Helper()
+	return text(s.must("StartExecution", object{"stateMachineArn": account + "stateMachine:" + machine, "name": name, "input": input})["executionArn"])
+}
+
+// ended waits for the end of an execution.
+func (s *service) ended(arn string) map[string]any {
+	s.t.Helper()
+	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(2 * time.Millisecond) {
+		if x := s.must("DescribeExecution", object{"executionArn": arn}); x["status"] != "RUNNING" {
+			return x
+		}
+	}
+	s.t.Fatalf("%s does not end", arn)
+	return nil
+}
+
+// TestRefusals reads as what a wrong call is answered with.
+func TestRefusals(t *testing.T) {
+	s := serve(t, newJournal(t))
+	s.create("m", pass)
+	s.create("w", waits)
+	open := s.begin("w", "open", `{"a": 1}`)
+	done := s.begin("m", "done", `{}`)
+	s.ended(done)
+	machine := account + "stateMachine:m"
+	many := []object{}
+	for i := range 51 {
+		many = append(many, object{"key": fmt.Sprint("k", i), "value": ""})
+	}
+	for _, c := range []struct {
+		action string
+		params any
+		want   string
+	}{
+		{"NoSuchThing", object{}, "400 UnknownOperationException: "},
+		{"StartExecution", []int{1}, "400 SerializationException: the request is not a JSON object"},
+		{"StartExecution", object{"stateMachineArn": 5}, "400 SerializationException: NUMBER_VALUE cannot be converted to string at 'stateMachineArn'"},
+		{"StartExecution", object{}, "400 ValidationException: 1 validation error detected: Value null at 'stateMachineArn' failed to satisfy constraint: Member must not be null"},
+		{"StartExecution", object{"stateMachineArn": account + "stateMachine:w", "name": "open", "input": `{"a": 2}`}, "400 ExecutionAlreadyExists: Execution Already Exists: '" + open + "'"},
+		{"StartExecution", object{"stateMachineArn": machine, "name": "done", "input": `{}`}, "400 ExecutionAlreadyExists: Execution Already Exists: '" + done + "'"},
+		{"StartExecution", object{"stateMachineArn": machine, "name": "a b"}, "400 InvalidName: Invalid Name: 'a b'"},
+		{"StartExecution", object{"stateMachineArn": machine + ":7"}, "400 StateMachineDoesNotExist: State Machine Does Not Exist: '" + machine + ":7'"},
+		{"CreateStateMachine", object{"name": "m", "definition": waits, "roleArn": role}, "400 StateMachineAlreadyExists: State Machine Already Exists: '" + machine + "'"},
+		{"CreateStateMachine", object{"name": "n", "definition": pass, "roleArn": role, "type": "FAST"}, "400 ValidationException: 1 validation error detected: Value 'FAST' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]"},
+		{"CreateStateMachine", object{"name": "n", "definition": `{"StartAt":"B","States":{"A":{"Type":"Pass","End":true}}}`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'MISSING_TRANSITION_TARGET: Missing 'StartAt' target: B at /StartAt'"},
+		{"UpdateStateMachine", object{"stateMachineArn": machine}, "400 MissingRequiredParameter: Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration or the EncryptionConfiguration must be specified"},
+		{"RedriveExecution", object{"executionArn": done}, "400 ExecutionNotRedrivable: Execution is SUCCEEDED and cannot be redriven"},
+		{"SendTaskSuccess", object{"taskToken": "x", "output": "{}"}, "400 InvalidToken: Invalid Token: 'Invalid token'"},
+		{"SendTaskSuccess", object{"taskToken": "x", "output": "{"}, "400 InvalidOutput: Invalid Output: 'Unexpected end-of-input'"},
+		{"TagResource", object{"resourceArn": machine, "tags": many}, "400 TooManyTags: A resource may have at most 50 tags"},
+		{"DescribeMapRun", object{"mapRunArn": account + "mapRun:m/x:1"}, "400 ResourceNotFound: Resource not found: '" + account + "mapRun:m/x:1'"},
+		{"CreateStateMachineAlias", object{"name": "1", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":1", "weight": 100}}}, "400 InvalidName: Invalid Name: '1'"},
+		{"CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":1", "weight": 50}}}, "400 ValidationException: Sum of routing configuration weights must equal 100."},
+		{"TagResource", object{"resourceArn": machine, "tags": strings.Repeat("x", 3<<20)}, "413 RequestEntityTooLarge: Request body exceeds 2097152 bytes"},
+	} {
+		status, out := s.call(c.action, c.params)
+		if got := fmt.Sprintf("%d %v: %v", status, out["__type"], out["message"]); got != c.want {
+			t.Errorf("%s %.100v\n got %s\nwant %s", c.action, c.params, got, c.want)
+		}
+	}
+	if again := s.begin("w", "open", `{ "a":1 }`); again != open {
+		t.Errorf("the same start gives %s, want %s", again, open)
+	}
+}
+
+// TestRestart shows what a restart keeps: everything.
+func TestRestart(t *testing.T) {
+	j := newJournal(t)
+	s := serve(t, j)
+	s.create("m", activity)
+	s.must("CreateActivity", object{"name": "work", "tags": []object{{"key": "k", "value": "v"}}})
+	s.must("PublishStateMachineVersion", object{"stateMachineArn": account + "stateMachine:m"})
+	s.must("CreateStateMachineAlias", object{"name": "live", "routingConfiguration": []object{{"stateMachineVersionArn": account + "stateMachine:m:1", "weight": 100}}})
+	s.must("UpdateStateMachine", object{"stateMachineArn": account + "stateMachine:m", "definition": pass})
+	taken := s.begin("m:live", "taken", `{"n":1}`)
+	token := s.must("GetActivityTask", object{"activityArn": account + "activity:work"})["taskToken"]
+	waiting := s.begin("m:1", "waiting", `{"n":2}`)
+	calls := []struct {
+		action string
+		params object
+	}{
+		{"DescribeStateMachine", object{"stateMachineArn": account + "stateMachine:m"}},
+		{"DescribeStateMachine", object{"stateMachineArn": account + "stateMachine:m:1"}},
+		{"ListStateMachineVersions", object{"stateMachineArn": account + "stateMachine:m"}},
+		{"DescribeStateMachineAlias", object{"stateMachineAliasArn": account + "stateMachine:m:live"}},
+		{"ListTagsForResource", object{"resourceArn": account + "activity:work"}},
+		{"DescribeExecution", object{"executionArn": taken}},
+		{"DescribeStateMachineForExecution", object{"executionArn": taken}},
+		{"ListExecutions", object{"stateMachineArn": account + "stateMachine:m"}},
+		{"GetExecutionHistory", object{"executionArn": taken}},
+	}
+	var before []string
+	for _, c := range calls {
+		data, _ := json.Marshal(s.must(c.action, c.params))
+		before = append(before, string(data))
+	}
+	s.stop()
+	s = serve(t, j)
+	for i, c := range calls {
+		if data, _ := json.Marshal(s.must(c.action, c.params)); string(data) != before[i] {
+			t.Errorf("%s after a restart:\n got %s\nwant %s", c.action, data, before[i])
+		}
+	}
+	// The task that a worker has is not given to another.
+	task := s.must("GetActivityTask", object{"activityArn": account + "activity:work"})
+	if task["input"] != `{"n":2}` {
+		t.Errorf("after a restart a worker gets %v, want the task that waits", task)
+	}
+	s.must("SendTaskSuccess", object{"taskToken": token, "output": `"a"`})
+	s.must("SendTaskFailure", object{"taskToken": task["taskToken"], "error": "E", "cause": "why"})
+	if x := s.ended(taken); x["output"] != `"a"` {
+		t.Errorf("%v", x)
+	}
+	if x := s.ended(waiting); x["error"] != "E" || x["redriveStatus"] != "REDRIVABLE" {
+		t.Errorf("%v", x)
+	}
+	if status, out := s.call("SendTaskSuccess", object{"taskToken": token, "output": `1`}); out["__type"] != "TaskTimedOut" {
+		t.Errorf("a token that was used: %d %v", status, out)
+	}
+}
+
+// TestDelete shows a machine that is deleted while it runs, and another of its
+// name.
+func TestDelete(t *testing.T) {
+	s := serve(t, newJournal(t))
+	s.create("m", waits)
+	machine := object{"stateMachineArn": account + "stateMachine:m"}
+	x := s.begin("m", "x", "{}")
+	s.must("DeleteStateMachine", machine)
+	if m := s.must("DescribeStateMachine", machine); m["status"] != "DELETING" {
+		t.Errorf("status %v, want DELETING", m["status"])
+	}
+	if _, out := s.call("StartExecution", machine); out["__type"] != "StateMachineDeleting" {
+		t.Errorf("a start is answered %v", out)
+	}
+	s.must("StopExecution", object{"executionArn": x, "error": "E", "cause": "enough"})
+	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		if _, out := s.call("DescribeStateMachine", machine); out["__type"] == "StateMachineDoesNotExist" {
+			break
+		}
+		if time.Since(begun) > 20*time.Second {
+			t.Fatal("it is not deleted though nothing runs")
+		}
+	}
+	s.create("m", pass)
+	if list := s.must("ListExecutions", machine)["executions"].([]any); len(list) > 0 {
+		t.Errorf("a new machine has the executions %v", list)
+	}
+	if x := s.ended(s.begin("m", "x", "{}")); x["status"] != "SUCCEEDED" {
+		t.Errorf("an execution of a name that one of the old machine had: %v", x)
+	}
+}
+
+// TestEvents tells of every change of status once.
+func TestEvents(t *testing.T) {
+	j := newJournal(t)
+	s := serve(t, j)
+	s.create("good", pass)
+	s.create("bad", fails)
+	s.ended(s.begin("good", "g", `{"a":1}`))
+	b := s.begin("bad", "b", `{}`)
+	s.ended(b)
+	s.must("RedriveExecution", object{"executionArn": b})
+	s.ended(b)
+	want := "g RUNNING, g SUCCEEDED, b RUNNING, b FAILED, b RUNNING, b FAILED"
+	told := func(s *service) string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		var all []string
+		for _, e := range s.events {
+			var d struct{ Name, Status string }
+			if err := json.Unmarshal(e.Data, &d); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, d.Name+" "+d.Status)
+		}
+		return strings.Join(all, ", ")
+	}
+	for begun := time.Now(); told(s) != want; time.Sleep(5 * time.Millisecond) {
+		if time.Since(begun) > 20*time.Second {
+			t.Fatalf("told %s\nwant %s", told(s), want)
+		}
+	}
+	s.mu.Lock()
+	last := s.events[len(s.events)-1]
+	s.mu.Unlock()
+	if last.Source != "aws.states" || last.Type != "Step Functions Execution Status Change" || last.Subject != b {
+		t.Errorf("event %+v", last)
+	}
+	var detail map[string]any
+	if err := json.Unmarshal(last.Data, &detail); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range map[string]any{"executionArn": b, "error": "E", "cause": "c", "output": nil, "redriveStatus": "REDRIVABLE", "redriveCount": 1.0, "input": "{}"} {
+		if detail[k] != v {
+			t.Errorf("detail.%s is %v, want %v", k, detail[k], v)
+		}
+	}
+	s.stop()
+	if again := serve(t, j); told(again) != "" {
+		t.Errorf("told again after a restart: %s", told(again))
+	}
+}
+
+// TestUntold tells after a restart what had happened before it.
+func TestUntold(t *testing.T) {
+	j := newJournal(t)
+	s := serve(t, j)
+	s.create("m", waits)
+	s.stop()
+	s = serve(t, j, deaf)
+	s.begin("m", "x", "{}")
+	s.stop()
+	s = serve(t, j)
+	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		s.mu.Lock()
+		n := len(s.events)
+		s.mu.Unlock()
+		if n == 1 {
+			return
+		}
+		if n > 1 || time.Since(begun) > 20*time.Second {
+			t.Fatalf("%d events, want 1", n)
+		}
+	}
+}
+
+// TestAliasWeights starts by the weights of an alias.
+func TestAliasWeights(t *testing.T) {
+	s := serve(t, newJournal(t))
+	s.create("m", pass)
+	arn := account + "stateMachine:m"
+	s.must("PublishStateMachineVersion", object{"stateMachineArn": arn})
+	s.must("UpdateStateMachine", object{"stateMachineArn": arn, "definition": fails, "publish": true})
+	s.must("CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{
+		{"stateMachineVersionArn": arn + ":1", "weight": 80}, {"stateMachineVersionArn": arn + ":2", "weight": 20}}})
+	const n = 200
+	for i := range n {
+		s.begin("m:a", fmt.Sprint("x", i), "{}")
+	}
+	count := map[string]int{}
+	next := any(nil)
+	for pages := 0; pages == 0 || next != nil; pages++ {
+		out := s.must("ListExecutions", object{"stateMachineArn": arn + ":a", "maxResults": 33, "nextToken": next})
+		for _, x := range out["executions"].([]any) {
+			count[text(x.(map[string]any)["stateMachineVersionArn"])]++
+		}
+		next = out["nextToken"]
+	}
+	// 200 draws at 20 %: fewer than 10 or more than 75 come once in 10^8.
+	if a, b := count[arn+":1"], count[arn+":2"]; a+b != n || b < 10 || b > 75 {
+		t.Errorf("%d of version 1 and %d of version 2, want %d in all, about 80:20", a, b, n)
+	}
+}
+
+// TestHistoryPages reads a history page by page, in both orders.
+func TestHistoryPages(t *testing.T) {
+	s := serve(t, newJournal(t))
+	s.create("m", pass)
+	x := s.begin("m", "x", "{}")
+	s.ended(x)
+	for _, reverse := range []bool{false, true} {
+		var ids []string
+		next := any(nil)
+		for pages := 0; pages == 0 || next != nil; pages++ {
+			out := s.must("GetExecutionHistory", object{"executionArn": x, "maxResults": 3, "reverseOrder": reverse, "nextToken": next, "includeExecutionData": false})
+			for _, e := range out["events"].([]any) {
+				ids = append(ids, text(e.(map[string]any)["id"]))
+			}
+			if data, _ := json.Marshal(out); strings.Contains(string(data), `"input"`) {
+				t.Errorf("there is data in %s", data)
+			}
+			next = out["nextToken"]
+		}
+		want := "1 2 3 4"
+		if reverse {
+			want = "4 3 2 1"
+		}
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("reverse %v: events %s, want %s", reverse, got, want)
+		}
+	}
+}
+
+// TestManyStarts starts one execution from many sides.
+func TestManyStarts(t *testing.T) {
+	s := serve(t, newJournal(t))
+	s.create("m", waits)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	dates := map[string]bool{}
+	for range 16 {
+		wg.Go(func() {
+			status, out := s.call("StartExecution", object{"stateMachineArn": account + "stateMachine:m", "name": "x", "input": "{}"})
+			mu.Lock()
+			defer mu.Unlock()
+			dates[fmt.Sprint(status, out["startDate"])] = true
+		})
+	}
+	wg.Wait()
+	list := s.must("ListExecutions", object{"stateMachineArn": account + "stateMachine:m"})["executions"].([]any)
+	if len(dates) != 1 || len(list) != 1 {
+		t.Errorf("answers %v and %d executions, want one of each", dates, len(list))
+	}
+}
+
+// TestOnlyPOST refuses what is no call.
+func TestOnlyPOST(t *testing.T) {
+	s := serve(t, newJournal(t))
+	resp, err := http.Get(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusNotFound {
+		t.Errorf("GET / is answered %d, want 404", resp.StatusCode)
+	}
+}
