@@ -82,8 +82,9 @@ func channels(settings map[string]configs.Channel, log *slog.Logger) (map[string
 	return all, terms, nil
 }
 
-// listen takes the port, with the certificate where there is one.
-func listen(cfg *configs.Config) (net.Listener, error) {
+// listen takes a port, with the certificate where there is one; key is the setting
+// of the address.
+func listen(cfg *configs.Config, key, address string) (net.Listener, error) {
 	var certificates []tls.Certificate
 	if t := cfg.Settings.TLS; t != nil {
 		certificate, err := tls.LoadX509KeyPair(string(t.Cert), string(t.Key))
@@ -92,9 +93,9 @@ func listen(cfg *configs.Config) (net.Listener, error) {
 		}
 		certificates = append(certificates, certificate)
 	}
-	l, err := net.Listen("tcp", cfg.Settings.Listen)
+	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, broken(fmt.Errorf("listen on %s: %w (set listen in %s)", cfg.Settings.Listen, err, cfg.File))
+		return nil, broken(fmt.Errorf("listen on %s: %w (set %s in %s)", address, err, key, cfg.File))
 	}
 	if certificates != nil {
 		l = tls.NewListener(l, &tls.Config{Certificates: certificates, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
@@ -103,12 +104,15 @@ func listen(cfg *configs.Config) (net.Listener, error) {
 }
 
 // address is where the daemon is reached from this machine.
-func (d *daemon) address() string {
+func (d *daemon) address() string { return addressOf(d.cfg, d.listener) }
+
+// addressOf is where a listener is reached from this machine.
+func addressOf(cfg *configs.Config, listener net.Listener) string {
 	scheme := "http://"
-	if d.cfg.Settings.TLS != nil {
+	if cfg.Settings.TLS != nil {
 		scheme = "https://"
 	}
-	at := d.listener.Addr().(*net.TCPAddr)
+	at := listener.Addr().(*net.TCPAddr)
 	if at.IP.IsUnspecified() {
 		return fmt.Sprintf("%s127.0.0.1:%d", scheme, at.Port)
 	}
@@ -239,7 +243,7 @@ func (d *daemon) condition() (bool, map[string]string) {
 		}
 	}
 	if d.api != nil {
-		parts["step functions"] = d.api.listener.Addr().String()
+		parts["step functions"] = addressOf(d.cfg, d.api.listener)
 	}
 	return ok, parts
 }

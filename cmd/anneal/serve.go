@@ -122,7 +122,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 			d.close()
 		}
 	}()
-	if d.listener, err = listen(cfg); err != nil {
+	if d.listener, err = listen(cfg, "listen", cfg.Settings.Listen); err != nil {
 		return nil, err
 	}
 	data := string(cfg.Settings.Data)
@@ -467,7 +467,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.ready.Store(true)
 	if d.api != nil {
-		d.log.Info("serving the Step Functions API", "address", d.api.address())
+		d.log.Info("serving the Step Functions API", "address", addressOf(d.cfg, d.api.listener))
 	}
 	d.log.Info("serving", "address", address, "policies", len(d.cfg.Policies), "data", string(d.cfg.Settings.Data))
 

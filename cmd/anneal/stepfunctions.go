@@ -47,26 +47,17 @@ func (d *daemon) newAPI(activities *sfnapi.Activities, fold sfnapi.Fold) (*api, 
 			cfg.Signatures.Keys[id] = key
 		}
 	}
-	l, err := net.Listen("tcp", settings.Listen)
+	l, err := listen(d.cfg, "embedded.listen", settings.Listen)
 	if err != nil {
-		return nil, broken(fmt.Errorf("listen on %s: %w (set embedded.listen in %s, or off)", settings.Listen, err, d.cfg.File))
+		return nil, err
 	}
 	return &api{server: sfnapi.New(cfg, fold), listener: l}, nil
-}
-
-// address is where the API is reached from this machine.
-func (a *api) address() string {
-	at := a.listener.Addr().(*net.TCPAddr)
-	if at.IP.IsUnspecified() {
-		return fmt.Sprintf("http://127.0.0.1:%d", at.Port)
-	}
-	return "http://" + at.String()
 }
 
 // serveAPI serves the API, and leaves its address in the data folder.
 func (d *daemon) serveAPI(ctx context.Context) error {
 	path := filepath.Join(string(d.cfg.Settings.Data), "address-stepfunctions")
-	if err := os.WriteFile(path, []byte(d.api.address()+"\n"), 0o666); err != nil {
+	if err := os.WriteFile(path, []byte(addressOf(d.cfg, d.api.listener)+"\n"), 0o666); err != nil {
 		d.log.Warn("address not written", "err", err)
 	}
 	return d.serveHTTP(ctx, d.api.listener, d.api.server)
