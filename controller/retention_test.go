@@ -327,6 +327,10 @@ func TestRetentionIsByAge(t *testing.T) {
 			},
 		}, recovery.State)
 		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := j.Append(ctx, journal.Record{Kind: controller.KindMachine, Key: "digest", Data: []byte("{}")},
+			journal.Record{Kind: "sfn-machine", Key: "m", Data: []byte(`{"name":"m","id":"i","digest":"digest"}`)}); err != nil {
+			t.Fatal(err)
+		}
 		ended := make(chan error, 1)
 		go func() { ended <- c.Run(ctx) }()
 		begin := time.Now()
@@ -375,6 +379,14 @@ func TestRetentionIsByAge(t *testing.T) {
 		}
 		if v, err := controller.Verify(t.Context(), j); err != nil || !v.Sound() || v.Decisions == 0 {
 			t.Errorf("verify: %s, %v", text(v), err)
+		}
+		// A state machine of the API is there as long as nobody deletes it.
+		recovery, err = controller.Recover(t.Context(), j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Find(t.Context(), controller.KindMachine, "digest"); err != nil || recovery.API.Machines["m"] == nil {
+			t.Errorf("after %d days the API has the machines %v, and the definition: %v", 60, recovery.API.Machines, err)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -263,10 +264,18 @@ func httpFunction(h *configs.HTTP, read func(configs.Secret) (string, error)) (*
 }
 
 // nestedMachines are the state machines that others can begin: those that the
-// settings name, and those of policies by the policy's name.
+// settings name, those of policies by the policy's name, and those of the API.
 func (d *daemon) nestedMachines() map[string]orchestrator.Machine {
 	cfg := d.generation.config()
-	all := controllerGeneration(cfg).Machines
+	all := map[string]orchestrator.Machine{}
+	if d.api != nil {
+		machines, err := d.api.server.Machines(context.Background())
+		if err != nil {
+			d.log.Warn("state machines of the API cannot be begun", "err", err)
+		}
+		maps.Copy(all, machines)
+	}
+	maps.Copy(all, controllerGeneration(cfg).Machines)
 	for name, file := range cfg.Settings.Embedded.StateMachines {
 		all[name] = orchestrator.Machine{Name: name, Definition: cfg.Machines[string(file)].Definition}
 	}

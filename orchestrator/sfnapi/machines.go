@@ -279,10 +279,10 @@ func (s *Server) machineDefinition(ctx context.Context, m *machine, digest strin
 }
 
 // policyMachine is the state machine of a policy as the API shows it.
-func policyMachine(name string, p orchestrator.Machine) *machine {
+func (s *Server) policyMachine(name string, p orchestrator.Machine) *machine {
 	return &machine{
-		Name: name, ID: name, Type: typeStandard, policy: true,
-		revision: revision{Digest: engine.Digest(p.Definition), Role: "arn:aws:iam::000000000000:role/anneal"},
+		Name: name, ID: name, Type: typeStandard, policy: true, Created: s.begun,
+		revision: revision{Updated: s.begun, Digest: engine.Digest(p.Definition), Role: "arn:aws:iam::000000000000:role/anneal"},
 	}
 }
 
@@ -303,7 +303,7 @@ func (s *Server) listStateMachines(_ context.Context, in page) (any, error) {
 	if s.cfg.Policies != nil {
 		for name, p := range s.cfg.Policies() {
 			if all[name] == nil {
-				all[name] = policyMachine(name, p)
+				all[name] = s.policyMachine(name, p)
 			}
 		}
 	}

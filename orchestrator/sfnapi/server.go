@@ -44,13 +44,15 @@ type Config struct {
 
 // A Server serves the API. It is an [net/http.Handler].
 type Server struct {
-	cfg  Config
-	log  *slog.Logger
-	from uint64        // first record that Run reads
-	ends chan struct{} // an execution has ended
+	cfg   Config
+	log   *slog.Logger
+	begun time.Time     // since when policies are shown
+	from  uint64        // first record that Run reads
+	ends  chan struct{} // an execution has ended
 
-	mu   sync.Mutex
-	fold Fold // guarded by mu; what it points to is not changed
+	mu    sync.Mutex
+	fold  Fold              // guarded by mu; what it points to is not changed
+	texts map[string][]byte // guarded by mu; definitions that Machines gave last, by digest
 }
 
 // New makes the API of what fold has come to, which must be a fold of the whole
@@ -60,7 +62,7 @@ func New(cfg Config, fold Fold) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, from: cfg.Journal.Last() + 1, ends: make(chan struct{}, 1), fold: fold}
+	s := &Server{cfg: cfg, log: cfg.Log, begun: time.Now().UTC(), from: cfg.Journal.Last() + 1, ends: make(chan struct{}, 1), fold: fold}
 	cfg.Activities.mu.Lock()
 	cfg.Activities.exists = func(name string) bool {
 		s.mu.Lock()
@@ -157,7 +159,31 @@ func (s *Server) machine(name string) (*machine, bool) {
 		return m, ok
 	}
 	p, ok := s.cfg.Policies()[name]
-	return policyMachine(name, p), ok
+	return s.policyMachine(name, p), ok
+}
+
+// Machines are the state machines of the API as they stand, by name, so that
+// other executions may begin them.
+func (s *Server) Machines(ctx context.Context) (map[string]orchestrator.Machine, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all, texts := map[string]orchestrator.Machine{}, map[string][]byte{}
+	for name, m := range s.fold.Machines {
+		if m.Deleting {
+			continue
+		}
+		text, ok := s.texts[m.Digest]
+		if !ok {
+			var err error
+			if text, err = s.definition(ctx, m.Digest); err != nil {
+				return nil, err
+			}
+		}
+		texts[m.Digest] = text
+		all[name] = orchestrator.Machine{Name: name, Definition: text, Role: m.Role}
+	}
+	s.texts = texts
+	return all, nil
 }
 
 // change changes a state machine. f gets a copy, whose lists it must not change
