@@ -84,8 +84,12 @@ func (c *checker) query(at spot, location string) *query {
 		return nil
 	}
 	q := &query{expr: x, location: location}
+	bare := false
 	for _, r := range x.References() {
 		switch {
+		case r.Variable == "" && !bare:
+			bare = true // once
+			c.warnf(at, "there is nothing at %s: the data that an expression reads begin at $states.input", strings.Join(append([]string{"$"}, r.Path...), "."))
 		case r.Variable == "states":
 			q.context = q.context || len(r.Path) == 0 || r.Path[0] == "context"
 			if len(r.Path) > 0 {

@@ -36,6 +36,9 @@ func (v view) template(n *value.Node, at string) *Shape {
 			if dynamic && !v.st.jsonata {
 				s.Fields = append(s.Fields, Field{name, v.expression(c).at(c.Offset), Sure})
 			} else {
+				if dynamic {
+					v.a.remark(c, "in JSONata a key keeps the .$ at its end: name it %q", name)
+				}
 				s.Fields = append(s.Fields, Field{c.Key, v.template(c, at+"/"+c.Key), Sure})
 			}
 		}
@@ -51,9 +54,7 @@ func (v view) template(n *value.Node, at string) *Shape {
 		if v.st.jsonata && strings.HasPrefix(text, "{%") {
 			return v.jsonata(n, text).at(n.Offset)
 		}
-		if !v.st.jsonata {
-			v.literal(n, at, text)
-		}
+		v.literal(n, at, text)
 	}
 	return Exactly(n.Value).at(n.Offset)
 }
@@ -179,7 +180,9 @@ var literals = []string{"filter", "path", "jsonpath", "expression", "expr", "reg
 // does whose key lacks the .$ at its end. The keys on the way to it are in at.
 func (v view) literal(n *value.Node, at, text string) {
 	if intrinsic.Is(text) {
-		if _, err := intrinsic.Parse(text); err == nil && n.Key != "" {
+		if _, err := intrinsic.Parse(text); err == nil && v.st.jsonata {
+			v.a.remark(n, "is passed on as this text: intrinsic functions belong to JSONPath, and this state is in JSONata")
+		} else if err == nil && n.Key != "" {
 			v.a.remark(n, "is passed on as this text: the key must be %q for the function to be called", n.Key+".$")
 		}
 		return
@@ -193,6 +196,14 @@ func (v view) literal(n *value.Node, at, text string) {
 	}
 	p, err := jsonpath.Parse(text)
 	if err != nil || !p.Definite() {
+		return
+	}
+	if v.st.jsonata {
+		within := "input"
+		if p.Context() {
+			within = "context"
+		}
+		v.a.remark(n, "is passed on as this text: in JSONata the path is {%% $states.%s%s %%}", within, strings.TrimLeft(text, "$"))
 		return
 	}
 	root, steps := v.root(p)

@@ -488,7 +488,7 @@ func (v view) numberAt(n *value.Node, key string) {
 		return
 	}
 	s := v.read(c, c.Value.Text())
-	wrong := !s.Can(Number | String)
+	wrong := !s.Can(Number|String) || key == "SecondsPath" && !s.Can(Number)
 	if s.Value != nil && s.Is(String) { // digits are read, but by Wait
 		_, err := strconv.Atoi(s.Value.Text())
 		wrong = err != nil || key == "SecondsPath"
