@@ -130,6 +130,39 @@ func TestOneChange(t *testing.T) {
 	}
 }
 
+// So is one change of an alarm, and of what SageMaker tells of several times.
+func TestTellings(t *testing.T) {
+	for _, c := range []struct {
+		file  string
+		same  []string
+		other string
+	}{
+		{"alarms.txt", []string{"metric alarm", "the same by sns", "the same to a function"}, "an older alarm, in its topic's region"},
+		{"alarms.txt", []string{"composite", "composite by sns"}, "metric alarm"},
+		{"sagemaker.txt", []string{"training", "training, told again"}, "training, before"},
+		{"sagemaker.txt", []string{"endpoint, in service"}, "endpoint, in service again"},
+	} {
+		archive, err := txtar.ParseFile("testdata/" + c.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := map[string]string{}
+		for _, f := range archive.Files {
+			if events, err := Decode(f.Data, now); err == nil && len(events) == 1 {
+				ids[f.Name] = events[0].ID
+			}
+		}
+		for _, name := range c.same {
+			if ids[name] == "" || ids[name] != ids[c.same[0]] {
+				t.Errorf("%s: %q is %q, %q is %q; want one ID", c.file, name, ids[name], c.same[0], ids[c.same[0]])
+			}
+		}
+		if ids[c.other] == "" || ids[c.other] == ids[c.same[0]] {
+			t.Errorf("%s: %q is %q, as is %q; want two IDs", c.file, c.other, ids[c.other], c.same[0])
+		}
+	}
+}
+
 // What differs is told apart.
 func TestManyChanges(t *testing.T) {
 	const record = `{"Records":[{"eventSource":"aws:s3","eventName":"NAME","eventTime":"TIME","s3":{"bucket":{"name":"b"},"object":{"key":"k","size":1VERSION}}}]}`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -88,6 +89,9 @@ func (o *object) time(name string, absent time.Time) time.Time {
 		if err != nil {
 			t, err = time.Parse(form, s)
 		}
+	}
+	if ms, e := strconv.ParseInt(s, 10, 64); e == nil && err != nil && len(s) == 13 {
+		t, err = time.UnixMilli(ms), nil // as SageMaker has it now and then
 	}
 	if err == nil {
 		t = t.UTC()
