@@ -18,7 +18,8 @@ type SQS struct {
 	Region string `json:"region"`
 	// Role is the ARN of a role to assume. The daemon's own if empty.
 	Role Secret `json:"role"`
-	// Consumers is how many batches of ten are held at a time. 4 if zero.
+	// Consumers is how many receive at a time. Each holds up to four batches of
+	// ten that are not durable yet. 4 if zero.
 	Consumers int `json:"consumers,omitempty" min:"1"`
 	// Visibility is how long the queue hides what is held, again and again while
 	// it is held, and once more after a crash. 30s if zero.

@@ -20,21 +20,28 @@ type object struct {
 
 func (o *object) has(name string) bool { return o.fields[name] != nil }
 
+// field is the field's value as it came, nil if it is absent or null.
+func (o *object) field(name string) json.RawMessage {
+	if v := o.fields[name]; string(v) != "null" {
+		return v
+	}
+	return nil
+}
+
 // raw is the field's value without white space, nil if it is absent or null.
 func (o *object) raw(name string) json.RawMessage {
-	v := o.fields[name]
-	if v == nil || string(v) == "null" {
-		return nil
+	if v := o.field(name); v != nil {
+		return compact(v)
 	}
-	return compact(v)
+	return nil
 }
 
 // text is a string that must be there and not be empty.
 func (o *object) text(name string) string {
 	s := o.optional(name)
-	if s == "" && o.raw(name) == nil {
+	if s == "" && o.field(name) == nil {
 		o.problem(fmt.Errorf("%s%s: is missing", o.path, name))
-	} else if s == "" && string(o.raw(name)) == `""` {
+	} else if s == "" && string(o.field(name)) == `""` {
 		o.problem(fmt.Errorf("%s%s: is empty", o.path, name))
 	}
 	return s
@@ -42,7 +49,7 @@ func (o *object) text(name string) string {
 
 // optional is a string that may be absent.
 func (o *object) optional(name string) string {
-	v := o.raw(name)
+	v := o.field(name)
 	if v == nil {
 		return ""
 	}
@@ -62,7 +69,7 @@ func (o *object) optionalText(name string) string {
 
 // count is a whole number that may be absent.
 func (o *object) count(name string) int64 {
-	v := o.raw(name)
+	v := o.field(name)
 	if v == nil {
 		return 0
 	}
@@ -108,7 +115,7 @@ func (o *object) time(name string, absent time.Time) time.Time {
 // that its fields are missing too.
 func (o *object) object(name string) object {
 	inner := object{path: o.path + name + ".", problems: o.shared()}
-	v := o.raw(name)
+	v := o.field(name)
 	if err := json.Unmarshal(v, &inner.fields); err != nil || v == nil {
 		o.wrong(name, "an object", v)
 		inner.problems = new([]error)
@@ -118,7 +125,7 @@ func (o *object) object(name string) object {
 
 // list is an array that may be absent.
 func (o *object) list(name string) []json.RawMessage {
-	v := o.raw(name)
+	v := o.field(name)
 	if v == nil {
 		return nil
 	}
@@ -134,7 +141,7 @@ func (o *object) wrong(name, want string, have json.RawMessage) {
 		o.problem(fmt.Errorf("%s%s: is missing; want %s", o.path, name, want))
 		return
 	}
-	shown := string(have)
+	shown := string(compact(have))
 	if len(shown) > 40 {
 		shown = shown[:40] + "…"
 	}

@@ -27,12 +27,24 @@ const (
 	patience = time.Minute
 )
 
+// ahead is how many batches a consumer holds at most: it receives the next while
+// those before become durable.
+const ahead = 4
+
 // consume takes one batch after the other.
 func (s *Source) consume(ctx context.Context, sink triggers.Sink) {
+	var batches sync.WaitGroup
+	defer batches.Wait()
+	slots := make(chan struct{}, ahead)
 	for wait := shortestWait; ctx.Err() == nil; {
-		batch, err := s.receive(ctx)
-		if ctx.Err() != nil && len(batch) == 0 {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
 			return
+		}
+		batch, err := s.receive(ctx)
+		if len(batch) == 0 {
+			<-slots
 		}
 		if err != nil {
 			sleep(ctx, wait)
@@ -41,7 +53,10 @@ func (s *Source) consume(ctx context.Context, sink triggers.Sink) {
 		}
 		wait = shortestWait
 		if len(batch) > 0 {
-			s.take(ctx, sink, batch)
+			batches.Go(func() {
+				defer func() { <-slots }()
+				s.take(ctx, sink, batch)
+			})
 		}
 	}
 }

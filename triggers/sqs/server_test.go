@@ -42,7 +42,7 @@ type server struct {
 	queues int
 }
 
-func newServer(t *testing.T) *server {
+func newServer(t testing.TB) *server {
 	t.Helper()
 	tools, err := filepath.Abs("../../.tools/node_modules")
 	if err != nil {
@@ -83,7 +83,7 @@ func newServer(t *testing.T) *server {
 }
 
 // queue makes a queue and returns its URL.
-func (s *server) queue(t *testing.T, fifo bool) string {
+func (s *server) queue(t testing.TB, fifo bool) string {
 	t.Helper()
 	s.queues++
 	in := &api.CreateQueueInput{QueueName: aws.String(fmt.Sprintf("uploads-%d", s.queues))}
@@ -99,7 +99,7 @@ func (s *server) queue(t *testing.T, fifo bool) string {
 }
 
 // send sends bodies, ten a call; those of a FIFO queue in one group.
-func (s *server) send(t *testing.T, queue, group string, bodies ...string) {
+func (s *server) send(t testing.TB, queue, group string, bodies ...string) {
 	t.Helper()
 	for len(bodies) > 0 {
 		in := &api.SendMessageBatchInput{QueueUrl: &queue}
@@ -119,7 +119,7 @@ func (s *server) send(t *testing.T, queue, group string, bodies ...string) {
 }
 
 // left is how many messages the queue has, also those that are hidden.
-func (s *server) left(t *testing.T, queue string) int {
+func (s *server) left(t testing.TB, queue string) int {
 	t.Helper()
 	out, err := s.client.GetQueueAttributes(t.Context(), &api.GetQueueAttributesInput{QueueUrl: &queue, AttributeNames: []types.QueueAttributeName{
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,

@@ -5,8 +5,8 @@
 // parked events and is deleted too: the queue's dead-letter queue is for what
 // could not be made durable. So a crash repeats a message and loses none, and
 // the repeat is known by the IDs of its events. Messages of one FIFO group are
-// taken in their order. No more is held than [Config.Consumers] batches of ten;
-// the rest stays on the queue.
+// taken in their order. No more is held than four batches of ten for each of
+// [Config.Consumers]; the rest stays on the queue.
 //
 // A queue that cannot be reached does not end the source: it tries again, waits
 // longer each time up to half a minute, tells the log once, and says so in
@@ -53,7 +53,8 @@ type Config struct {
 	// A host that is not AWS's own is where requests go, unless
 	// AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_SQS says otherwise.
 	QueueURL string
-	// Consumers is how many batches are held at a time. 4 if zero.
+	// Consumers is how many receive at a time. Each holds up to four batches of
+	// ten that are not durable yet. 4 if zero.
 	Consumers int
 	// Visibility is how long the queue hides a message after a crash, and how
 	// long it is hidden for at a time: whole seconds. 30s if zero.
@@ -134,7 +135,7 @@ func New(cfg Config, with aws.Config, log *slog.Logger) (*Source, error) {
 		client = awshttp.NewBuildableClient()
 	}
 	transport := client.GetTransport()
-	transport.MaxIdleConnsPerHost = 2 * cfg.Consumers
+	transport.MaxIdleConnsPerHost = (1 + ahead) * cfg.Consumers
 	s := &Source{
 		cfg:       cfg,
 		transport: transport,

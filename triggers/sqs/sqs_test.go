@@ -154,29 +154,29 @@ func TestQueue(t *testing.T) {
 	t.Run("no more is held than can be", func(t *testing.T) {
 		queue := s.queue(t, false)
 		var bodies []string
-		for n := range 100 {
+		for n := range 150 {
 			bodies = append(bodies, notification(fmt.Sprint(n), n))
 		}
 		s.send(t, queue, "", bodies...)
-		offered := make(chan string, 100)
+		offered := make(chan string, len(bodies))
 		stop := run(t, func(ctx context.Context) error {
 			return s.source(t, Config{QueueURL: queue, Consumers: 2}).Run(ctx, waiting(offered))
 		})
 		seen := map[string]bool{}
-		for len(seen) < 20 {
+		for len(seen) < 2*ahead*10 {
 			select {
 			case subject := <-offered:
 				seen[subject] = true
 			case <-time.After(20 * time.Second):
-				t.Fatalf("%d are offered; want 20", len(seen))
+				t.Fatalf("%d are offered; want 80", len(seen))
 			}
 		}
 		stop()
 		if len(offered) > 0 {
-			t.Errorf("%d more than two batches of ten are held", len(offered))
+			t.Errorf("%d more than eight batches of ten are held", len(offered))
 		}
-		if n := s.left(t, queue); n != 100 {
-			t.Errorf("%d are left; want all 100, for none is durable", n)
+		if n := s.left(t, queue); n != 150 {
+			t.Errorf("%d are left; want all 150, for none is durable", n)
 		}
 		// What was held is there again at once, and not when its visibility ends.
 		sink := triggertest.NewSink()
