@@ -12,9 +12,9 @@ import (
 
 // Approve lets a decision that asks for approval have its run, if no guard
 // vetoes by now, and returns the decision that comes of it. The note says why,
-// in the person's words, and may be empty. A decision that did not ask is a
-// [NotAskedError], one that is not in the journal [journal.ErrNotFound]; what
-// comes of one that has its answer already is a hold, which says so.
+// in the person's words, and may be empty. A decision that does not ask, or no
+// more, is a [NotAskedError], one that is not in the journal
+// [journal.ErrNotFound].
 func (c *Controller) Approve(ctx context.Context, decision, note string) (anneal.Decision, error) {
 	return c.answer(ctx, decision, note, triggers.Approve)
 }
@@ -33,7 +33,16 @@ func (c *Controller) answer(ctx context.Context, decision, note string, event fu
 	if err := decode(record, &asked); err != nil {
 		return anneal.Decision{}, err
 	}
-	if asked.Verdict != anneal.VerdictAwaitApproval {
+	waits := false
+	err = c.do(ctx, func(*batch) error {
+		id, asks := c.state.Past.Asking(asked.Policy)
+		waits = asks && id == decision
+		return nil
+	})
+	if err != nil {
+		return anneal.Decision{}, err
+	}
+	if !waits {
 		return anneal.Decision{}, &NotAskedError{asked}
 	}
 	return c.ask(ctx, asked.Policy, func(now time.Time) (anneal.Event, error) {
@@ -41,9 +50,12 @@ func (c *Controller) answer(ctx context.Context, decision, note string, event fu
 	})
 }
 
-// A NotAskedError is of a decision that did not ask for approval.
+// A NotAskedError is of a decision that asks for no approval, or no more.
 type NotAskedError struct{ Decision anneal.Decision }
 
 func (e *NotAskedError) Error() string {
+	if e.Decision.Verdict == anneal.VerdictAwaitApproval {
+		return fmt.Sprintf("decision %s waits for no approval any more: it was answered, or nobody did so in time", e.Decision.ID)
+	}
 	return fmt.Sprintf("decision %s asks for no approval: its verdict is %s", e.Decision.ID, e.Decision.Verdict)
 }

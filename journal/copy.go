@@ -65,6 +65,10 @@ type keepOpen struct{ Store }
 
 func (keepOpen) Close() error { return nil }
 
+// copyRoom is how many bytes a frame of a copy holds, as long as a record is not
+// larger: a damaged frame costs all that is in it.
+const copyRoom = 64 << 10
+
 // A copier packs batches with given, ascending numbers into frames. It belongs
 // to the committer.
 type copier struct {
@@ -79,7 +83,7 @@ func (c *copier) add(b batch) error {
 	if mark := &c.journal.mark; mark.Last == 0 && c.count == 0 {
 		mark.First, mark.Last = b.first, b.first-1
 	}
-	if b.first != c.first+uint64(c.count) || len(c.body)+len(b.body) > room {
+	if b.first != c.first+uint64(c.count) || len(c.body)+len(b.body) > copyRoom {
 		if err := c.flush(); err != nil {
 			return err
 		}

@@ -121,8 +121,8 @@ func (s *State) answered(c Cause) answer {
 	return answer{}
 }
 
-// asking is the decision of the policy that waits for approval, if one does.
-func (s *State) asking(policy string) (decision string, is bool) {
+// Asking is the decision of the policy that waits for approval, if one does.
+func (s *State) Asking(policy string) (decision string, is bool) {
 	if m := s.Policies[policy]; m != nil && m.Approval != nil {
 		return m.Approval.Decision, true
 	}

@@ -156,7 +156,7 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 		if b.Mode == Observe {
 			return verdict(anneal.VerdictWouldRun, "%s; it would ask: %s", reason, why)
 		}
-		if other, is := past.asking(p.Name()); is {
+		if other, is := past.Asking(p.Name()); is {
 			return verdict(anneal.VerdictHold, "decision %s asks for approval already", other)
 		}
 		until := d.At.Add(time.Duration(b.Approval.Timeout))

@@ -3,12 +3,15 @@ package web
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -27,13 +30,36 @@ const (
 // sessions are browsers that have shown a token. What a session holds is in its
 // cookie, signed with a key of this process: a restart ends all, and who has
 // read the hashes of the tokens can make none.
-type sessions struct{ key [32]byte }
+type sessions struct {
+	key [32]byte
 
-func (s *sessions) sign(name string, until time.Time) string {
-	text := strconv.FormatInt(until.Unix(), 10) + "." + name
+	mu    sync.Mutex
+	ended map[string]time.Time // guarded by mu; those signed out of, until they would have ended
+}
+
+// begin is the cookie of a new session.
+func (s *sessions) begin(name string, until time.Time) string {
+	return s.sign(strconv.FormatInt(until.Unix(), 10) + "." + rand.Text() + "." + name)
+}
+
+func (s *sessions) sign(text string) string {
 	mac := hmac.New(sha256.New, s.key[:])
 	mac.Write([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(append(mac.Sum(nil), text...))
+}
+
+// end has a session be known no more.
+func (s *sessions) end(cookie string, now time.Time) {
+	if _, ok := s.name(cookie, now); !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil {
+		s.ended = map[string]time.Time{}
+	}
+	maps.DeleteFunc(s.ended, func(_ string, until time.Time) bool { return now.After(until) })
+	s.ended[cookie] = now.Add(sessionTime)
 }
 
 // name is whose token the cookie was made for.
@@ -43,12 +69,16 @@ func (s *sessions) name(cookie string, now time.Time) (string, bool) {
 		return "", false
 	}
 	text := string(data[sha256.Size:])
-	seconds, name, _ := strings.Cut(text, ".")
+	seconds, rest, _ := strings.Cut(text, ".")
+	_, name, _ := strings.Cut(rest, ".")
 	until, err := strconv.ParseInt(seconds, 10, 64)
-	if err != nil || !hmac.Equal([]byte(s.sign(name, time.Unix(until, 0))), []byte(cookie)) {
+	if err != nil || !hmac.Equal([]byte(s.sign(text)), []byte(cookie)) {
 		return "", false
 	}
-	return name, now.Unix() < until
+	s.mu.Lock()
+	_, ended := s.ended[cookie]
+	s.mu.Unlock()
+	return name, now.Unix() < until && !ended
 }
 
 // byText is the token with this text, nil if there is none. How long it takes
@@ -115,7 +145,7 @@ func (h *handler) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := h.asker(r)
 		open := openPath(r.URL.Path)
-		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead || r.URL.Path == "/api/v1/decisions/verify"
 		switch {
 		case open:
 		case err == nil && token == nil && reads && strings.Contains(r.Header.Get("Accept"), "text/html"):
@@ -149,11 +179,14 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Log.Info("signed in", "by", token.Name)
 	until := time.Now().Add(sessionTime)
-	http.SetCookie(w, h.cookie(r, h.sessions.sign(token.Name, until), int(sessionTime.Seconds())))
+	http.SetCookie(w, h.cookie(r, h.sessions.begin(token.Name, until), int(sessionTime.Seconds())))
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
 func (h *handler) logout(w http.ResponseWriter, r *http.Request) {
+	if c, err := r.Cookie(sessionCookie); err == nil {
+		h.sessions.end(c.Value, time.Now())
+	}
 	http.SetCookie(w, h.cookie(r, "", -1))
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }

@@ -130,4 +130,7 @@ func TestSession(t *testing.T) {
 	if w := ask(h, "POST", "/logout", "", "Cookie", session); w.Code != 303 || w.Result().Cookies()[0].MaxAge >= 0 {
 		t.Errorf("signed out: %d %v", w.Code, w.Result().Cookies())
 	}
+	if w := ask(h, "GET", "/api/v1/events", "", "Cookie", session); w.Code != 401 {
+		t.Errorf("a session that was signed out of: %d, want 401", w.Code)
+	}
 }

@@ -154,10 +154,14 @@ func items[T any](ctx context.Context, v view, noun string, q query) ([]T, uint6
 	return list, next, nil
 }
 
+// shownPolicies is how many policies the first page shows unasked.
+const shownPolicies = 100
+
 // overview is the body of the first page.
 type overview struct {
 	Groups    []group
 	Policies  []standing
+	More      int // policies that are not shown
 	Decisions []anneal.Decision
 	Runs      []ran
 	Notices   []anneal.Notice
@@ -195,6 +199,9 @@ func (h *handler) home(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil && h.Policies != nil {
 		policies := h.Policies()
+		if n := len(policies); n > shownPolicies && !r.URL.Query().Has("all") {
+			policies, o.More = policies[:shownPolicies], n-shownPolicies
+		}
 		var last []*anneal.Decision
 		last, err = h.latest.of(ctx, h.view, policies)
 		for i, decision := range last {

@@ -320,3 +320,19 @@ func TestLatest(t *testing.T) {
 		}
 	}
 }
+
+// The first page shows so many policies and says how many more there are.
+func TestManyPolicies(t *testing.T) {
+	var many []web.Policy
+	for i := range 250 {
+		many = append(many, web.Policy{Name: fmt.Sprint("p", i)})
+	}
+	h := web.New(web.Config{Journal: open(t), Policies: func() []web.Policy { return many }})
+	for path, want := range map[string]int{"/": 100, "/?all": 250} {
+		body := ask(h, "GET", path, "").Body.String()
+		rows, more := strings.Count(body, `href="/decisions?policy=p`), strings.Contains(body, "150 more policies")
+		if rows != want || more != (want == 100) {
+			t.Errorf("%s shows %d policies and says that there are more: %t; want %d", path, rows, more, want)
+		}
+	}
+}
