@@ -50,11 +50,12 @@ func BenchmarkQueue(b *testing.B) {
 	each("bare", func(b *testing.B, queue string) {
 		var left atomic.Int64
 		left.Store(benchMessages)
+		client := api.NewFromConfig(account(s.url))
 		var workers sync.WaitGroup
 		for range 4 {
 			workers.Go(func() {
 				for left.Load() > 0 {
-					out, err := s.client.ReceiveMessage(b.Context(), &api.ReceiveMessageInput{QueueUrl: &queue, MaxNumberOfMessages: 10})
+					out, err := client.ReceiveMessage(b.Context(), &api.ReceiveMessageInput{QueueUrl: &queue, MaxNumberOfMessages: 10})
 					if err != nil {
 						b.Error(err)
 						return
@@ -66,7 +67,7 @@ func BenchmarkQueue(b *testing.B) {
 					if len(in.Entries) == 0 {
 						continue
 					}
-					if _, err := s.client.DeleteMessageBatch(b.Context(), in); err != nil {
+					if _, err := client.DeleteMessageBatch(b.Context(), in); err != nil {
 						b.Error(err)
 						return
 					}

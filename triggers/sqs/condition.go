@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
@@ -22,17 +23,25 @@ type condition struct {
 	queue, region string
 
 	mu    sync.Mutex
-	wrong map[string]string // guarded by mu; call to what is wrong
+	wrong map[string]string    // guarded by mu; call to what is wrong
+	asked map[string]time.Time // guarded by mu; call to when the newest that is noted began
 }
 
-// note takes down how a call went. What went wrong after ctx had ended is nobody's
-// fault.
-func (c *condition) note(ctx context.Context, call string, err error) {
+// note takes down how a call that began at some time went. What went wrong after
+// ctx had ended is nobody's fault, and what an older call has to say is over.
+func (c *condition) note(ctx context.Context, call string, began time.Time, err error) {
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if began.Before(c.asked[call]) {
+		return
+	}
+	if c.asked == nil {
+		c.asked, c.wrong = make(map[string]time.Time), make(map[string]string)
+	}
+	c.asked[call] = began
 	if err == nil {
 		if c.wrong[call] != "" {
 			c.log.Info("queue works again", "call", call)
@@ -45,9 +54,6 @@ func (c *condition) note(ctx context.Context, call string, err error) {
 		return
 	}
 	c.log.Warn("queue does not work, trying again", "call", call, "err", what)
-	if c.wrong == nil {
-		c.wrong = make(map[string]string)
-	}
 	c.wrong[call] = what
 }
 

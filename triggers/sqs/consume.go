@@ -62,6 +62,7 @@ func (s *Source) consume(ctx context.Context, sink triggers.Sink) {
 }
 
 func (s *Source) receive(ctx context.Context) ([]types.Message, error) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, longPoll+callTime)
 	defer cancel()
 	out, err := s.client.ReceiveMessage(ctx, &api.ReceiveMessageInput{
@@ -75,7 +76,7 @@ func (s *Source) receive(ctx context.Context) ([]types.Message, error) {
 			types.MessageSystemAttributeNameMessageGroupId,
 		},
 	})
-	s.condition.note(ctx, "ReceiveMessage", err)
+	s.condition.note(ctx, "ReceiveMessage", began, err)
 	if err != nil {
 		return nil, err
 	}
