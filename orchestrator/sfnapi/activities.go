@@ -174,7 +174,7 @@ func (s *Server) saveActivity(ctx context.Context, a *activity) error {
 	if err != nil {
 		return fmt.Errorf("write activity %s: %w", a.Name, err)
 	}
-	if _, err := s.cfg.Journal.Append(ctx, journal.Record{Kind: kindActivity, Key: a.Name, Data: data}); err != nil {
+	if _, err := s.cfg.Journal.Append(ctx, journal.Record{Kind: kindActivity, Key: keyOf(a.Name), Data: data}); err != nil {
 		return fmt.Errorf("record activity %s: %w", a.Name, err)
 	}
 	s.fold.setActivity(a)

@@ -331,6 +331,17 @@ func TestManyStarts(t *testing.T) {
 	}
 }
 
+// TestLongNames takes names of 80 letters of four bytes each.
+func TestLongNames(t *testing.T) {
+	s := serve(t, newJournal(t))
+	long := strings.Repeat("𝄞", 80)
+	s.create(long, pass)
+	s.must("CreateActivity", object{"name": long})
+	if x := s.ended(s.begin(long, long, "{}")); x["status"] != "SUCCEEDED" || x["name"] != long {
+		t.Errorf("%v", x)
+	}
+}
+
 // TestOnlyPOST refuses what is no call.
 func TestOnlyPOST(t *testing.T) {
 	s := serve(t, newJournal(t))

@@ -81,7 +81,10 @@ func diagnose(definition, kind string) []diagnostic {
 		}
 		found = append(found, translate(p))
 	}
-	return append(found, taskDiagnostics(members["States"], "/States", kind)...)
+	if err == nil { // and so not nested too deep
+		found = append(found, taskDiagnostics(members["States"], "/States", kind)...)
+	}
+	return found
 }
 
 // lacking are the members that a definition has none of and must have.

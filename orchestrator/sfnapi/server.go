@@ -143,7 +143,7 @@ func (s *Server) saveMachine(ctx context.Context, m *machine, beside ...journal.
 	if err != nil {
 		return fmt.Errorf("write state machine %s: %w", m.Name, err)
 	}
-	if _, err := s.cfg.Journal.Append(ctx, append(beside, journal.Record{Kind: kindMachine, Key: m.Name, Data: data})...); err != nil {
+	if _, err := s.cfg.Journal.Append(ctx, append(beside, journal.Record{Kind: kindMachine, Key: keyOf(m.Name), Data: data})...); err != nil {
 		return fmt.Errorf("record state machine %s: %w", m.Name, err)
 	}
 	s.fold.setMachine(m)
@@ -231,10 +231,20 @@ func (m *machine) key(execution string) string {
 	if m.policy {
 		return execution
 	}
+	execution = keyOf(execution)
 	if m.Type == typeExpress {
 		return keyExpress + m.ID + ":" + execution
 	}
 	return keyStandard + m.ID + ":" + execution
+}
+
+// keyOf is a name as a key of the journal has room for it: names have up to 80
+// letters, of up to four bytes. No name has a tilde.
+func keyOf(name string) string {
+	if len(name) > 160 {
+		return "~" + anneal.ID(name)
+	}
+	return name
 }
 
 func readOnly(name string) error {

@@ -66,7 +66,7 @@ func (s *Signatures) check(r *http.Request, body []byte, now time.Time) error {
 	if scope[1] != stamp[:8] || scope[2] != s.Region || scope[3] != "states" || scope[4] != "aws4_request" {
 		return denied("InvalidSignatureException", "Credential should be scoped to "+stamp[:8]+"/"+s.Region+"/states/aws4_request.")
 	}
-	if hmac.Equal([]byte(parts["Signature"]), []byte(sign(r, body, secret, stamp, scope[1:], signed))) == false {
+	if !hmac.Equal([]byte(parts["Signature"]), []byte(sign(r, body, secret, stamp, scope[1:], signed))) {
 		return denied("InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
 	if d := now.Sub(at); d > skew {

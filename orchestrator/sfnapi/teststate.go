@@ -144,7 +144,7 @@ func (t *stateTest) read() error {
 			return invalid("StateName must be specified when the definition is a state machine")
 		}
 		var ok bool
-		if t.state, language, ok = find(machine, t.in.StateName, language); !ok {
+		if t.state, language, ok = find(machine, t.in.StateName, language, 0); !ok {
 			return invalid("State not found in definition")
 		}
 	}
@@ -155,13 +155,16 @@ func (t *stateTest) read() error {
 	return nil
 }
 
+// deepest is how deep in a machine a state is looked for.
+const deepest = 32
+
 // find is the state of that name, wherever in a machine it is, and its language.
-func find(machine stateText, name, language string) (stateText, string, bool) {
+func find(machine stateText, name, language string, depth int) (stateText, string, bool) {
 	if own := machine.text("QueryLanguage"); own != "" {
 		language = own
 	}
 	var states map[string]stateText
-	if json.Unmarshal(machine["States"], &states) != nil {
+	if depth > deepest || json.Unmarshal(machine["States"], &states) != nil {
 		return nil, "", false
 	}
 	if st, ok := states[name]; ok {
@@ -177,7 +180,7 @@ func find(machine stateText, name, language string) (stateText, string, bool) {
 			}
 		}
 		for _, b := range branches {
-			if found, l, ok := find(b, name, language); ok {
+			if found, l, ok := find(b, name, language, depth+1); ok {
 				return found, l, true
 			}
 		}
