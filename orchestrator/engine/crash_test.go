@@ -388,7 +388,7 @@ func tell(t *testing.T, c crashStory, crash func(process int, s *breaking)) (fac
 			}
 			continue
 		}
-		f.Execution.Started, f.Execution.Ended = nil, nil
+		f.Execution.Started, f.Execution.Ended, f.Execution.Redriven = nil, nil, nil
 		slices.Sort(w.log) // those of one turn begin in any order
 		f.Begun, f.Stopped = w.log, len(w.stopped)
 		for id := range w.works {
