@@ -129,9 +129,6 @@ func TestRecordedCalls(t *testing.T) {
 var notYet = map[string]string{
 	"activities_activity_task_on_deleted_api": "the task is scheduled before the activity is looked for, and two events more are told",
 	"sfn_api_logs_deleted_log_group":          "there are no log groups here, so that none is missed",
-	"sfn_api_variable_references_base_variable_references_in_assign_templates_MAP_STATE_REFEREN_bf664f": "the distributed Map is not built",
-	"sfn_api_variable_references_base_variable_references_in_assign_templates_MAP_STATE_REFEREN_e3393f": "the distributed Map is not built",
-	"credentials_base_invalid_credentials_field_INVALID_CREDENTIALS_FIELD":                              "Credentials is not built",
 }
 
 // onlyElsewhere reports whether the sequence cannot run without what the API does

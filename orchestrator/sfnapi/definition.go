@@ -81,6 +81,14 @@ func diagnose(definition, kind string) []diagnostic {
 		}
 		found = append(found, translate(p))
 	}
+	// Where an object lacks a field, the service does not say what it has too many.
+	lacks := map[string]bool{}
+	for _, d := range found {
+		lacks[d.Location] = lacks[d.Location] || strings.HasSuffix(d.Message, "is required but was missing")
+	}
+	found = slices.DeleteFunc(found, func(d diagnostic) bool {
+		return d.Message == unsupported && lacks[d.Location[:strings.LastIndexByte(d.Location, '/')]]
+	})
 	if err == nil { // and so not nested too deep
 		found = append(found, taskDiagnostics(members["States"], "/States", kind)...)
 	}
@@ -106,6 +114,8 @@ func shortened(s string) string {
 	return fmt.Sprintf("%s[truncated %d chars]", s[:most], len(s)-most)
 }
 
+const unsupported = "Field is not supported"
+
 // words are how the service says what the language's parser says in its own. A
 // $1 in the message is the first group; "up" is how many members of the pointer
 // its location has less.
@@ -118,7 +128,7 @@ var words = []struct {
 	{regexp.MustCompile(`^must have "(\w+)"`), codeSchema, "The field '$1' is required but was missing", 0},
 	{regexp.MustCompile(`^must be a time of RFC 3339`), codeSchema, "String does not match RFC3339 timestamp", 0},
 	{regexp.MustCompile(`^"(.*)" is not a state`), codeTarget, "Missing '$key' target: $1", 0},
-	{regexp.MustCompile(`has no field `), codeSchema, "Field is not supported", 0},
+	{regexp.MustCompile(`has no field `), codeSchema, unsupported, 0},
 	{regexp.MustCompile(`^"(.*)" is not the ARN of an integration`), codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^(?:not an? (?:path|JSONPath)|not a JSONPath|.*intrinsic function|.*JSONPath)`), codeSchema, "The value for the field '$key' must be a valid JSONPath or a valid intrinsic function call", 1},
 }
