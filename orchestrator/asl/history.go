@@ -104,6 +104,15 @@ type HistoryEvent struct {
 	ActivityTimedOut  *ErrorDetails           `json:"activityTimedOutEventDetails,omitempty"`
 }
 
+// Ended reports whether the event ends an execution.
+func (e HistoryEvent) Ended() bool {
+	switch e.Type {
+	case ExecutionSucceeded, ExecutionFailed, ExecutionTimedOut, ExecutionAborted:
+		return true
+	}
+	return false
+}
+
 // DataDetails says whether an input or output was cut; it never is here.
 type DataDetails struct {
 	Truncated bool `json:"truncated"`
