@@ -37,6 +37,7 @@ type execution struct {
 	todo    asl.Turn          // durable, and not acted on yet
 	again   []asl.Effect      // asked for before a restart, and not ended then
 	of      *mapRun           // that it is a child of; nil: of none
+	end     asl.Turn          // the last one, where it is a child
 
 	stopping bool // guarded by Engine.mu; its map run stops it
 }
@@ -79,7 +80,7 @@ func (e *Engine) work(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 			delete(e.open, x.name)
 			if x.of != nil {
 				e.children--
-				x.of.over(x.name, x.state.Status)
+				x.of.over(x.name, x.end)
 			}
 			e.mu.Unlock()
 			close(x.ended)
@@ -296,4 +297,7 @@ func (x *execution) advance(turn asl.Turn, seq uint64) {
 		}
 	}
 	x.state, x.seq = turn.State, seq
+	if x.of != nil && turn.State.Ended() {
+		x.end = turn
+	}
 }

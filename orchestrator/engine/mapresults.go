@@ -63,21 +63,39 @@ func (d *distribution) results(outcome asl.Outcome) (asl.Outcome, error) {
 	return outcome, err
 }
 
+// maxKept is how much of the children that have ended is kept in memory; the rest
+// is read again, in bytes.
+const maxKept = 16 << 20
+
+// childOf is a child as its last turn tells of it.
+func childOf(t asl.Turn) asl.Child {
+	c := asl.Child{Info: t.State.Execution, Status: t.Status, Input: t.State.Input, Output: t.Output, Error: t.Error, Cause: t.Cause}
+	if n := len(t.Events); n > 0 {
+		c.Stopped = t.Events[n-1].Timestamp
+	}
+	return c
+}
+
+// sizeOf is about what a child takes in memory, in bytes.
+func sizeOf(c asl.Child) int { return 1000 + len(c.Input) + len(c.Output) + len(c.Cause) }
+
 var errTooLarge = errors.New("the results are too large")
 
 // each gives the children that have begun, in order.
 func (d *distribution) each(do func(asl.Child) error) error {
 	for i := range d.next {
-		t, err := d.child(asl.ChildName(d.r.id, i))
-		if errors.Is(err, orchestrator.ErrNotFound) {
-			continue // it was to begin as the run failed
-		}
-		if err != nil {
-			return err
-		}
-		c := asl.Child{Info: t.State.Execution, Status: t.Status, Input: t.State.Input, Output: t.Output, Error: t.Error, Cause: t.Cause}
-		if n := len(t.Events); n > 0 {
-			c.Stopped = t.Events[n-1].Timestamp
+		d.e.mu.Lock()
+		c, ok := d.kept[i]
+		d.e.mu.Unlock()
+		if !ok {
+			t, err := d.child(asl.ChildName(d.r.id, i))
+			if errors.Is(err, orchestrator.ErrNotFound) {
+				continue // it was to begin as the run failed
+			}
+			if err != nil {
+				return err
+			}
+			c = childOf(t.Turn)
 		}
 		if err := do(c); err != nil {
 			return err

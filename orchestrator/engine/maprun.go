@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -132,7 +132,10 @@ type child struct {
 	x     *execution
 }
 
-type childEnd struct{ name, status string }
+type childEnd struct {
+	name string
+	turn asl.Turn // its last
+}
 
 // mapRunOf is the map run of that ID. The caller holds mu, or nobody else knows
 // the engine yet.
@@ -153,9 +156,9 @@ func (r *mapRun) signal() {
 }
 
 // over takes the end of a child. The caller holds mu.
-func (r *mapRun) over(name, status string) {
+func (r *mapRun) over(name string, end asl.Turn) {
 	if _, ok := r.open[name]; ok {
-		r.ended = append(r.ended, childEnd{name, status})
+		r.ended = append(r.ended, childEnd{name, end})
 		r.signal()
 	}
 }
@@ -276,6 +279,9 @@ type distribution struct {
 	taken  int64 // items that have been read
 	next   int   // index of the next child
 	total  int64 // items there are, once known; else -1
+
+	kept map[int]asl.Child // guarded by Engine.mu; children that have ended, by index, while there is room
+	size int               // guarded by Engine.mu; bytes that they take
 }
 
 // A source gives items until io.EOF.
@@ -351,7 +357,7 @@ func (d *distribution) begin() error {
 	e.mu.Lock()
 	r.rec, r.blocks = rec, nil
 	e.mu.Unlock()
-	d.next, d.taken, d.total = rec.Begun, rec.Taken, -1
+	d.next, d.taken, d.total, d.kept = rec.Begun, rec.Taken, -1, map[int]asl.Child{}
 	return d.save()
 }
 
@@ -482,14 +488,18 @@ func (d *distribution) count(end childEnd) {
 		return
 	}
 	delete(r.open, end.name)
-	d.counted(c.index, c.items, end.status)
+	d.counted(c.index, c.items, end.turn)
 }
 
 // counted notes a child that has ended. The caller holds mu.
-func (d *distribution) counted(index int, n int64, status string) {
+func (d *distribution) counted(index int, n int64, end asl.Turn) {
 	b := d.r.blocks[(index-d.r.blocks[0].from)/blockSize]
-	b.executions.add(status, 1)
-	b.items.add(status, n)
+	b.executions.add(end.Status, 1)
+	b.items.add(end.Status, n)
+	if c := childOf(end); d.size+sizeOf(c) <= maxKept {
+		d.kept[index] = c
+		d.size += sizeOf(c)
+	}
 }
 
 // note makes durable how far the run is, where that is worth it.
@@ -511,12 +521,29 @@ func (d *distribution) note() error {
 	return d.save()
 }
 
-// stopAll stops the children that run.
+// stopAll stops the children that run, and waits for those of an earlier life
+// that nobody has looked at yet.
 func (d *distribution) stopAll() {
 	d.e.mu.Lock()
-	defer d.e.mu.Unlock()
-	for _, name := range slices.SortedFunc(maps.Keys(d.r.open), func(a, b string) int { return d.r.open[a].index - d.r.open[b].index }) {
-		d.e.stopChild(d.r.open[name].x)
+	var all []*execution
+	for _, x := range d.e.open {
+		if x.of == d.r {
+			all = append(all, x)
+		}
+	}
+	// By their names, so that a test can tell what comes of it.
+	slices.SortFunc(all, func(a, b *execution) int { return strings.Compare(a.name, b.name) })
+	for _, x := range all {
+		d.e.stopChild(x)
+	}
+	all = slices.DeleteFunc(all, func(x *execution) bool { _, ok := d.r.open[x.name]; return ok })
+	d.e.mu.Unlock()
+	for _, x := range all {
+		select {
+		case <-x.ended:
+		case <-d.ctx.Done():
+			return
+		}
 	}
 }
 
@@ -729,7 +756,7 @@ func (d *distribution) adopt(name string, c child) (known bool, err error) {
 			continue
 		}
 		e.mu.Lock()
-		d.counted(c.index, c.items, t.Status)
+		d.counted(c.index, c.items, t.Turn)
 		e.mu.Unlock()
 		return true, nil
 	}

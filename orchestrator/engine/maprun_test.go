@@ -182,7 +182,9 @@ func TestMapRunFails(t *testing.T) {
 // heeded.
 func TestStopAndUpdate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{plan: func(asl.Effect) (time.Duration, asl.Outcome) { return time.Hour, asl.Outcome{Output: json.RawMessage(`1`)} }}
+		w := &world{plan: func(asl.Effect) (time.Duration, asl.Outcome) {
+			return time.Hour, asl.Outcome{Output: json.RawMessage(`1`)}
+		}}
 		e, _ := run(t, new(journal.Memory), w)
 		start(t, e, "one", spread(calling, `"MaxConcurrency": 2,`), `[1, 2, 3, 4, 5, 6]`)
 		time.Sleep(time.Minute)
