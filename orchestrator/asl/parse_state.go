@@ -267,8 +267,10 @@ func (c *checker) credentials(at spot) *template {
 	if c.jsonata {
 		keys = keys[:1]
 	}
+	if c.one(f, true, keys...); !slices.ContainsFunc(keys, func(key string) bool { _, ok := f.at(key); return ok }) {
+		return nil // that another field is there is no other mistake
+	}
 	c.fields(f, "Credentials", keys, nil)
-	c.one(f, true, keys...)
 	if r, ok := f.at("RoleArn"); ok && r.value().Kind() != value.String {
 		c.errorf(r, "must be a string, not %s", r.value().Kind())
 	}
