@@ -161,6 +161,9 @@ func (s *Server) execution(ctx context.Context, text string) (m *machine, key st
 	if err != nil {
 		return nil, "", x, err
 	}
+	if m, x, ok := s.childOf(ctx, a); ok {
+		return m, x.Name, x, nil
+	}
 	m, ok := s.machine(a.name())
 	if !ok {
 		return nil, "", x, noExecution(text)
@@ -208,6 +211,9 @@ type item struct {
 }
 
 func (s *Server) item(m *machine, b start, x orchestrator.Execution) item {
+	if x.MapRun != "" {
+		return childItem(x)
+	}
 	it := item{
 		ARN: s.executionARN(m, x), Machine: s.arn("stateMachine", m.Name), Name: x.Name, Status: string(x.Status),
 		Started: since(x.Started), Stopped: since(x.Ended), Redrives: x.Redrives, Redriven: since(x.Redriven),
@@ -309,7 +315,7 @@ func (s *Server) listExecutions(ctx context.Context, in listExecutionsInput) (an
 		return nil, invalid("Must specify exactly one of stateMachineArn or mapRunArn")
 	}
 	if in.MapRun != "" {
-		return nil, noResource(in.MapRun)
+		return s.listMapRunExecutions(ctx, in)
 	}
 	a, err := parseARN(in.ARN, "stateMachine")
 	if err != nil {

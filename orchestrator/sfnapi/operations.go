@@ -51,7 +51,7 @@ var operations = map[string]operation{
 
 	"ListMapRuns":    op((*Server).listMapRuns, append(paged(maxToken), arnField("executionArn"))...),
 	"DescribeMapRun": op((*Server).describeMapRun, text("mapRunArn", 1, 2000).must()),
-	"UpdateMapRun":   op((*Server).describeMapRun, text("mapRunArn", 1, 2000).must()),
+	"UpdateMapRun":   op((*Server).updateMapRun, text("mapRunArn", 1, 2000).must()),
 
 	"SendTaskSuccess":   op((*Server).sendTaskSuccess, text("taskToken", 1, 2048).must(), text("output", 0, 262144).must()),
 	"SendTaskFailure":   op((*Server).sendTaskFailure, text("taskToken", 1, 2048).must(), text("error", 0, 256), text("cause", 0, 32768)),
