@@ -26,7 +26,7 @@ const settle = 40 * time.Millisecond
 type inbox struct {
 	path, cache string
 	log         logbook
-	source *Source // that watches
+	source      *Source // that watches
 }
 
 func newInbox(t *testing.T) *inbox {
