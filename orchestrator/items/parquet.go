@@ -15,7 +15,8 @@ import (
 // parquetRows are the items of a Parquet file.
 type parquetRows struct {
 	io.Closer
-	r *parquet.Reader
+	r   *parquet.GenericReader[any]
+	row [1]parquet.Row
 }
 
 func openParquet(f io.ReadCloser, info objects.Info) (x stream, err error) {
@@ -28,7 +29,7 @@ func openParquet(f io.ReadCloser, info objects.Info) (x stream, err error) {
 	if err != nil {
 		return nil, wrong("%s is not Parquet: %v", info.URI, err)
 	}
-	return &parquetRows{f, parquet.NewReader(file)}, nil
+	return &parquetRows{Closer: f, r: parquet.NewGenericReader[any](file)}, nil
 }
 
 // damaged makes an error of a panic: the library has them for files that are
@@ -41,10 +42,16 @@ func damaged(err *error) {
 
 func (p *parquetRows) next() (v value.Value, err error) {
 	defer damaged(&err)
+	p.row[0] = p.row[0][:0]
+	n, err := p.r.ReadRows(p.row[:])
 	row := map[string]any{}
-	if err := p.r.Read(&row); err == io.EOF {
-		return v, err
-	} else if err != nil {
+	switch {
+	case n == 1:
+		err = p.r.Schema().Reconstruct(&row, p.row[0])
+	case err == nil, err == io.EOF:
+		return v, io.EOF
+	}
+	if err != nil {
 		return v, wrong("the Parquet file cannot be read: %v", err)
 	}
 	text, err := json.Marshal(plain(row))
