@@ -141,7 +141,7 @@ func TestHostileEventsStartNothing(t *testing.T) {
 	t.Logf("seed %d", seed)
 	// What is bounded in itself, such as windows, tables of the index and
 	// profiles, may still fill up.
-	if grown, bound := takeHostile(t, seed, events), int64(8<<20); grown > bound {
+	if grown, bound := takeHostile(t, seed, events), int64(3<<20); grown > bound {
 		t.Errorf("%d events left %d bytes in memory, want at most %d", events*2/3, grown, bound)
 	}
 }

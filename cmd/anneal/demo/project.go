@@ -102,7 +102,7 @@ spec:
     target: {{quote .Target}}
     train: {last: 2}
   signals:
-    drift: {source: data, window: {objects: 1}, reference: champion}
+    drift: {source: data, window: {objects: 1}, reference: champion, tests: [ks, psi]}
     rows: {source: data, reduce: rows, since: lastTrained}
   triggers:
     - {id: new-data, event: {type: Object Created}}
