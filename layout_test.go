@@ -32,9 +32,12 @@ const module = "github.com/anneal-ml/anneal"
 //	└────────────────────────┬───────────────────────────┘
 //	               journal      objects                        remembers, fetches
 //	                         │
+//	                       cloud                              reaches AWS
+//	                         │
 //	                    root package                           names
 var layers = [][]string{
 	{"."},
+	{"cloud"},
 	{"journal", "objects"},
 	{"triggers", "drift", "policy", "orchestrator", "registry", "notify"},
 	{"configs", "controller", "web"},

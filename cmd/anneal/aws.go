@@ -5,36 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
-
+	"github.com/anneal-ml/anneal/cloud"
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/triggers/sqs"
 )
-
-// awsTries is how often a call is tried before its error is told of.
-const awsTries = 3
-
-// awsConfig is how AWS is reached: by the SDK's default chain, in a region and
-// as a role where these are not empty. Nothing is asked of AWS here, and
-// credentials are read when they are needed.
-func awsConfig(ctx context.Context, region, role string) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx,
-		config.WithRetryMode(aws.RetryModeAdaptive), config.WithRetryMaxAttempts(awsTries), config.WithDefaultsMode(aws.DefaultsModeStandard))
-	if err != nil {
-		return aws.Config{}, fmt.Errorf("read the configuration of AWS: %w", err)
-	}
-	if region != "" {
-		cfg.Region = region
-	}
-	if role != "" {
-		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), role,
-			func(o *stscreds.AssumeRoleOptions) { o.RoleSessionName = "anneal" }))
-	}
-	return cfg, nil
-}
 
 // queue makes the source of one queue.
 func queue(ctx context.Context, settings *configs.SQS, log *slog.Logger) (*sqs.Source, error) {
@@ -50,7 +24,7 @@ func queue(ctx context.Context, settings *configs.SQS, log *slog.Logger) (*sqs.S
 	if region == "" {
 		region = sqs.Region(queueURL)
 	}
-	with, err := awsConfig(ctx, region, role)
+	with, err := cloud.Load(ctx, cloud.Config{Region: region, Role: role})
 	if err != nil {
 		return nil, fmt.Errorf("sqs: %w", err)
 	}

@@ -45,7 +45,7 @@ func (s *Source) show(ctx context.Context, messages []*held, after int32) {
 	began := time.Now()
 	_, err := s.client.ChangeMessageVisibilityBatch(call, &api.ChangeMessageVisibilityBatchInput{QueueUrl: &s.cfg.QueueURL, Entries: entries})
 	// An entry that fails is of a message that somebody else has by now.
-	s.condition.note(ctx, "ChangeMessageVisibility", began, err)
+	s.condition.Note(ctx, "ChangeMessageVisibility", began, err)
 }
 
 // delete removes durable messages from the queue, also when ctx has ended.
@@ -53,7 +53,7 @@ func (s *Source) delete(ctx context.Context, messages []*held) {
 	for wait, try := shortestWait, 1; len(messages) > 0; wait, try = 2*wait, try+1 {
 		began := time.Now()
 		left, err := s.deleteOnce(ctx, messages)
-		s.condition.note(ctx, "DeleteMessage", began, err)
+		s.condition.Note(ctx, "DeleteMessage", began, err)
 		if messages = left; len(messages) == 0 {
 			return
 		}

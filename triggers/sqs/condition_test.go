@@ -114,8 +114,8 @@ func TestRefused(t *testing.T) {
 		{"403 ExpiredToken The security token included in the request is expired", "ExpiredToken: the credentials have expired: renew them; they are read again at each try"},
 		{"403 InvalidClientTokenId The security token included in the request is invalid.", "InvalidClientTokenId: the credentials are not known to AWS: correct them"},
 		{"403 SignatureDoesNotMatch Signature expired", "SignatureDoesNotMatch: the signature is not accepted: set the clock, or correct the secret key"},
-		{"400 KmsAccessDenied The caller does not have the required KMS access.", "KmsAccessDenied: grant the role kms:Decrypt on the queue's key"},
-		{"400 ThrottlingException Rate exceeded", "ThrottlingException: AWS asks for fewer requests: they are made fewer; if it goes on, lower consumers"},
+		{"400 KmsAccessDenied The caller does not have the required KMS access.", "KmsAccessDenied: grant the role kms:Decrypt on the key of the queue uploads"},
+		{"400 ThrottlingException Rate exceeded", "ThrottlingException: AWS asks for fewer requests: they are made fewer"},
 		{"400 SomethingNew Nobody knows", "SomethingNew: Nobody knows"},
 	} {
 		t.Run(strings.Fields(c.answer)[1], func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestRefused(t *testing.T) {
 			sink.Wait(t, "a")
 			eventually(t, "the condition to be over", func() bool { return s.Condition() == "" })
 			stop()
-			if n, m := strings.Count(log.String(), "queue does not work"), strings.Count(log.String(), "queue works again"); n != 1 || m != 1 {
+			if n, m := strings.Count(log.String(), "aws does not work"), strings.Count(log.String(), "aws works again"); n != 1 || m != 1 {
 				t.Errorf("the log tells %d times that it does not work, %d times that it does; want once each:\n%s", n, m, &log)
 			}
 		})

@@ -76,7 +76,7 @@ func (s *Source) receive(ctx context.Context) ([]types.Message, error) {
 			types.MessageSystemAttributeNameMessageGroupId,
 		},
 	})
-	s.condition.note(ctx, "ReceiveMessage", began, err)
+	s.condition.Note(ctx, "ReceiveMessage", began, err)
 	if err != nil {
 		return nil, err
 	}

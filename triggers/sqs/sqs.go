@@ -33,6 +33,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	api "github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/anneal-ml/anneal/cloud"
 	"github.com/anneal-ml/anneal/triggers"
 )
 
@@ -108,7 +109,8 @@ type Source struct {
 	log       *slog.Logger
 	queue     string // its name
 	taken     atomic.Int64
-	condition condition
+	region    string
+	condition *cloud.Condition
 }
 
 // New returns a source. The error says what is wrong with the config.
@@ -142,7 +144,14 @@ func New(cfg Config, with aws.Config, log *slog.Logger) (*Source, error) {
 		log:       log.With("queue", u.Path[strings.LastIndexByte(u.Path, '/')+1:]),
 		queue:     u.Path[strings.LastIndexByte(u.Path, '/')+1:],
 	}
-	s.condition.region, s.condition.queue, s.condition.log = with.Region, s.queue, s.log
+	s.region = with.Region
+	// Source of the codes: the SQS API reference, the errors of each action.
+	absent := "there is no such queue in " + s.region + ": make it, or correct queueURL and region"
+	s.condition = cloud.Service{Name: "SQS", Prefix: "sqs", Region: s.region, Resource: "the queue " + s.queue, Remedies: map[string]string{
+		"AWS.SimpleQueueService.NonExistentQueue": absent,
+		"QueueDoesNotExist":                       absent,
+		"InvalidAddress":                          "the queue is not in " + s.region + ": correct queueURL or region",
+	}}.Watch(s.log)
 	s.client = api.NewFromConfig(with, func(o *api.Options) {
 		o.HTTPClient = &http.Client{Transport: transport}
 		if o.BaseEndpoint == nil && !awsHost.MatchString(u.Host) {
@@ -156,7 +165,7 @@ func New(cfg Config, with aws.Config, log *slog.Logger) (*Source, error) {
 func (s *Source) Queue() string { return s.queue }
 
 // Region is where the queue is.
-func (s *Source) Region() string { return s.condition.region }
+func (s *Source) Region() string { return s.region }
 
 // Condition is what is wrong with the queue at present, with the remedy; empty
 // if nothing is.

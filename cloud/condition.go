@@ -1,0 +1,69 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Condition is what is wrong at present with one user of a service, by the
+// call that it is wrong with. It tells the log when that changes. Its methods
+// may be called concurrently.
+type Condition struct {
+	service Service
+	log     *slog.Logger
+
+	mu    sync.Mutex
+	wrong map[string]string    // guarded by mu; call to what is wrong
+	asked map[string]time.Time // guarded by mu; call to when the newest that is noted began
+}
+
+// Watch is a condition in which nothing is wrong.
+func (s Service) Watch(log *slog.Logger) *Condition {
+	return &Condition{service: s, log: log, wrong: make(map[string]string), asked: make(map[string]time.Time)}
+}
+
+// Note takes down how a call that began at some time went. What went wrong after
+// ctx had ended is nobody's fault, and what an older call has to say is over.
+func (c *Condition) Note(ctx context.Context, call string, began time.Time, err error) {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if began.Before(c.asked[call]) {
+		return
+	}
+	c.asked[call] = began
+	if err == nil {
+		if c.wrong[call] != "" {
+			c.log.Info("aws works again", "service", c.service.Name, "resource", c.service.Resource, "call", call)
+			delete(c.wrong, call)
+		}
+		return
+	}
+	what := c.service.Explain(call, err)
+	if c.wrong[call] == what {
+		return
+	}
+	c.log.Warn("aws does not work, trying again", "service", c.service.Name, "resource", c.service.Resource, "call", call, "err", what)
+	c.wrong[call] = what
+}
+
+// String is all that is wrong; empty: nothing.
+func (c *Condition) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []string
+	for _, call := range slices.Sorted(maps.Keys(c.wrong)) {
+		if !slices.Contains(all, c.wrong[call]) {
+			all = append(all, c.wrong[call])
+		}
+	}
+	return strings.Join(all, "; ")
+}
