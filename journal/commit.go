@@ -167,6 +167,7 @@ func (j *Journal) commit(buf []byte, group []*pending) ([]byte, error) {
 			}
 		}
 	})
+	j.tail.add(b, bodies)
 	j.mu.Lock()
 	j.last, j.tip = j.mark.Last, j.mark.Tip
 	if j.grown != nil {

@@ -58,6 +58,7 @@ type Journal struct {
 	log      *slog.Logger
 	readOnly bool
 	index    *index
+	tail     tail
 	meter    meter
 
 	wake chan struct{} // holds a token when queue or closing has changed

@@ -66,7 +66,7 @@ func (j *Journal) Read(ctx context.Context, from uint64, follow bool) iter.Seq2[
 func (j *Journal) batches(ctx context.Context, from, tip uint64) iter.Seq2[batch, error] {
 	return func(yield func(batch, error) bool) {
 		var c chain
-		for to := tip; ; from = to + 1 {
+		for to := tip; ; {
 			if tip == 0 {
 				var err error
 				if to, err = j.acknowledged(ctx, from); err != nil {
@@ -75,6 +75,13 @@ func (j *Journal) batches(ctx context.Context, from, tip uint64) iter.Seq2[batch
 				}
 			} else if from > to {
 				return
+			}
+			if b, ok := j.tail.at(from); ok && b.end <= to {
+				if !yield(b, nil) {
+					return
+				}
+				c, from = chain{}, b.end+1
+				continue
 			}
 			for f, err := range j.store.Read(ctx, from, false) {
 				if err != nil {
@@ -93,6 +100,7 @@ func (j *Journal) batches(ctx context.Context, from, tip uint64) iter.Seq2[batch
 					break
 				}
 			}
+			from = to + 1
 		}
 	}
 }
@@ -160,6 +168,9 @@ func (j *Journal) batchOf(ctx context.Context, seq uint64) (batch, error) {
 	j.mu.Unlock()
 	if seq < first || seq > last {
 		return batch{}, ErrNotFound
+	}
+	if b, ok := j.tail.of(seq); ok {
+		return b, nil
 	}
 	blk := j.index.blockOf(seq)
 	for b, err := range j.batches(ctx, blk.frame, tip) {

@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 
 // A process is a daemon that runs in a folder of its own.
 type process struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	server string
 	cmd    *exec.Cmd
@@ -77,7 +77,7 @@ func (l *logged) String() string {
 }
 
 // begin starts a daemon on the settings in dir and waits until it is ready.
-func begin(t *testing.T, dir string) *process {
+func begin(t testing.TB, dir string) *process {
 	t.Helper()
 	p := &process{t: t, dir: dir}
 	p.start()
@@ -178,7 +178,7 @@ func runWith(env []string, args ...string) (output string, status int) {
 }
 
 // eventually waits for ok to have nothing to complain of.
-func eventually(t *testing.T, within time.Duration, ok func() error) {
+func eventually(t testing.TB, within time.Duration, ok func() error) {
 	t.Helper()
 	deadline := time.Now().Add(within)
 	for {
@@ -194,7 +194,7 @@ func eventually(t *testing.T, within time.Duration, ok func() error) {
 }
 
 // write puts files, by name, into a folder.
-func write(t *testing.T, dir string, files map[string]string) {
+func write(t testing.TB, dir string, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
 		path := filepath.Join(dir, name)

@@ -20,7 +20,7 @@ func BenchmarkTask(b *testing.B) {
 		"B": {"Type": "Task", "Resource": "` + invoke + `", "Next": "C"},
 		"C": {"Type": "Task", "Resource": "` + invoke + `", "Next": "D"},
 		"D": {"Type": "Task", "Resource": "` + invoke + `", "End": true}}}`
-	for _, at := range []int{1, 100} {
+	for _, at := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("%d at once", at), func(b *testing.B) {
 			j, err := file.OpenJournal(b.Context(), b.TempDir(), journal.Options{})
 			if err != nil {

@@ -82,7 +82,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	open     map[string]*execution    // guarded by mu; those that have not ended
-	machines map[string]*asl.Machine  // guarded by mu; by digest of the definition
+	machines map[string]recorded      // guarded by mu; by digest of the definition
 	ready    []*execution             // guarded by mu; to be worked on
 	times    times                    // guarded by mu; when open executions must be looked at
 	failed   error                    // guarded by mu; why Run must end
@@ -105,7 +105,7 @@ func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
 		log:      cfg.Log,
 		wake:     make(chan struct{}, 1),
 		open:     map[string]*execution{},
-		machines: map[string]*asl.Machine{},
+		machines: map[string]recorded{},
 		runs:     map[string]*mapRun{},
 		effects:  map[string]*distribution{},
 	}
@@ -229,8 +229,9 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 	}
 	digest := Digest(in.Machine.Definition)
 	e.mu.Lock()
-	m := e.machines[digest]
+	known := e.machines[digest]
 	e.mu.Unlock()
+	m := known.machine
 	if m == nil {
 		var err error
 		if m, err = asl.Parse(in.Machine.Definition, in.Machine.Name); err != nil {
@@ -245,10 +246,14 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		return orchestrator.Execution{}, &UnmappedError{err}
 	}
 	records := in.Beside
-	if _, err := e.journal.Find(ctx, KindMachine, digest); errors.Is(err, journal.ErrNotFound) {
-		records = append(slices.Clip(records), journal.Record{Kind: KindMachine, Key: digest, Data: in.Machine.Definition})
-	} else if err != nil {
-		return orchestrator.Execution{}, err
+	if known.seq < e.journal.First() { // it is not known to be there still
+		r, err := e.journal.Find(ctx, KindMachine, digest)
+		known = recorded{m, r.Seq}
+		if errors.Is(err, journal.ErrNotFound) {
+			records = append(slices.Clip(records), journal.Record{Kind: KindMachine, Key: digest, Data: in.Machine.Definition})
+		} else if err != nil {
+			return orchestrator.Execution{}, err
+		}
 	}
 
 	now := time.Now().UTC()
@@ -282,6 +287,12 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		return orchestrator.Execution{}, err
 	}
 	begun = true
+	if known.seq == 0 {
+		known.seq = seq - 1
+	}
+	e.mu.Lock()
+	e.machines[digest] = known
+	e.mu.Unlock()
 	e.enter(x, turn, seq)
 	return describe(turn), nil
 }
@@ -302,6 +313,12 @@ func (e *Engine) Open(prefix string) int {
 // maxNested is how many executions may be open when a nested one begins, so that
 // machines which begin each other come to an end.
 const maxNested = 10_000
+
+// A recorded machine is one whose definition is in the journal.
+type recorded struct {
+	machine *asl.Machine
+	seq     uint64 // of its record, which is there while the journal has not given it up
+}
 
 // An UnmappedError says that an execution was not begun because there is nothing
 // to call for some of its tasks.
@@ -359,7 +376,7 @@ func (e *Engine) release(x *execution) {
 func (e *Engine) enter(x *execution, turn asl.Turn, seq uint64) {
 	x.advance(turn, seq)
 	e.mu.Lock()
-	e.machines[x.digest] = x.machine
+	x.durable = x.state
 	x.busy = true
 	x.todo = turn
 	e.ready = append(e.ready, x)
@@ -382,12 +399,30 @@ func (e *Engine) existing(ctx context.Context, in orchestrator.StartInput) (orch
 
 // Describe implements [orchestrator.Executor].
 func (e *Engine) Describe(ctx context.Context, name string) (orchestrator.Execution, error) {
+	if s := e.standing(name); s != nil {
+		return describe(asl.Turn{State: s, Status: s.Status}), nil
+	}
 	turn, err := e.newest(ctx, name)
 	if err != nil {
 		return orchestrator.Execution{}, fmt.Errorf("describe execution %s: %w", name, err)
 	}
 	return describe(turn.Turn), nil
 }
+
+// standing is the state of an execution that goes on; nil: it is not open, or not
+// known to be.
+func (e *Engine) standing(name string) *asl.State {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x := e.open[name]
+	if x == nil || x.durable == nil || x.durable.Ended() {
+		return nil
+	}
+	return x.durable
+}
+
+// Running says whether an execution of this name goes on, from memory.
+func (e *Engine) Running(name string) bool { return e.standing(name) != nil }
 
 // History implements [orchestrator.Executor].
 func (e *Engine) History(ctx context.Context, name string) ([]asl.HistoryEvent, error) {

@@ -28,6 +28,8 @@ type execution struct {
 	wake  time.Time // guarded by Engine.mu; when it must be looked at, while at >= 0
 	at    int       // guarded by Engine.mu; place in Engine.times; -1: none
 
+	durable *asl.State // guarded by Engine.mu; state, for others to read
+
 	broken  error // why it cannot go on; the next input ends it
 	machine *asl.Machine
 	digest  string
@@ -127,6 +129,9 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 			return err
 		}
 		x.advance(turn, seq)
+		e.mu.Lock()
+		x.durable = x.state
+		e.mu.Unlock()
 	}
 	x.todo = turn
 	if in.done != nil {

@@ -125,7 +125,7 @@ func (e *Engine) reopen(ctx context.Context, name string, seq uint64) error {
 	}
 	x := &execution{
 		name: name, started: make(chan struct{}), ended: make(chan struct{}), at: -1, busy: true,
-		digest: t.Machine, state: t.State, seq: seq, pending: map[string]uint64{},
+		digest: t.Machine, state: t.State, durable: t.State, seq: seq, pending: map[string]uint64{},
 	}
 	close(x.started)
 	for id, at := range t.Pending {
@@ -174,7 +174,7 @@ func (e *Engine) asked(ctx context.Context, pending map[string]uint64) ([]asl.Ef
 // machine reads a definition from the journal.
 func (e *Engine) machine(ctx context.Context, digest string) (*asl.Machine, error) {
 	e.mu.Lock()
-	m := e.machines[digest]
+	m := e.machines[digest].machine
 	e.mu.Unlock()
 	if m != nil {
 		return m, nil
@@ -188,7 +188,7 @@ func (e *Engine) machine(ctx context.Context, digest string) (*asl.Machine, erro
 		return nil, fmt.Errorf("machine %s: %w", digest, err)
 	}
 	e.mu.Lock()
-	e.machines[digest] = m
+	e.machines[digest] = recorded{m, r.Seq}
 	e.mu.Unlock()
 	return m, nil
 }

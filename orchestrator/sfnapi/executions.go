@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
@@ -336,6 +337,9 @@ func (s *Server) listExecutions(ctx context.Context, in listExecutionsInput) (an
 	items, last, next := []item{}, "", ""
 	// add takes an execution in, and says whether to go on.
 	add := func(place, key string, b start) (bool, error) {
+		if in.Status == string(anneal.StatusRunning) && !s.cfg.Engine.Running(key) {
+			return true, nil // what has ended need not be read
+		}
 		x, err := s.cfg.Engine.Describe(ctx, key)
 		if errors.Is(err, orchestrator.ErrNotFound) || m.policy && !strings.HasSuffix(x.Machine, ":"+m.Name) {
 			return true, nil // it is older than the retention

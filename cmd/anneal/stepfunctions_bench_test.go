@@ -1,0 +1,137 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"golang.org/x/sys/unix"
+)
+
+// chain is a machine of n states, one after the other.
+func chain(n int, state map[string]any) string {
+	states := map[string]any{}
+	for i := range n {
+		s := map[string]any{"Next": fmt.Sprintf("S%d", i+1)}
+		if i == n-1 {
+			s = map[string]any{"End": true}
+		}
+		for k, v := range state {
+			s[k] = v
+		}
+		states[fmt.Sprintf("S%d", i)] = s
+	}
+	text, _ := json.Marshal(map[string]any{"StartAt": "S0", "States": states}) // plain values
+	return string(text)
+}
+
+// BenchmarkExecutions drives a daemon from outside, through StartExecution, with
+// every transition durable: a thousand executions of ten tasks that do nothing,
+// one chain of a hundred of them, and chains of Pass states.
+func BenchmarkExecutions(b *testing.B) {
+	task := map[string]any{"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:123456789012:function:nothing"}
+	for _, c := range []struct {
+		name              string
+		definition        string
+		executions, steps int
+		goal              float64 // transitions/s; 0: the disk's syncs, halved
+	}{
+		{"1000-of-10-tasks", chain(10, task), 1000, 10, 30_000},
+		{"one-of-100-tasks", chain(100, task), 1, 100, 0},
+		{"100-of-500-passes", chain(500, map[string]any{"Type": "Pass"}), 100, 500, 50_000},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			client := servedEngine(b)
+			machine, err := client.CreateStateMachine(b.Context(), &sfn.CreateStateMachineInput{
+				Name: aws.String("bench"), Definition: &c.definition, RoleArn: aws.String("arn:aws:iam::123456789012:role/r")})
+			if err != nil {
+				b.Fatal(err)
+			}
+			goal := c.goal
+			if goal == 0 {
+				goal = syncRate(b) / 2
+			}
+			b.ResetTimer()
+			for n := range b.N {
+				var starters sync.WaitGroup
+				names := make(chan string)
+				for range min(16, c.executions) {
+					starters.Go(func() {
+						for name := range names {
+							if _, err := client.StartExecution(b.Context(), &sfn.StartExecutionInput{StateMachineArn: machine.StateMachineArn, Name: &name}); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				for i := range c.executions {
+					names <- fmt.Sprintf("x-%d-%d", n, i)
+				}
+				close(names)
+				starters.Wait()
+				for open := true; open; {
+					running, err := client.ListExecutions(b.Context(), &sfn.ListExecutionsInput{StateMachineArn: machine.StateMachineArn, StatusFilter: types.ExecutionStatusRunning, MaxResults: 1})
+					if err != nil {
+						b.Fatal(err)
+					}
+					open = len(running.Executions) > 0
+				}
+			}
+			rate := float64(b.N*c.executions*c.steps) / b.Elapsed().Seconds()
+			b.ReportMetric(rate, "transitions/s")
+			b.ReportMetric(rate/goal, "of-goal")
+			last := fmt.Sprintf("x-%d-%d", b.N-1, c.executions-1)
+			got, err := client.DescribeExecution(b.Context(), &sfn.DescribeExecutionInput{ExecutionArn: aws.String(strings.Replace(*machine.StateMachineArn, ":stateMachine:", ":execution:", 1) + ":" + last)})
+			if err != nil || got.Status != types.ExecutionStatusSucceeded {
+				b.Fatalf("the last one is %+v, %v; want SUCCEEDED", got, err)
+			}
+		})
+	}
+}
+
+// servedEngine is a client of a daemon with the function nothing.
+func servedEngine(b *testing.B) *sfn.Client {
+	b.Helper()
+	dir := b.TempDir()
+	write(b, dir, map[string]string{
+		"anneal.yaml":    "listen: 127.0.0.1:0\npolicies: [./policies]\nembedded: {functions: {nothing: {builtin: noop}}}\n",
+		"policies/.keep": "",
+	})
+	begin(b, dir)
+	address, err := os.ReadFile(filepath.Join(dir, "anneal-data", "address-stepfunctions"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return sfn.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(strings.TrimSpace(string(address))),
+		Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")})
+}
+
+// syncRate is how often a second this disk makes one small write durable.
+func syncRate(b *testing.B) float64 {
+	b.Helper()
+	f, err := os.Create(filepath.Join(b.TempDir(), "syncs"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	const times = 500
+	began, block := time.Now(), make([]byte, 512)
+	for range times {
+		if _, err := f.Write(block); err != nil {
+			b.Fatal(err)
+		}
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return times / time.Since(began).Seconds()
+}
