@@ -25,7 +25,7 @@ const recoveryName = "recovery"
 
 // recoveryVersion changes with the meaning of a fold; what another version kept
 // is not used.
-const recoveryVersion = 5
+const recoveryVersion = 6
 
 type savedRecovery struct {
 	Version int    `json:"version"`

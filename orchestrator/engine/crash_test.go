@@ -522,7 +522,7 @@ func TestFold(t *testing.T) {
 		if diff := cmp.Diff(whole, parts); diff != "" {
 			t.Errorf("(-whole +parts)\n%s", diff)
 		}
-		if len(whole.Open) != 1 || whole.Open["open"] == 0 || len(whole.Dropped) != 1 {
+		if len(whole.Open) != 1 || whole.Open["open"].Seq == 0 || len(whole.Dropped) != 1 {
 			t.Errorf("fold %+v, want one open and one dropped", whole)
 		}
 	})

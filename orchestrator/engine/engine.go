@@ -79,11 +79,13 @@ type Engine struct {
 	log     *slog.Logger
 	stops   []string      // effects to be stopped again when Run begins
 	wake    chan struct{} // there is something in ready, or an earlier time
+	begun   chan struct{} // closed
 
 	mu       sync.Mutex
 	open     map[string]*execution    // guarded by mu; those that have not ended
 	machines map[string]recorded      // guarded by mu; by digest of the definition
 	ready    []*execution             // guarded by mu; to be worked on
+	rested   []rested                 // guarded by mu; those that wait with their desk, the longest first
 	times    times                    // guarded by mu; when open executions must be looked at
 	failed   error                    // guarded by mu; why Run must end
 	runs     map[string]*mapRun       // guarded by mu; map runs that are not over, by ID
@@ -104,11 +106,13 @@ func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
 		objects:  cfg.Objects,
 		log:      cfg.Log,
 		wake:     make(chan struct{}, 1),
+		begun:    make(chan struct{}),
 		open:     map[string]*execution{},
 		machines: map[string]recorded{},
 		runs:     map[string]*mapRun{},
 		effects:  map[string]*distribution{},
 	}
+	close(e.begun)
 	if err := e.recover(ctx, fold); err != nil {
 		return nil, fmt.Errorf("recover executions: %w", err)
 	}
@@ -273,7 +277,7 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 	if in.Timeout > 0 {
 		info.Deadline = now.Add(in.Timeout)
 	}
-	x.machine, x.digest = m, digest
+	x.desk = &desk{machine: m, digest: digest}
 	turn, err := guard(func() asl.Turn { return asl.Start(m, info, in.Input, x.env(now)) })
 	if err != nil {
 		return orchestrator.Execution{}, err
@@ -376,7 +380,7 @@ func (e *Engine) release(x *execution) {
 func (e *Engine) enter(x *execution, turn asl.Turn, seq uint64) {
 	x.advance(turn, seq)
 	e.mu.Lock()
-	x.durable = x.state
+	x.durable, x.alive = x.state, !x.state.Ended()
 	x.busy = true
 	x.todo = turn
 	e.ready = append(e.ready, x)
@@ -409,20 +413,25 @@ func (e *Engine) Describe(ctx context.Context, name string) (orchestrator.Execut
 	return describe(turn.Turn), nil
 }
 
-// standing is the state of an execution that goes on; nil: it is not open, or not
-// known to be.
+// standing is the state of an execution that goes on; nil: it does not, or it is not
+// at hand.
 func (e *Engine) standing(name string) *asl.State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	x := e.open[name]
-	if x == nil || x.durable == nil || x.durable.Ended() {
+	if x == nil || !x.alive || x.desk == nil {
 		return nil
 	}
 	return x.durable
 }
 
 // Running says whether an execution of this name goes on, from memory.
-func (e *Engine) Running(name string) bool { return e.standing(name) != nil }
+func (e *Engine) Running(name string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x := e.open[name]
+	return x != nil && x.alive
+}
 
 // History implements [orchestrator.Executor].
 func (e *Engine) History(ctx context.Context, name string) ([]asl.HistoryEvent, error) {

@@ -15,33 +15,86 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
 
-// An execution is one that has not ended. Whoever set busy owns it: the fields
-// below are the owner's, without a lock.
+// An execution is one that has not ended. Whoever set busy owns it, and what is
+// on its desk, without a lock.
 type execution struct {
 	name    string
 	started chan struct{} // closed when the first turn is durable, or failed
 	ended   chan struct{} // closed when the last turn is durable
 	failed  bool          // not begun after all; set before started is closed
 
+	alive bool      // guarded by Engine.mu; its first turn is durable, and its last is not
 	busy  bool      // guarded by Engine.mu; it is in ready, or being worked on
 	inbox []input   // guarded by Engine.mu; what has happened to it
 	wake  time.Time // guarded by Engine.mu; when it must be looked at, while at >= 0
 	at    int       // guarded by Engine.mu; place in Engine.times; -1: none
+	seq   uint64    // record of the newest turn
+	of    *mapRun   // that it is a child of; nil: of none
 
-	durable *asl.State // guarded by Engine.mu; state, for others to read
+	stopping bool // guarded by Engine.mu; its map run stops it
 
+	// What it takes to go on; nil while it waits and its newest turn, which says
+	// all of it, lies in the journal. Set under Engine.mu.
+	*desk
+}
+
+// A desk is what is at hand of an execution that goes on.
+type desk struct {
 	broken  error // why it cannot go on; the next input ends it
 	machine *asl.Machine
 	digest  string
 	state   *asl.State
-	seq     uint64            // record of the newest turn
+	durable *asl.State        // guarded by Engine.mu; state, for others to read
 	pending map[string]uint64 // effects waited for, each with the record that asked for it
 	todo    asl.Turn          // durable, and not acted on yet
 	again   []asl.Effect      // asked for before a restart, and not ended then
-	of      *mapRun           // that it is a child of; nil: of none
 	end     asl.Turn          // the last one, where it is a child
+}
 
-	stopping bool // guarded by Engine.mu; its map run stops it
+// maxDesks is how many executions that wait are kept at hand: those that waited
+// last.
+const maxDesks = 1000
+
+// A rested execution waits since its turn in record seq.
+type rested struct {
+	x   *execution
+	seq uint64
+}
+
+// rest takes an execution that waits from now on, and clears the desk of the one
+// that has waited for longest, where there are too many. The caller holds mu.
+func (e *Engine) rest(x *execution) {
+	e.rested = append(e.rested, rested{x, x.seq})
+	if len(e.rested) <= maxDesks {
+		return
+	}
+	r := e.rested[0]
+	e.rested = e.rested[1:]
+	if x := r.x; !x.busy && x.alive && x.seq == r.seq && x.desk != nil && x.broken == nil {
+		x.desk = nil
+	}
+}
+
+// sit gets what an execution needs to go on, where it is not at hand.
+func (e *Engine) sit(ctx context.Context, x *execution) error {
+	if x.desk != nil {
+		return nil
+	}
+	t, err := e.turnAt(ctx, x.seq)
+	if err != nil {
+		return err
+	}
+	d := &desk{digest: t.Machine, state: t.State, durable: t.State, pending: t.pendingAt(x.seq)}
+	if d.machine, err = e.machine(ctx, t.Machine); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		d.broken = err
+	}
+	e.mu.Lock()
+	x.desk = d
+	e.mu.Unlock()
+	return nil
 }
 
 // An input is something that happened to an execution.
@@ -72,7 +125,7 @@ func (e *Engine) work(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 	for {
 		e.act(ctx, wg, x)
 		e.mu.Lock()
-		if x.state.Ended() {
+		if !x.alive {
 			// Who asked for something meanwhile is answered: it is over.
 			for _, in := range x.inbox {
 				if in.done != nil {
@@ -90,6 +143,7 @@ func (e *Engine) work(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 		}
 		if len(x.inbox) == 0 || ctx.Err() != nil {
 			x.busy = false
+			e.rest(x)
 			e.mu.Unlock()
 			return
 		}
@@ -107,6 +161,9 @@ func (e *Engine) work(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 
 // turn takes one input: it makes the turn, and makes it durable.
 func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
+	if err := e.sit(ctx, x); err != nil {
+		return err
+	}
 	now := time.Now().UTC()
 	turn, err := asl.Turn{}, x.broken
 	if err == nil {
@@ -130,7 +187,7 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 		}
 		x.advance(turn, seq)
 		e.mu.Lock()
-		x.durable = x.state
+		x.durable, x.alive = x.state, !x.state.Ended()
 		e.mu.Unlock()
 	}
 	x.todo = turn
@@ -159,6 +216,9 @@ func (e *Engine) append(ctx context.Context, r ...journal.Record) (uint64, error
 
 // act does what the newest turn asks for, now that it is durable.
 func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) {
+	if x.desk == nil {
+		return // it was acted on
+	}
 	turn := x.todo
 	x.todo = asl.Turn{}
 	for _, c := range turn.Cancels {
@@ -286,7 +346,7 @@ func (x *execution) waitedFor(turn asl.Turn) map[string]uint64 {
 
 // record is the turn as it is journaled.
 func (x *execution) record(turn asl.Turn) (journal.Record, error) {
-	data, err := json.Marshal(turnRecord{Machine: x.digest, Previous: x.seq, Pending: x.waitedFor(turn), Turn: turn})
+	data, err := json.Marshal(turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: x.waitedFor(turn), Turn: turn})
 	if err != nil {
 		return journal.Record{}, fmt.Errorf("write turn: %w", err)
 	}

@@ -670,7 +670,8 @@ func (d *distribution) beginSome(n int) (done bool, err error) {
 		}
 		now := time.Now().UTC()
 		c.x = &execution{
-			name: name, started: make(chan struct{}), ended: make(chan struct{}), at: -1, machine: d.machine, digest: d.digest, of: r,
+			name: name, started: make(chan struct{}), ended: make(chan struct{}), at: -1, of: r,
+			desk: &desk{machine: d.machine, digest: d.digest},
 		}
 		info, input := d.spec.Child(index, d.batch.Len(), now), d.batch.Input()
 		turn, err := guard(func() asl.Turn { return asl.Start(d.machine, info, input, c.x.env(now)) })

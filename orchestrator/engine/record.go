@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
@@ -23,12 +26,74 @@ const (
 // A turnRecord is one turn in the journal. The newest one of an execution is
 // all that is needed to go on with it.
 type turnRecord struct {
+	Head     Head   `json:"head"`
 	Machine  string `json:"machine"`            // digest of the definition
 	Previous uint64 `json:"previous,omitempty"` // record of the turn before; 0 in the first
 	// Pending are the effects that are waited for after the turn, by ID, each
 	// with the record that asked for it; 0 is this one.
 	Pending map[string]uint64 `json:"pending,omitempty"`
 	asl.Turn
+}
+
+// pendingAt are the effects that are waited for after the turn in record seq, each
+// with the record that asked for it.
+func (t turnRecord) pendingAt(seq uint64) map[string]uint64 {
+	pending := make(map[string]uint64, len(t.Pending))
+	for id, at := range t.Pending {
+		pending[id] = cmp.Or(at, seq)
+	}
+	return pending
+}
+
+// A Head is what those who read the whole journal need of a turn. It is the
+// beginning of its record, so that they need not read the rest.
+type Head struct {
+	Status  string    `json:"status"`
+	First   Event     `json:"first"` // of the history events; zero: there are none
+	Last    Event     `json:"last"`
+	Wake    time.Time `json:"wake,omitzero"`    // as in [asl.Turn]
+	Waits   bool      `json:"waits,omitempty"`  // for effects, or as the child of a map run
+	Cancels bool      `json:"cancels,omitzero"` // there are some
+}
+
+// An Event is one of the history, without what it tells.
+type Event struct {
+	ID        int64         `json:"id"`
+	Type      asl.EventType `json:"type"`
+	Timestamp time.Time     `json:"timestamp"`
+}
+
+func headOf(t asl.Turn) Head {
+	h := Head{Status: t.Status, Wake: t.Wake, Cancels: len(t.Cancels) > 0}
+	h.Waits = len(t.State.Effects()) > 0 || t.State.Execution.MapRun != "" || len(t.State.MapRuns()) > 0
+	if n := len(t.Events); n > 0 {
+		first, last := t.Events[0], t.Events[n-1]
+		h.First, h.Last = Event{first.ID, first.Type, first.Timestamp}, Event{last.ID, last.Type, last.Timestamp}
+	}
+	return h
+}
+
+const (
+	headBegins = `{"head":`
+	headEnds   = `,"machine":` // no text in a head has it
+)
+
+// HeadOf reads the head of a turn's record.
+func HeadOf(r journal.Record) (Head, error) {
+	if rest, ok := bytes.CutPrefix(r.Data, []byte(headBegins)); ok {
+		if head, _, ok := bytes.Cut(rest, []byte(headEnds)); ok {
+			var h Head
+			if err := json.Unmarshal(head, &h); err != nil {
+				return h, fmt.Errorf("read turn in record %d: %w", r.Seq, err)
+			}
+			return h, nil
+		}
+	}
+	t, err := decodeTurn(r) // of before turns had heads
+	if err != nil {
+		return Head{}, err
+	}
+	return headOf(t.Turn), nil
 }
 
 // Digest is the identity of a definition: its SHA-256, in hex.

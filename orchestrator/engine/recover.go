@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
@@ -16,8 +18,25 @@ import (
 // executions are open, and which effects were let go of last. It is small,
 // and its JSON is all of it, so that it may be part of a checkpoint.
 type Fold struct {
-	Open    map[string]uint64 `json:"open"`              // newest turn of each, by name
+	Open    map[string]Opened `json:"open"`              // by name
 	Dropped []Dropped         `json:"dropped,omitempty"` // oldest first
+}
+
+// An Opened execution is one that is open.
+type Opened struct {
+	Seq  uint64    `json:"seq"`            // record of its newest turn
+	Wake time.Time `json:"wake,omitzero"`  // when it must be looked at
+	Idle bool      `json:"idle,omitempty"` // it waits for that and nothing else
+}
+
+// UnmarshalJSON also reads what was the number of the record alone.
+func (o *Opened) UnmarshalJSON(data []byte) error {
+	if seq, err := strconv.ParseUint(string(data), 10, 64); err == nil {
+		*o = Opened{Seq: seq}
+		return nil
+	}
+	type plain Opened
+	return json.Unmarshal(data, (*plain)(o))
 }
 
 // A Dropped is an effect that a turn stopped waiting for. The engine may have
@@ -37,29 +56,30 @@ func (f *Fold) Apply(r journal.Record) error {
 	if r.Kind != kindTurn {
 		return nil
 	}
-	var t struct {
-		Status  string       `json:"status"`
-		Cancels []asl.Cancel `json:"cancels"`
-		Events  []struct {
-			Timestamp time.Time `json:"timestamp"`
-		} `json:"events"`
+	h, err := HeadOf(r)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(r.Data, &t); err != nil {
-		return fmt.Errorf("read turn in record %d: %w", r.Seq, err)
-	}
-	if t.Status == asl.StatusRunning {
+	if h.Status == asl.StatusRunning {
 		if f.Open == nil {
-			f.Open = map[string]uint64{}
+			f.Open = map[string]Opened{}
 		}
-		f.Open[r.Key] = r.Seq
+		f.Open[r.Key] = Opened{Seq: r.Seq, Wake: h.Wake, Idle: !h.Waits && !h.Wake.IsZero()}
 	} else {
 		delete(f.Open, r.Key)
 	}
-	if len(t.Events) == 0 {
+	now := h.Last.Timestamp
+	if now.IsZero() {
 		return nil
 	}
-	now := t.Events[len(t.Events)-1].Timestamp
 	f.Dropped = slices.DeleteFunc(f.Dropped, func(d Dropped) bool { return d.At.Before(now.Add(-told)) })
+	if !h.Cancels {
+		return nil
+	}
+	t, err := decodeTurn(r)
+	if err != nil {
+		return err
+	}
 	for _, c := range t.Cancels {
 		if c.MapRun != "" { // its children are stopped by themselves
 			continue
@@ -87,7 +107,7 @@ func (e *Engine) recover(ctx context.Context, fold *Fold) error {
 	}
 	// In the order of their turns, so that what was asked for first is.
 	names := slices.SortedFunc(maps.Keys(fold.Open), func(a, b string) int {
-		return int(int64(fold.Open[a]) - int64(fold.Open[b]))
+		return cmp.Compare(fold.Open[a].Seq, fold.Open[b].Seq)
 	})
 	for _, name := range names {
 		if err := e.reopen(ctx, name, fold.Open[name]); err != nil {
@@ -97,12 +117,18 @@ func (e *Engine) recover(ctx context.Context, fold *Fold) error {
 	// Children whose map run nobody waits for anymore were to be stopped.
 	waited := map[string]bool{}
 	for _, x := range e.open {
+		if x.desk == nil {
+			continue // it waits for none, and is no child
+		}
 		for _, id := range x.state.MapRuns() {
 			waited[id] = true
 		}
 	}
 	for _, name := range names {
 		x := e.open[name]
+		if x.desk == nil {
+			continue
+		}
 		arn := x.state.Execution.MapRun
 		if arn == "" {
 			continue
@@ -116,35 +142,30 @@ func (e *Engine) recover(ctx context.Context, fold *Fold) error {
 	return nil
 }
 
-// reopen makes one open execution from its newest turn. One that cannot go on
-// is kept to be ended, and does not keep the others from going on.
-func (e *Engine) reopen(ctx context.Context, name string, seq uint64) error {
-	t, err := e.turnAt(ctx, seq)
-	if err != nil {
+// reopen makes one open execution from its newest turn. One that only waits for a
+// time is not read before that. One that cannot go on is kept to be ended, and
+// does not keep the others from going on.
+func (e *Engine) reopen(ctx context.Context, name string, o Opened) error {
+	x := &execution{name: name, started: e.begun, ended: make(chan struct{}), at: -1, seq: o.Seq, alive: true}
+	e.open[name] = x
+	if o.Idle {
+		x.wake = o.Wake
+		e.times.add(x)
+		return nil
+	}
+	if err := e.sit(ctx, x); err != nil {
 		return err
 	}
-	x := &execution{
-		name: name, started: make(chan struct{}), ended: make(chan struct{}), at: -1, busy: true,
-		digest: t.Machine, state: t.State, durable: t.State, seq: seq, pending: map[string]uint64{},
+	if x.broken == nil {
+		x.again, x.broken = e.asked(ctx, x.pending)
 	}
-	close(x.started)
-	for id, at := range t.Pending {
-		if at == 0 {
-			at = seq
-		}
-		x.pending[id] = at
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	if x.machine, err = e.machine(ctx, t.Machine); err == nil {
-		x.again, err = e.asked(ctx, x.pending)
+	if x.broken != nil {
+		x.again, x.inbox = nil, []input{{}}
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		x.broken, x.again = err, nil
-		x.inbox = []input{{}}
-	}
-	e.open[name] = x
+	x.busy = true
 	e.ready = append(e.ready, x)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
 )
 
 // The kinds of the API's records.
@@ -175,29 +176,19 @@ func changed(r journal.Record) ([]change, error) {
 	if !strings.HasPrefix(r.Key, keyStandard) {
 		return nil, nil
 	}
-	var t struct {
-		Status string `json:"status"`
-		Events []struct {
-			ID        int64         `json:"id"`
-			Timestamp time.Time     `json:"timestamp"`
-			Type      asl.EventType `json:"type"`
-		} `json:"events"`
-	}
-	if err := json.Unmarshal(r.Data, &t); err != nil {
-		return nil, fmt.Errorf("read turn in record %d: %w", r.Seq, err)
+	h, err := engine.HeadOf(r)
+	if err != nil {
+		return nil, err
 	}
 	var all []change
 	add := func(status string, event int64, at time.Time) {
 		all = append(all, change{anneal.ID("event", sourceStates, r.Key, status, strconv.FormatInt(event, 10)), r.Key, status, at})
 	}
-	if len(t.Events) == 0 {
-		return nil, nil
-	}
-	if e := t.Events[0]; e.Type == asl.ExecutionStarted || e.Type == asl.ExecutionRedriven {
+	if e := h.First; e.Type == asl.ExecutionStarted || e.Type == asl.ExecutionRedriven {
 		add(asl.StatusRunning, e.ID, e.Timestamp)
 	}
-	if e := t.Events[len(t.Events)-1]; t.Status != asl.StatusRunning {
-		add(t.Status, e.ID, e.Timestamp)
+	if e := h.Last; e.ID > 0 && h.Status != asl.StatusRunning {
+		add(h.Status, e.ID, e.Timestamp)
 	}
 	return all, nil
 }

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator"
+)
+
+// More executions wait than are kept at hand; each goes on when its time comes,
+// in this process and in the next.
+func TestManyWait(t *testing.T) {
+	const many = maxDesks + 200
+	synctest.Test(t, func(t *testing.T) {
+		j, err := journal.Open(t.Context(), &journal.Memory{}, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		name := func(i int) string { return fmt.Sprint("x-", i) }
+		e, stop := engineOn(t, j)
+		for i := range many {
+			definition := fmt.Sprintf(`{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": %d, "Next": "P"}, "P": {"Type": "Pass", "End": true}}}`, 60+i%2*3600)
+			in := orchestrator.StartInput{Name: name(i), Machine: orchestrator.Machine{Name: "m", Definition: []byte(definition)}, Input: fmt.Appendf(nil, `{"i":%d}`, i)}
+			if _, err := e.Start(t.Context(), in); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		desks := 0
+		for _, x := range e.open {
+			if x.desk != nil {
+				desks++
+			}
+		}
+		if desks > maxDesks {
+			t.Errorf("%d executions are at hand; want at most %d", desks, maxDesks)
+		}
+		if x, err := e.Describe(t.Context(), name(0)); err != nil || x.Status != anneal.StatusRunning || !e.Running(name(0)) {
+			t.Errorf("one that is not at hand: %+v, %v; want RUNNING", x, err)
+		}
+		ended := func(i int) {
+			t.Helper()
+			x, err := e.Wait(t.Context(), name(i))
+			if want := fmt.Sprintf(`{"i":%d}`, i); err != nil || string(x.Output) != want {
+				t.Fatalf("execution %d came to %s, %v; want %s", i, x.Output, err, want)
+			}
+		}
+		for i := 0; i < many; i += 2 {
+			ended(i)
+		}
+		if err := e.Stop(t.Context(), name(1), "Enough", ""); err != nil {
+			t.Error(err)
+		}
+		stop()
+
+		e, stop = engineOn(t, j)
+		defer stop()
+		for _, x := range e.open {
+			if x.desk != nil {
+				t.Fatal("an execution that only waits for a time was read at the start")
+			}
+		}
+		time.Sleep(time.Hour)
+		for i := 3; i < many; i += 2 {
+			ended(i)
+		}
+		if x, err := e.Describe(t.Context(), name(1)); err != nil || x.Status != anneal.StatusAborted {
+			t.Errorf("the one that was stopped: %+v, %v", x, err)
+		}
+	})
+}
+
+// engineOn runs an engine on a journal, until stop is called.
+func engineOn(t *testing.T, j *journal.Journal) (e *Engine, stop func()) {
+	t.Helper()
+	e, err := New(t.Context(), Config{Journal: j, Tasks: &world{}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	return e, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
