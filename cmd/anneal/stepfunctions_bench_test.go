@@ -50,7 +50,7 @@ func BenchmarkExecutions(b *testing.B) {
 		{"100-of-500-passes", chain(500, map[string]any{"Type": "Pass"}), 100, 500, 50_000},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			client := servedEngine(b)
+			client, _ := servedEngine(b)
 			machine, err := client.CreateStateMachine(b.Context(), &sfn.CreateStateMachineInput{
 				Name: aws.String("bench"), Definition: &c.definition, RoleArn: aws.String("arn:aws:iam::123456789012:role/r")})
 			if err != nil {
@@ -62,22 +62,7 @@ func BenchmarkExecutions(b *testing.B) {
 			}
 			b.ResetTimer()
 			for n := range b.N {
-				var starters sync.WaitGroup
-				names := make(chan string)
-				for range min(16, c.executions) {
-					starters.Go(func() {
-						for name := range names {
-							if _, err := client.StartExecution(b.Context(), &sfn.StartExecutionInput{StateMachineArn: machine.StateMachineArn, Name: &name}); err != nil {
-								b.Error(err)
-							}
-						}
-					})
-				}
-				for i := range c.executions {
-					names <- fmt.Sprintf("x-%d-%d", n, i)
-				}
-				close(names)
-				starters.Wait()
+				startAll(b, client, machine.StateMachineArn, fmt.Sprintf("x-%d", n), c.executions)
 				for open := true; open; {
 					running, err := client.ListExecutions(b.Context(), &sfn.ListExecutionsInput{StateMachineArn: machine.StateMachineArn, StatusFilter: types.ExecutionStatusRunning, MaxResults: 1})
 					if err != nil {
@@ -98,21 +83,85 @@ func BenchmarkExecutions(b *testing.B) {
 	}
 }
 
+// BenchmarkWaiting is what a hundred thousand executions cost that wait: memory,
+// and a start after the daemon was killed.
+func BenchmarkWaiting(b *testing.B) {
+	const executions = 100_000
+	for range b.N {
+		client, p := servedEngine(b)
+		machine, err := client.CreateStateMachine(b.Context(), &sfn.CreateStateMachineInput{
+			Name: aws.String("bench"), RoleArn: aws.String("arn:aws:iam::123456789012:role/r"),
+			Definition: aws.String(`{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 86400, "End": true}}}`)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		began := time.Now()
+		startAll(b, client, machine.StateMachineArn, "x", executions)
+		b.ReportMetric(executions/time.Since(began).Seconds(), "starts/s")
+		rss := p.rss(b)
+		b.ReportMetric(rss, "MiB")
+		b.ReportMetric(200/rss, "of-goal")
+		p.kill()
+		began = time.Now()
+		p.start()
+		p.awaitReady()
+		b.ReportMetric(time.Since(began).Seconds(), "s-to-recover")
+		b.ReportMetric(p.rss(b), "MiB-after")
+		p.kill()
+	}
+}
+
+// rss is the resident memory of a process, in MiB.
+func (p *process) rss(b *testing.B) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	var kib float64
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		b.Fatal(err)
+	}
+	return kib / 1024
+}
+
+// startAll starts executions with sixteen clients, named prefix-0 and on.
+func startAll(b *testing.B, client *sfn.Client, machine *string, prefix string, executions int) {
+	b.Helper()
+	var starters sync.WaitGroup
+	names := make(chan string)
+	for range min(16, executions) {
+		starters.Go(func() {
+			for name := range names {
+				if _, err := client.StartExecution(b.Context(), &sfn.StartExecutionInput{StateMachineArn: machine, Name: &name}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	for i := range executions {
+		names <- fmt.Sprintf("%s-%d", prefix, i)
+	}
+	close(names)
+	starters.Wait()
+}
+
 // servedEngine is a client of a daemon with the function nothing.
-func servedEngine(b *testing.B) *sfn.Client {
+func servedEngine(b *testing.B) (*sfn.Client, *process) {
 	b.Helper()
 	dir := b.TempDir()
 	write(b, dir, map[string]string{
 		"anneal.yaml":    "listen: 127.0.0.1:0\npolicies: [./policies]\nembedded: {functions: {nothing: {builtin: noop}}}\n",
 		"policies/.keep": "",
 	})
-	begin(b, dir)
+	p := begin(b, dir)
 	address, err := os.ReadFile(filepath.Join(dir, "anneal-data", "address-stepfunctions"))
 	if err != nil {
 		b.Fatal(err)
 	}
 	return sfn.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(strings.TrimSpace(string(address))),
-		Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")})
+		Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")}), p
 }
 
 // syncRate is how often a second this disk makes one small write durable.
