@@ -132,7 +132,12 @@ func (f *Fold) Apply(r journal.Record) error {
 		f.Untold = append(f.Untold, all...)
 		return err
 	case kindEvent:
-		f.Untold = slices.DeleteFunc(f.Untold, func(c change) bool { return c.Event == r.Key })
+		switch i := slices.IndexFunc(f.Untold, func(c change) bool { return c.Event == r.Key }); {
+		case i == 0: // as a rule
+			f.Untold = f.Untold[1:]
+		case i > 0:
+			f.Untold = slices.Delete(f.Untold, i, i+1)
+		}
 	}
 	return nil
 }

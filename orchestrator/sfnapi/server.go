@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"iter"
 	"log/slog"
 	"sync"
@@ -80,8 +81,9 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	wg.Go(func() { s.sweep(ctx) })
+	tell := s.tellers(ctx, &wg)
 	for _, c := range s.fold.Untold { // which nobody changes any more
-		s.tell(ctx, c)
+		tell(c)
 	}
 	for r, err := range s.cfg.Journal.Read(ctx, s.from, true) {
 		if ctx.Err() != nil {
@@ -98,7 +100,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 		for _, c := range all {
-			s.tell(ctx, c)
+			tell(c)
 			if anneal.Status(c.Status).Ended() {
 				select {
 				case s.ends <- struct{}{}:
@@ -108,6 +110,36 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// tellers is how many changes of status are told at a time.
+const tellers = 32
+
+// tellers tells of changes, those of one execution in their order. What it returns
+// takes the next, as soon as there is room.
+func (s *Server) tellers(ctx context.Context, wg *sync.WaitGroup) func(change) {
+	queues := make([]chan change, tellers)
+	for i := range queues {
+		queues[i] = make(chan change, 4)
+		wg.Go(func() {
+			for {
+				select {
+				case c := <-queues[i]:
+					s.tell(ctx, c)
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	return func(c change) {
+		h := fnv.New32a()
+		h.Write([]byte(c.Key))
+		select {
+		case queues[h.Sum32()%tellers] <- c:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // sweep ends the deletion of machines whose executions have all ended.
