@@ -53,8 +53,8 @@ type Source struct {
 	Directory *Directory `json:"directory"`
 	Webhook   *Webhook   `json:"webhook"`
 	SQS       *SQS       `json:"sqs"`
+	NATS      *NATS      `json:"nats"`
 
-	NATS       notBuilt `json:"nats"`
 	CloudWatch notBuilt `json:"cloudwatch"`
 }
 
@@ -325,8 +325,14 @@ func (s *Settings) check(d *decoder, builtins []string) {
 				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
 			}
 		}
+		if n := source.NATS; n != nil {
+			n.check(d, path+".nats", s.Sources[:i])
+			if dir != nil || source.Webhook != nil || source.SQS != nil {
+				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
+			}
+		}
 		if dir == nil {
-			if source.Webhook != nil || source.SQS != nil {
+			if source.Webhook != nil || source.SQS != nil || source.NATS != nil {
 				continue
 			}
 			if n := d.at(path); n.kind == mapping && len(n.entries) == 0 || n.kind == null {

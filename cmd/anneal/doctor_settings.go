@@ -49,6 +49,10 @@ func (d *doctor) sources() {
 			n++
 			d.queue(s.SQS)
 		}
+		if s.NATS != nil {
+			n++
+			d.stream(s.NATS)
+		}
 		if s.Directory == nil {
 			continue
 		}
@@ -94,7 +98,7 @@ func (d *doctor) sources() {
 		d.ok(name, "%s, %s", path, plural(len(entries), "entry", "entries"))
 	}
 	if n == 0 {
-		d.ok("sources", "no folder is watched, no queue followed")
+		d.ok("sources", "no folder is watched, no queue or stream followed")
 	}
 }
 

@@ -174,6 +174,11 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
 			}
 		}
+		if s.NATS != nil {
+			if err := d.addStream(s.NATS); err != nil {
+				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
+			}
+		}
 		if s.Directory == nil {
 			continue
 		}
