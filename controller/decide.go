@@ -114,6 +114,7 @@ func (c *Controller) decide(ctx context.Context, b *batch, w *wake) {
 	d := policy.Decide(p, &c.state.Past, cause)
 	b.put(KindDecision, d.ID, d)
 	b.then = append(b.then, func(context.Context) { c.waiters.decided(d) })
+	c.tell(b, d.Policy, anneal.NoticeDecided, func(channel string) anneal.Notice { return notify.Decided(channel, d) })
 	c.log.Info("decided", "policy", d.Policy, "verdict", d.Verdict, "reason", d.Reason, "decision", d.ID, "event", d.Cause)
 	for _, id := range d.Stops {
 		b.then = append(b.then, func(ctx context.Context) { c.makeWay(ctx, id) })

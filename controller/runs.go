@@ -206,6 +206,7 @@ func (c *Controller) endRun(b *batch, id string, execution orchestrator.Executio
 	if run.Status != anneal.StatusSucceeded {
 		c.tell(b, run.Policy, anneal.NoticeFailed, func(channel string) anneal.Notice { return notify.Failed(channel, run) })
 	} else {
+		c.tell(b, run.Policy, anneal.NoticeSucceeded, func(channel string) anneal.Notice { return notify.Succeeded(channel, run) })
 		c.resolve(b, run.Policy, anneal.NoticeFailed, run.ID, ended, "Run "+run.ID+" has succeeded.")
 	}
 	if made.problem != "" {

@@ -18,6 +18,22 @@ func ID(cause string, kind anneal.NoticeKind, channel string) string {
 	return anneal.ID("notice", cause, string(kind), channel)
 }
 
+// Decided tells of a decision, whatever its verdict is.
+func Decided(channel string, decision anneal.Decision) anneal.Notice {
+	return anneal.Notice{
+		ID:      ID(decision.ID, anneal.NoticeDecided, channel),
+		Kind:    anneal.NoticeDecided,
+		Channel: channel,
+		Policy:  decision.Policy,
+		Model:   decision.Model,
+		Cause:   decision.ID,
+		At:      decision.At,
+		Subject: headline(fmt.Sprintf("%s: %s, %s", decision.Model, decision.Verdict, decision.Reason)),
+		Text:    proof(decision),
+		Facts:   decisionFacts(decision),
+	}
+}
+
 // Started tells that a run was started.
 func Started(channel string, run anneal.Run) anneal.Notice {
 	return anneal.Notice{
@@ -31,6 +47,29 @@ func Started(channel string, run anneal.Run) anneal.Notice {
 		Subject: fmt.Sprintf("%s: a run has started", run.Model),
 		Text: fmt.Sprintf("Policy %s started run %s on %s of data (%s).",
 			run.Policy, run.ID, count(run.Training.Rows, "row"), count(int64(len(run.Training.Objects)), "object")),
+		Facts: runFacts(run),
+	}
+}
+
+// Succeeded tells that a run ended well.
+func Succeeded(channel string, run anneal.Run) anneal.Notice {
+	text := fmt.Sprintf("Run %s of policy %s succeeded", run.ID, run.Policy)
+	at := run.Started
+	if run.Ended != nil {
+		at = *run.Ended
+		text += " after " + duration(at.Sub(run.Started))
+	}
+	return anneal.Notice{
+		ID:      ID(run.ID, anneal.NoticeSucceeded, channel),
+		Kind:    anneal.NoticeSucceeded,
+		Channel: channel,
+		Policy:  run.Policy,
+		Model:   run.Model,
+		Cause:   run.ID,
+		At:      at,
+		Subject: fmt.Sprintf("%s: a run succeeded", run.Model),
+		Text:    text + ".",
+		Facts:   runFacts(run),
 	}
 }
 
@@ -70,6 +109,7 @@ func Failed(channel string, run anneal.Run) anneal.Notice {
 		At:      at,
 		Subject: fmt.Sprintf("%s: a run %s", run.Model, how),
 		Text:    text,
+		Facts:   runFacts(run),
 	}
 }
 
@@ -107,6 +147,7 @@ func Promoted(channel, policy string, model anneal.Model, previous *anneal.Model
 		At:      model.StageAt,
 		Subject: fmt.Sprintf("%s: version %d is live", model.Group, model.Version),
 		Text:    text,
+		Facts:   modelFacts(model, previous),
 	}
 }
 
@@ -121,6 +162,24 @@ func Held(channel string, decision anneal.Decision) anneal.Notice {
 	if what == "" {
 		what = "held"
 	}
+	return anneal.Notice{
+		ID:      ID(decision.ID, anneal.NoticeHeld, channel),
+		Kind:    anneal.NoticeHeld,
+		Channel: channel,
+		Policy:  decision.Policy,
+		Model:   decision.Model,
+		Cause:   decision.ID,
+		At:      decision.At,
+		Subject: headline(fmt.Sprintf("%s: %s, %s", decision.Model, what, decision.Reason)),
+		Text:    proof(decision),
+		Reason:  reason(decision),
+		Group:   decision.Cause,
+		Facts:   decisionFacts(decision),
+	}
+}
+
+// proof is a decision in words, with its rules and vetoes.
+func proof(decision anneal.Decision) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "Policy %s decided %s: %s.", decision.Policy, decision.ID, decision.Reason)
 	if decision.Until != nil {
@@ -140,19 +199,7 @@ func Held(channel string, decision anneal.Decision) anneal.Notice {
 			}
 		}
 	}
-	return anneal.Notice{
-		ID:      ID(decision.ID, anneal.NoticeHeld, channel),
-		Kind:    anneal.NoticeHeld,
-		Channel: channel,
-		Policy:  decision.Policy,
-		Model:   decision.Model,
-		Cause:   decision.ID,
-		At:      decision.At,
-		Subject: headline(fmt.Sprintf("%s: %s, %s", decision.Model, what, decision.Reason)),
-		Text:    text.String(),
-		Reason:  reason(decision),
-		Group:   decision.Cause,
-	}
+	return text.String()
 }
 
 // Parked tells that an event could not be processed and was put aside.

@@ -37,7 +37,9 @@ func TestNotices(t *testing.T) {
 	until := at.Add(5 * time.Hour)
 	var got strings.Builder
 	for _, n := range []anneal.Notice{
+		Decided("team", anneal.Decision{ID: "electricity-9p", Policy: "electricity", Model: "demand", At: at, Verdict: anneal.VerdictRun, Reason: "rule drifted"}),
 		Started("team", run),
+		Succeeded("team", withRun(func(r *anneal.Run) { r.Status, r.Ended = anneal.StatusSucceeded, &ended })),
 		Failed("team", withRun(func(r *anneal.Run) {
 			r.Status, r.Ended, r.Error, r.Cause = anneal.StatusFailed, &ended, "States.Runtime", "no $.TrainingResult in the state's data"
 		})),
@@ -93,6 +95,8 @@ func TestIDs(t *testing.T) {
 		"promoted after a rollback": Promoted("team", "p", again, nil),
 		"message":                   Message("team", run.ID, "", "", at),
 		"held":                      Held("team", anneal.Decision{ID: run.ID}),
+		"decided":                   Decided("team", anneal.Decision{ID: run.ID}),
+		"succeeded":                 Succeeded("team", run),
 		"parked":                    Parked("team", anneal.Event{ID: run.ID}),
 	} {
 		if other, ok := ids[n.ID]; ok {

@@ -1,9 +1,9 @@
 // Package notify tells people.
 //
-// A notice is built by a pure function from the noun it tells of ([Started],
-// [Failed], [Promoted], [Held], [Parked], [Message], [Resolved]), with a subject
-// and a text written for a person, and an ID derived from cause, kind and
-// channel: the same news is one notice, however often it is told. A [Channel]
+// A notice is built by a pure function from the noun it tells of ([Decided],
+// [Started], [Succeeded], [Failed], [Promoted], [Held], [Parked], [Message],
+// [Resolved]), with a subject and a text written for a person, facts for a
+// program, and an ID derived from cause, kind and channel: the same news is one notice, however often it is told. A [Channel]
 // delivers it; channels live in a package each and are held to the contract of
 // notifytest.
 //

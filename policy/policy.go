@@ -304,11 +304,11 @@ func (k *Compiler) Compile(spec Spec) (*Policy, Problems) {
 			c.problems.add(path+".to", "a notice needs a channel: to: NAME, as under notify in the settings")
 		}
 		if len(n.Events) == 0 {
-			c.problems.add(path+".events", "a notice needs events: [started, failed, promoted, held, parked]")
+			c.problems.add(path+".events", "a notice needs events: [decided, started, succeeded, failed, promoted, held, parked]")
 		}
 		for j, e := range n.Events {
 			c.problems.oneOf(index(path+".events", j), string(e), []string{
-				string(anneal.NoticeStarted), string(anneal.NoticeFailed), string(anneal.NoticePromoted), string(anneal.NoticeHeld), string(anneal.NoticeParked),
+				string(anneal.NoticeDecided), string(anneal.NoticeStarted), string(anneal.NoticeSucceeded), string(anneal.NoticeFailed), string(anneal.NoticePromoted), string(anneal.NoticeHeld), string(anneal.NoticeParked),
 			}, []string{"rolled-back", "approval"})
 		}
 	}

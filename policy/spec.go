@@ -387,7 +387,7 @@ type Promotion struct {
 
 // Notify sends notices to a channel of the settings.
 type Notify struct {
-	Events []anneal.NoticeKind `json:"events" enum:"started,failed,promoted,held,parked"` // started, failed, promoted, held, parked
+	Events []anneal.NoticeKind `json:"events" enum:"decided,started,succeeded,failed,promoted,held,parked"` // decided is every decision, held what a person need know of them
 	To     string              `json:"to"`
 }
 

@@ -32,7 +32,7 @@ var (
 		reflect.TypeFor[anneal.Stage]():        texts(stages...),
 		reflect.TypeFor[anneal.Result]():       texts(anneal.True, anneal.False, anneal.Unknown),
 		reflect.TypeFor[anneal.SignalStatus](): texts(anneal.SignalOK, anneal.SignalMissing, anneal.SignalStale, anneal.SignalFailed),
-		reflect.TypeFor[anneal.NoticeKind](): texts(anneal.NoticeStarted, anneal.NoticeFailed, anneal.NoticePromoted,
+		reflect.TypeFor[anneal.NoticeKind](): texts(anneal.NoticeDecided, anneal.NoticeStarted, anneal.NoticeSucceeded, anneal.NoticeFailed, anneal.NoticePromoted,
 			anneal.NoticeHeld, anneal.NoticeParked, anneal.NoticeMessage, anneal.NoticeResolved),
 		reflect.TypeFor[policy.Mode](): texts(policy.Observe, policy.Enforce, policy.Paused),
 	}

@@ -26,6 +26,7 @@ func Test(t *testing.T, recipient func(t *testing.T) Recipient) {
 	at := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
 	for name, notice := range map[string]anneal.Notice{
+		"decided":  notify.Decided("team", anneal.Decision{ID: "p-1", Policy: "p", Model: "churn", At: at, Verdict: anneal.VerdictRun, Reason: "rule drifted"}),
 		"started":  notify.Started("team", anneal.Run{ID: "p-1", Policy: "p", Model: "churn", Started: at}),
 		"failed":   notify.Failed("team", anneal.Run{ID: "p-1", Policy: "p", Model: "churn", Started: at, Status: anneal.StatusFailed, Error: "States.Runtime"}),
 		"promoted": notify.Promoted("team", "p", anneal.Model{Group: "churn", Version: 2, StageAt: at}, nil),
