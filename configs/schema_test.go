@@ -166,10 +166,10 @@ func (g generator) channel(t reflect.Type) map[string]any {
 		if f.Type.Kind() == reflect.Bool {
 			s = map[string]any{"type": []string{"object", "null"}, "additionalProperties": false}
 		}
-		properties[strings.ToLower(f.Name[:1])+f.Name[1:]] = s
+		properties[strings.ToLower(f.Name)] = s
 	}
 	return map[string]any{"anyOf": []any{
-		map[string]any{"const": "log"},
+		map[string]any{"enum": []string{"log", "eventbridge"}},
 		map[string]any{"type": "object", "minProperties": 1, "additionalProperties": false, "properties": properties},
 	}}
 }

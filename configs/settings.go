@@ -149,10 +149,13 @@ func (f *File) decode(d *decoder, n *node, _ string) {
 }
 
 // A Channel is where notices go, of one kind: `log`, the daemon's log, written
-// as the word or as {log: {}}, or a signed webhook.
+// as the word or as {log: {}}, a signed webhook, a topic of SNS, or a bus of
+// EventBridge, also as the word eventbridge for the default bus.
 type Channel struct {
-	Log     bool
-	Webhook *WebhookChannel
+	Log         bool
+	Webhook     *WebhookChannel
+	SNS         *SNSChannel
+	EventBridge *EventBridgeChannel
 	// Repeat is how long a policy that holds for one reason is not told of
 	// again. 24h if zero.
 	Repeat policy.Duration
@@ -163,32 +166,45 @@ func (c *Channel) decode(d *decoder, n *node, path string) {
 		c.Log = true
 		return
 	}
+	if n.kind == text && n.raw == "eventbridge" {
+		c.EventBridge = &EventBridgeChannel{}
+		return
+	}
 	var keys struct {
-		Log     *struct{}       `json:"log"`
-		Webhook *WebhookChannel `json:"webhook"`
-		Repeat  policy.Duration `json:"repeat"`
+		Log         *struct{}           `json:"log"`
+		Webhook     *WebhookChannel     `json:"webhook"`
+		SNS         *SNSChannel         `json:"sns"`
+		EventBridge *EventBridgeChannel `json:"eventbridge"`
+		Repeat      policy.Duration     `json:"repeat"`
 
-		Chat        notBuilt `json:"chat"`
-		Mail        notBuilt `json:"mail"`
-		SNS         notBuilt `json:"sns"`
-		EventBridge notBuilt `json:"eventbridge"`
-		NATS        notBuilt `json:"nats"`
+		Chat notBuilt `json:"chat"`
+		Mail notBuilt `json:"mail"`
+		NATS notBuilt `json:"nats"`
 	}
 	switch {
-	case n.kind == text && slices.Contains([]string{"chat", "mail", "sns", "eventbridge", "nats"}, n.raw):
-		d.form(n, "%s is not built yet (have log, webhook)", n.raw)
+	case n.kind == text && slices.Contains([]string{"chat", "mail", "nats"}, n.raw):
+		d.form(n, "%s is not built yet (have log, webhook, sns, eventbridge)", n.raw)
 	case n.kind == mapping:
 		d.object(reflectOf(&keys), n, path)
-		c.Webhook, c.Repeat = keys.Webhook, keys.Repeat
+		c.Webhook, c.SNS, c.EventBridge, c.Repeat = keys.Webhook, keys.SNS, keys.EventBridge, keys.Repeat
 		kinds := 0
 		for _, e := range n.entries {
-			c.Log = c.Log || e.key == "log"
+			switch { // without settings of its own, too
+			case e.key == "log":
+				c.Log = true
+			case e.key == "webhook" && c.Webhook == nil:
+				c.Webhook = &WebhookChannel{}
+			case e.key == "sns" && c.SNS == nil:
+				c.SNS = &SNSChannel{}
+			case e.key == "eventbridge" && c.EventBridge == nil:
+				c.EventBridge = &EventBridgeChannel{}
+			}
 			if e.key != "repeat" {
 				kinds++
 			}
 		}
 		if kinds != 1 {
-			d.report(n.keyLine, n.keyColumn, "a channel has one kind: log or webhook")
+			d.report(n.keyLine, n.keyColumn, "a channel has one kind: log, webhook, sns or eventbridge")
 		}
 	default:
 		d.wrong(n, "a channel such as log")
@@ -361,6 +377,12 @@ func (s *Settings) check(d *decoder, builtins []string) {
 	for _, name := range sortedKeys(s.Notify) {
 		if w := s.Notify[name].Webhook; w != nil {
 			w.check(d, policy.At("notify", name)+".webhook")
+		}
+		if t := s.Notify[name].SNS; t != nil {
+			t.check(d, policy.At("notify", name)+".sns")
+		}
+		if b := s.Notify[name].EventBridge; b != nil {
+			b.check(d, policy.At("notify", name)+".eventbridge")
 		}
 	}
 	s.Embedded.check(d, builtins, s.Notify)

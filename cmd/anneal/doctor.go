@@ -112,6 +112,7 @@ func (d *doctor) examine(path string) {
 		d.journal()
 		d.port()
 		d.sources()
+		d.channels()
 		d.watches()
 		d.commands()
 		d.containers()

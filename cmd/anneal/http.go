@@ -16,9 +16,6 @@ import (
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/journal"
-	"github.com/anneal-ml/anneal/notify"
-	notifylog "github.com/anneal-ml/anneal/notify/log"
-	notifywebhook "github.com/anneal-ml/anneal/notify/webhook"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/triggers"
 	"github.com/anneal-ml/anneal/triggers/envelope"
@@ -33,9 +30,6 @@ const (
 	idleTimeout  = 2 * time.Minute
 	maxHeader    = 64 << 10
 )
-
-// together is how long the first notice of a group waits for others.
-const together = 3 * time.Second
 
 // addHook makes the source of one webhook.
 func (d *daemon) addHook(settings *configs.Webhook) error {
@@ -54,32 +48,6 @@ func (d *daemon) addHook(settings *configs.Webhook) error {
 	d.sources["webhook "+settings.Path] = source
 	d.hooks[settings.Path] = source
 	return nil
-}
-
-// channels are where notices go, and what each wants.
-func channels(settings map[string]configs.Channel, log *slog.Logger) (map[string]notify.Channel, map[string]notify.Terms, error) {
-	all, terms := map[string]notify.Channel{}, map[string]notify.Terms{}
-	for _, name := range sortedKeys(settings) {
-		channel := settings[name]
-		terms[name] = notify.Terms{Repeat: time.Duration(channel.Repeat)}
-		if channel.Log {
-			all[name] = notifylog.New(log)
-			continue
-		}
-		url, err := channel.Webhook.URL.Resolve()
-		if err != nil {
-			return nil, nil, fmt.Errorf("channel %s: url: %w", name, err)
-		}
-		secret, err := channel.Webhook.Secret.Resolve()
-		if err != nil {
-			return nil, nil, fmt.Errorf("channel %s: secret: %w", name, err)
-		}
-		if all[name], err = notifywebhook.New(notifywebhook.Config{URL: url, Secret: secret}); err != nil {
-			return nil, nil, fmt.Errorf("channel %s: %w", name, err)
-		}
-		terms[name] = notify.Terms{Repeat: time.Duration(channel.Repeat), Together: together}
-	}
-	return all, terms, nil
 }
 
 // listen takes a port, with the certificate where there is one; key is the setting
@@ -240,6 +208,15 @@ func (d *daemon) condition() (bool, map[string]string) {
 		parts["source "+name] = "ok"
 		if wrong := sourceCondition(source); wrong != "" { // it goes on trying
 			parts["source "+name] = "degraded: " + wrong
+		}
+	}
+	for name, channel := range d.channels {
+		wrong, known := channelCondition(channel)
+		switch {
+		case wrong != "": // it goes on trying
+			parts["channel "+name] = "degraded: " + wrong
+		case known:
+			parts["channel "+name] = "ok"
 		}
 	}
 	if d.api != nil {

@@ -227,6 +227,7 @@ var (
 	buildInfo      = prometheus.NewDesc("anneal_build_info", "The build that runs, always 1.", []string{"version", "goversion"}, nil)
 	readyState     = prometheus.NewDesc("anneal_ready", "1 where /readyz answers 200, else 0.", nil, nil)
 	sourceOK       = prometheus.NewDesc("anneal_source_ok", "0 where a source of events does not work at present, else 1.", []string{"source"}, nil)
+	channelOK      = prometheus.NewDesc("anneal_channel_ok", "0 where a channel of notices does not work at present, else 1.", []string{"channel"}, nil)
 	journalRecords = prometheus.NewDesc("anneal_journal_records", "Number of the newest record.", nil, nil)
 	eventsLag      = prometheus.NewDesc("anneal_events_lag", "Events recorded and not yet matched against the policies.", nil, nil)
 	policiesLoaded = prometheus.NewDesc("anneal_policies_loaded", "Policies that decide.", nil, nil)
@@ -263,6 +264,11 @@ func (c stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	gauge(readyState, yes(ok))
 	for name, source := range c.d.sources {
 		gauge(sourceOK, yes(sourceCondition(source) == ""), name)
+	}
+	for name, channel := range c.d.channels {
+		if wrong, known := channelCondition(channel); known {
+			gauge(channelOK, yes(wrong == ""), name)
+		}
 	}
 	gauge(journalRecords, float64(c.d.journal.Last()))
 	gauge(eventsLag, float64(c.d.measures.lag(status.Taken)))

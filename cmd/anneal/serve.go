@@ -30,6 +30,7 @@ import (
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/journal/file"
+	"github.com/anneal-ml/anneal/notify"
 	"github.com/anneal-ml/anneal/objects"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
@@ -110,6 +111,7 @@ type daemon struct {
 	schedules  *schedules
 	sources    map[string]triggers.Source
 	hooks      map[string]http.Handler // by path; they are sources too
+	channels   map[string]notify.Channel
 	measures   *measures
 	ready      atomic.Bool
 }
@@ -154,7 +156,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 	if d.api, err = d.newAPI(activities, recovery.API); err != nil {
 		return nil, err
 	}
-	controllerConfig, err := d.controllerConfig()
+	controllerConfig, err := d.controllerConfig(ctx)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -357,7 +359,7 @@ func (d *daemon) validate(ctx context.Context, prefix string, rules drift.Rules)
 	return drift.Validate(profile.Merge(parts...), rules)
 }
 
-func (d *daemon) controllerConfig() (controller.Config, error) {
+func (d *daemon) controllerConfig(ctx context.Context) (controller.Config, error) {
 	cfg := controller.Config{
 		Journal:    d.journal,
 		Log:        d.log,
@@ -376,7 +378,8 @@ func (d *daemon) controllerConfig() (controller.Config, error) {
 		Prune:     d.prune,
 	}
 	var err error
-	cfg.Channels, cfg.Terms, err = channels(d.cfg.Settings.Notify, d.log)
+	cfg.Channels, cfg.Terms, err = channels(ctx, d.cfg.Settings.Notify, d.log)
+	d.channels = cfg.Channels
 	return cfg, err
 }
 

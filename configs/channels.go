@@ -1,0 +1,62 @@
+package configs
+
+import (
+	"github.com/anneal-ml/anneal/notify/eventbridge"
+	"github.com/anneal-ml/anneal/notify/sns"
+)
+
+// SNSChannel is a topic of Amazon SNS, standard or FIFO, that notices are published
+// to. Credentials are found as by every AWS SDK.
+type SNSChannel struct {
+	Topic Secret `json:"topic"` // ARN, such as arn:aws:sns:eu-central-1:123456789012:ml
+	// Region is the topic's. That of its ARN if empty.
+	Region string `json:"region"`
+	// Role is the ARN of a role to assume. The daemon's own if empty.
+	Role       Secret `json:"role"`
+	ExternalID Secret `json:"externalId"` // that the role asks for
+}
+
+func (c *SNSChannel) check(d *decoder, path string) {
+	if c.Topic == (Secret{}) {
+		d.add(path, -1, "a topic is needed: sns: {topic: {env: ANNEAL_TOPIC_ARN}}")
+	}
+	if topic := c.Topic.value; topic != "" {
+		if err := (sns.Config{Topic: topic}).Validate(); err != nil {
+			d.add(path, -1, "%v", err)
+		} else if named := sns.Region(topic); c.Region != "" && named != c.Region {
+			d.add(path+".region", -1, "the topic is in %s by its ARN, this is %s", named, c.Region)
+		}
+	}
+	checkRole(d, path, c.Role, c.ExternalID)
+}
+
+// EventBridgeChannel is a bus of Amazon EventBridge that notices are put on as
+// events of the source anneal. Credentials are found as by every AWS SDK.
+type EventBridgeChannel struct {
+	Bus Secret `json:"bus"` // a name or an ARN. The account's default bus if empty.
+	// Region is the bus's. That of its ARN, else the environment's, if empty.
+	Region string `json:"region"`
+	// Role is the ARN of a role to assume. The daemon's own if empty.
+	Role       Secret `json:"role"`
+	ExternalID Secret `json:"externalId"` // that the role asks for
+}
+
+func (c *EventBridgeChannel) check(d *decoder, path string) {
+	if bus := c.Bus.value; bus != "" {
+		if err := (eventbridge.Config{Bus: bus}).Validate(); err != nil {
+			d.add(path, -1, "%v", err)
+		} else if named := eventbridge.Region(bus); named != "" && c.Region != "" && named != c.Region {
+			d.add(path+".region", -1, "the bus is in %s by its ARN, this is %s", named, c.Region)
+		}
+	}
+	checkRole(d, path, c.Role, c.ExternalID)
+}
+
+func checkRole(d *decoder, path string, role, externalID Secret) {
+	if role.value != "" && !roleARN.MatchString(role.value) {
+		d.add(path+".role", -1, "%q is not the ARN of a role: arn:aws:iam::123456789012:role/NAME", role.value)
+	}
+	if externalID != (Secret{}) && role == (Secret{}) {
+		d.add(path+".externalId", -1, "an external ID is what a role asks for: write role too")
+	}
+}
