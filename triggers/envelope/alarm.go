@@ -173,10 +173,11 @@ func alarmChange(arn string, detail object) string {
 	if !detail.has("state") {
 		return ""
 	}
-	state := object{}
-	if json.Unmarshal(detail.fields["state"], &state.fields) != nil {
+	fields, ok := fieldsOf(detail.fields["state"])
+	if !ok {
 		return ""
 	}
+	state := object{fields: fields}
 	value, at := state.optionalText("value"), state.time("timestamp", time.Time{})
 	if arn == "" || value == "" || at.IsZero() || state.err() != nil {
 		return ""

@@ -1,8 +1,6 @@
 package envelope
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -58,11 +56,11 @@ func carried(record object, from carrier) (*Message, error) {
 
 // piped is the SQS message that an EventBridge pipe has put on a bus.
 func piped(all object, from carrier) (Message, bool) {
-	var detail object
-	if json.Unmarshal(all.fields["detail"], &detail.fields) != nil || detail.source() != "aws:sqs" || !detail.has("body") {
+	fields, _ := fieldsOf(all.fields["detail"])
+	detail := object{path: "detail.", fields: fields}
+	if detail.source() != "aws:sqs" || !detail.has("body") {
 		return Message{}, false
 	}
-	detail.path = "detail."
 	m, err := sqsMessage(detail, from)
 	return m, err == nil
 }
@@ -93,10 +91,8 @@ func (o *object) attributes(name, key string) map[string]string {
 	given := o.object(name)
 	all := make(map[string]string)
 	for attribute, raw := range given.fields {
-		var value map[string]json.RawMessage
-		var text string
-		if err := errors.Join(json.Unmarshal(raw, &value), json.Unmarshal(value[key], &text)); err == nil {
-			all[attribute] = text
+		if value, _ := fieldsOf(raw); value[key] != nil && value[key][0] == '"' {
+			all[attribute] = stringOf(value[key])
 		}
 	}
 	return all

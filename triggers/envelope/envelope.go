@@ -107,7 +107,8 @@ func readRecords(all object, body []byte, from carrier, now time.Time) []told {
 	for i, raw := range records {
 		t := told{part: fmt.Appendf(nil, `{"Records":[%s]}`, raw), from: from.nth(i, len(records))}
 		record := object{path: fmt.Sprintf("Records[%d].", i)}
-		if err := json.Unmarshal(raw, &record.fields); err != nil || record.fields == nil {
+		var ok bool
+		if record.fields, ok = fieldsOf(raw); !ok {
 			all.wrong(fmt.Sprintf("Records[%d]", i), "an object", raw)
 			t.err = all.err()
 			all.problems = nil
@@ -131,29 +132,38 @@ func readRecords(all object, body []byte, from carrier, now time.Time) []told {
 	return every
 }
 
-// parse reads the one JSON object that a body is.
+// parse reads the one JSON object that a body is. All that is taken out of an
+// object is valid JSON from here on.
 func parse(body []byte) (object, error) {
+	if json.Valid(body) {
+		if fields, ok := fieldsOf(body); ok {
+			return object{fields: fields}, nil
+		}
+	}
+	return object{}, notAnObject(body)
+}
+
+// notAnObject is what is wrong with a body that is not one JSON object.
+func notAnObject(body []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	var fields map[string]json.RawMessage
 	if err := dec.Decode(&fields); err != nil {
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return object{}, fmt.Errorf("body: want a JSON object, have: %s", wrong.Value)
+			return fmt.Errorf("body: want a JSON object, have: %s", wrong.Value)
 		}
 		if broken, ok := errors.AsType[*json.SyntaxError](err); ok {
-			return object{}, fmt.Errorf("body: byte %d: not JSON: %w", broken.Offset, err)
+			return fmt.Errorf("body: byte %d: not JSON: %w", broken.Offset, err)
 		}
 		if err == io.EOF {
-			return object{}, errors.New("body: want a JSON object, have nothing")
+			return errors.New("body: want a JSON object, have nothing")
 		}
-		return object{}, fmt.Errorf("body: byte %d: not JSON: %w", len(body), err)
+		return fmt.Errorf("body: byte %d: not JSON: %w", len(body), err)
 	}
 	if fields == nil {
-		return object{}, errors.New("body: want a JSON object, have null")
+		return errors.New("body: want a JSON object, have null")
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return object{}, fmt.Errorf("body: byte %d: more after the JSON object", dec.InputOffset())
-	}
-	return object{fields: fields}, nil
+	_, _ = dec.Token() // to where what is more begins
+	return fmt.Errorf("body: byte %d: more after the JSON object", dec.InputOffset())
 }
 
 func cloudEvent(all object, now time.Time) (anneal.Event, error) {

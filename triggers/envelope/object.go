@@ -53,18 +53,15 @@ func (o *object) optional(name string) string {
 	if v == nil {
 		return ""
 	}
-	var s string
-	if err := json.Unmarshal(v, &s); err != nil {
+	if v[0] != '"' {
 		o.wrong(name, "a string", v)
 	}
-	return s
+	return stringOf(v)
 }
 
 // optionalText is a field that may be a string, and may be something else.
 func (o *object) optionalText(name string) string {
-	var s string
-	_ = json.Unmarshal(o.fields[name], &s) // it is something else
-	return s
+	return stringOf(o.fields[name])
 }
 
 // count is a whole number that may be absent.
@@ -116,7 +113,8 @@ func (o *object) time(name string, absent time.Time) time.Time {
 func (o *object) object(name string) object {
 	inner := object{path: o.path + name + ".", problems: o.shared()}
 	v := o.field(name)
-	if err := json.Unmarshal(v, &inner.fields); err != nil || v == nil {
+	var ok bool
+	if inner.fields, ok = fieldsOf(v); !ok {
 		o.wrong(name, "an object", v)
 		inner.problems = new([]error)
 	}
@@ -129,8 +127,8 @@ func (o *object) list(name string) []json.RawMessage {
 	if v == nil {
 		return nil
 	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(v, &items); err != nil {
+	items, ok := itemsOf(v)
+	if !ok {
 		o.wrong(name, "an array", v)
 	}
 	return items
