@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/anneal-ml/anneal"
@@ -54,6 +55,65 @@ func (c *Controller) Ingest(ctx context.Context, event anneal.Event) (stored ann
 		return anneal.Event{}, false, err
 	}
 	defer release()
+	if stored, duplicate, err = c.known(ctx, event); err != nil || duplicate {
+		return stored, duplicate, err
+	}
+	record, err := arrival(event)
+	if err != nil {
+		return anneal.Event{}, false, err
+	}
+	if _, err := c.cfg.Journal.Append(ctx, record); err != nil {
+		return anneal.Event{}, false, fmt.Errorf("record event %s: %w", event.ID, err)
+	}
+	return event, false, nil
+}
+
+// IngestAll is Ingest of several events, which become durable at once and in
+// their order: see [triggers.BatchSink]. Safe for concurrent use too.
+func (c *Controller) IngestAll(ctx context.Context, events []anneal.Event) (duplicates []int, err error) {
+	ids := make([]string, len(events))
+	for i, event := range events {
+		ids[i] = event.ID
+	}
+	slices.Sort(ids) // two who claim the same do so in one order
+	for _, id := range slices.Compact(ids) {
+		release, err := c.arriving.claim(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
+	var records []journal.Record
+	taken := make(map[string]bool, len(events))
+	for i, event := range events {
+		duplicate := taken[event.ID]
+		if !duplicate {
+			if _, duplicate, err = c.known(ctx, event); err != nil {
+				return nil, err
+			}
+		}
+		if duplicate {
+			duplicates = append(duplicates, i)
+			continue
+		}
+		taken[event.ID] = true
+		record, err := arrival(event)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	if len(records) == 0 {
+		return duplicates, nil
+	}
+	if _, err := c.cfg.Journal.Append(ctx, records...); err != nil {
+		return nil, fmt.Errorf("record %d events: %w", len(records), err)
+	}
+	return duplicates, nil
+}
+
+// known looks whether an event was taken in before. Its ID is claimed.
+func (c *Controller) known(ctx context.Context, event anneal.Event) (stored anneal.Event, known bool, err error) {
 	record, err := c.cfg.Journal.Find(ctx, KindEvent, event.ID)
 	if err == nil {
 		if err := json.Unmarshal(record.Data, &stored); err != nil {
@@ -69,12 +129,13 @@ func (c *Controller) Ingest(ctx context.Context, event anneal.Event) (stored ann
 	} else if known {
 		return event, true, nil
 	}
+	return event, false, nil
+}
+
+func arrival(event anneal.Event) (journal.Record, error) {
 	data, err := json.Marshal(event)
 	if err != nil {
-		return anneal.Event{}, false, fmt.Errorf("encode event %s: %w", event.ID, err)
+		return journal.Record{}, fmt.Errorf("encode event %s: %w", event.ID, err)
 	}
-	if _, err := c.cfg.Journal.Append(ctx, journal.Record{Kind: KindEvent, Key: event.ID, Data: data}); err != nil {
-		return anneal.Event{}, false, fmt.Errorf("record event %s: %w", event.ID, err)
-	}
-	return event, false, nil
+	return journal.Record{Kind: KindEvent, Key: event.ID, Data: data}, nil
 }

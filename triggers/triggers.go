@@ -35,3 +35,15 @@ type Sink interface {
 	// called from several goroutines.
 	Ingest(ctx context.Context, event anneal.Event) (stored anneal.Event, duplicate bool, err error)
 }
+
+// A BatchSink is a sink that takes several events in at once for less than one
+// after the other.
+type BatchSink interface {
+	Sink
+
+	// IngestAll returns when all of the events are durable, stored in their
+	// order. The duplicates are those that were stored already, and those that
+	// are among the events a second time, by their index. On an error nothing
+	// is known to be stored.
+	IngestAll(ctx context.Context, events []anneal.Event) (duplicates []int, err error)
+}

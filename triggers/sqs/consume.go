@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,6 +89,7 @@ func (s *Source) visibility() int32 { return int32(s.cfg.Visibility / time.Secon
 // A held message is one that was received and is not acknowledged yet.
 type held struct {
 	types.Message
+	events  []anneal.Event // that it tells of
 	durable atomic.Bool
 }
 
@@ -97,7 +99,7 @@ func (s *Source) take(ctx context.Context, sink triggers.Sink, batch []types.Mes
 	groups := make(map[string][]*held) // of a FIFO queue; else each message by itself
 	var order []string
 	for i, m := range batch {
-		messages[i] = &held{Message: m}
+		messages[i] = &held{Message: m, events: message(s.queue, m).Events(time.Now())}
 		group, ok := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
 		if !ok || !strings.HasSuffix(s.queue, ".fifo") {
 			group = strconv.Itoa(i) + " alone"
@@ -111,17 +113,18 @@ func (s *Source) take(ctx context.Context, sink triggers.Sink, batch []types.Mes
 	beating, stopBeat := context.WithCancel(ctx)
 	var beat, commits sync.WaitGroup
 	beat.Go(func() { s.hide(beating, messages) })
-	for _, group := range order {
-		commits.Go(func() {
-			for _, m := range groups[group] {
-				if !s.commit(ctx, sink, m.Message) {
-					return // what comes after it in its group waits for it
+	if !s.commitAll(ctx, sink, messages) {
+		for _, group := range order {
+			commits.Go(func() {
+				for _, m := range groups[group] {
+					if !s.commit(ctx, sink, m) {
+						return // what comes after it in its group waits for it
+					}
 				}
-				m.durable.Store(true)
-			}
-		})
+			})
+		}
+		commits.Wait()
 	}
-	commits.Wait()
 	stopBeat()
 	beat.Wait()
 
@@ -141,15 +144,50 @@ func (s *Source) take(ctx context.Context, sink triggers.Sink, batch []types.Mes
 	s.show(ctx, rest, wait)
 }
 
+// commitAll makes the whole batch durable at once, where the sink can. It
+// returns false where it cannot, or does not take one of them: then each message
+// is tried by itself.
+func (s *Source) commitAll(ctx context.Context, sink triggers.Sink, messages []*held) bool {
+	all, ok := sink.(triggers.BatchSink)
+	if !ok {
+		return false
+	}
+	var events []anneal.Event
+	for _, m := range messages {
+		events = append(events, m.events...)
+	}
+	duplicates, err := all.IngestAll(ctx, events)
+	if err != nil {
+		return false
+	}
+	for i, event := range events {
+		s.took(event, slices.Contains(duplicates, i))
+	}
+	for _, m := range messages {
+		m.durable.Store(true)
+	}
+	return true
+}
+
 // commit returns true when all that the message tells of is durable, and false
 // when ctx has ended or the message is not worth waiting for any longer.
-func (s *Source) commit(ctx context.Context, sink triggers.Sink, m types.Message) bool {
-	for _, event := range message(s.queue, m).Events(time.Now()) {
+func (s *Source) commit(ctx context.Context, sink triggers.Sink, m *held) bool {
+	for _, event := range m.events {
 		if !s.ingest(ctx, sink, event) {
 			return false
 		}
 	}
+	m.durable.Store(true)
 	return true
+}
+
+// took tells of an event that is durable.
+func (s *Source) took(event anneal.Event, duplicate bool) {
+	s.taken.Add(1)
+	if event.Parked != "" && !duplicate {
+		s.log.Warn("message cannot be read, it is parked", "event", event.ID, "err", event.Parked)
+	}
+	s.log.Debug("message taken", "event", event.ID, "duplicate", duplicate)
 }
 
 func (s *Source) ingest(ctx context.Context, sink triggers.Sink, event anneal.Event) bool {
@@ -159,11 +197,7 @@ func (s *Source) ingest(ctx context.Context, sink triggers.Sink, event anneal.Ev
 	for wait := shortestWait; ; wait = min(2*wait, longestWait) {
 		_, duplicate, err := sink.Ingest(ctx, event)
 		if err == nil {
-			s.taken.Add(1)
-			if event.Parked != "" && !duplicate {
-				s.log.Warn("message cannot be read, it is parked", "event", event.ID, "err", event.Parked)
-			}
-			s.log.Debug("message taken", "event", event.ID, "duplicate", duplicate)
+			s.took(event, duplicate)
 			return true
 		}
 		if ctx.Err() != nil {
