@@ -19,6 +19,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/journal/file"
+	"github.com/anneal-ml/anneal/triggers/sqs/sqstest"
 )
 
 const (
@@ -32,21 +33,21 @@ const (
 // shared, and the server now and then keeps a message back until its visibility
 // ends, from either.
 func BenchmarkQueue(b *testing.B) {
-	s := newServer(b)
+	s := sqstest.New(b)
 	fill := func() string {
-		queue := s.queue(b, false)
+		queue := s.Queue(b, false)
 		var bodies []string
 		for n := range benchMessages {
-			bodies = append(bodies, notification(fmt.Sprintf("%d-%s", n, strings.Repeat("x", 600)), n))
+			bodies = append(bodies, sqstest.Notification(fmt.Sprintf("%d-%s", n, strings.Repeat("x", 600)), n))
 		}
-		s.send(b, queue, "", bodies...)
+		s.Send(b, queue, "", bodies...)
 		return queue
 	}
 	var bare, durable []time.Duration
 	for b.Loop() {
 		for _, way := range []struct {
 			took  *[]time.Duration
-			empty func(*testing.B, *server, string)
+			empty func(*testing.B, *sqstest.Server, string)
 		}{{&bare, emptyBare}, {&durable, emptyDurable}} {
 			queue := fill()
 			began := time.Now()
@@ -64,10 +65,10 @@ func BenchmarkQueue(b *testing.B) {
 	b.ReportMetric(rate(durable)/rate(bare)/benchGoal, "of-goal")
 }
 
-func emptyBare(b *testing.B, s *server, queue string) {
+func emptyBare(b *testing.B, s *sqstest.Server, queue string) {
 	var left atomic.Int64
 	left.Store(benchMessages)
-	client := api.NewFromConfig(account(s.url))
+	client := api.NewFromConfig(sqstest.Account(s.URL))
 	var workers sync.WaitGroup
 	for range 4 {
 		workers.Go(func() {
@@ -95,13 +96,13 @@ func emptyBare(b *testing.B, s *server, queue string) {
 	workers.Wait()
 }
 
-func emptyDurable(b *testing.B, s *server, queue string) {
+func emptyDurable(b *testing.B, s *sqstest.Server, queue string) {
 	j, err := file.OpenJournal(b.Context(), b.TempDir(), journal.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer j.Close()
-	source, err := New(Config{QueueURL: queue}, account(s.url), quiet)
+	source, err := New(Config{QueueURL: queue}, sqstest.Account(s.URL), quiet)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/triggers/sqs/sqstest"
 	"github.com/anneal-ml/anneal/triggers/triggertest"
 )
 
@@ -121,9 +122,9 @@ func TestRefused(t *testing.T) {
 		t.Run(strings.Fields(c.answer)[1], func(t *testing.T) {
 			w, url := newWire(t)
 			w.wrong["ReceiveMessage"] = c.answer
-			w.bodies = []string{notification("a", 1)}
+			w.bodies = []string{sqstest.Notification("a", 1)}
 			var log bytes.Buffer
-			with := account(url)
+			with := sqstest.Account(url)
 			with.RetryMaxAttempts = 1
 			s, err := New(Config{QueueURL: url + "/123456789012/uploads"}, with, slog.New(slog.NewTextHandler(&log, nil)))
 			if err != nil {
@@ -159,7 +160,7 @@ func TestUnreachable(t *testing.T) {
 
 func newSource(t *testing.T, endpoint, url string) *Source {
 	t.Helper()
-	with := account(endpoint)
+	with := sqstest.Account(endpoint)
 	with.RetryMaxAttempts = 1
 	s, err := New(Config{QueueURL: url + "/123456789012/uploads", Consumers: 1}, with, quiet)
 	if err != nil {
@@ -173,7 +174,7 @@ func TestDelete(t *testing.T) {
 	w, url := newWire(t)
 	w.fail = 2
 	for n := range 4 {
-		w.bodies = append(w.bodies, notification(fmt.Sprint(n), n))
+		w.bodies = append(w.bodies, sqstest.Notification(fmt.Sprint(n), n))
 	}
 	s, sink := newSource(t, url, url), triggertest.NewSink()
 	run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
@@ -188,7 +189,7 @@ func TestDelete(t *testing.T) {
 	eventually(t, "all to be deleted", func() bool { return deletes() == 2 })
 	w.set("DeleteMessageBatch", "403 AccessDenied no")
 	w.mu.Lock()
-	w.bodies = []string{notification("more", 9)}
+	w.bodies = []string{sqstest.Notification("more", 9)}
 	w.mu.Unlock()
 	eventually(t, "the condition", func() bool { return s.Condition() != "" })
 	if got, want := s.Condition(), "AccessDenied: grant the role sqs:DeleteMessage on the queue uploads"; got != want {
@@ -203,7 +204,7 @@ func TestDelete(t *testing.T) {
 // back.
 func TestStop(t *testing.T) {
 	w, url := newWire(t)
-	w.bodies = []string{notification("a", 1), notification("b", 2)}
+	w.bodies = []string{sqstest.Notification("a", 1), sqstest.Notification("b", 2)}
 	s, sink := newSource(t, url, url), triggertest.NewSink()
 	sink.Refuse = func(e anneal.Event) error {
 		if e.Subject == "b" {

@@ -14,51 +14,52 @@ import (
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/triggers"
+	"github.com/anneal-ml/anneal/triggers/sqs/sqstest"
 	"github.com/anneal-ml/anneal/triggers/triggertest"
 )
 
 // A world is a queue that S3 tells.
 type world struct {
-	*server
+	*sqstest.Server
 	url, group string
 }
 
 func (w *world) Source(t *testing.T) triggers.Source {
-	return w.source(t, Config{QueueURL: w.url, Consumers: 2, Visibility: 3 * time.Second})
+	return source(t, w.Server, Config{QueueURL: w.url, Consumers: 2, Visibility: 3 * time.Second})
 }
 
 func (w *world) Happen(t *testing.T, n int) string {
 	key := fmt.Sprintf("training/%d.csv", n)
-	w.send(t, w.url, w.group, notification(key, n))
+	w.Send(t, w.url, w.group, sqstest.Notification(key, n))
 	return key
 }
 
 func TestContract(t *testing.T) {
-	s := newServer(t)
+	s := sqstest.New(t)
 	t.Run("standard", func(t *testing.T) {
-		triggertest.Test(t, func(t *testing.T) triggertest.World { return &world{s, s.queue(t, false), ""} })
+		triggertest.Test(t, func(t *testing.T) triggertest.World { return &world{s, s.Queue(t, false), ""} })
 	})
 	t.Run("fifo", func(t *testing.T) {
-		triggertest.Test(t, func(t *testing.T) triggertest.World { return &world{s, s.queue(t, true), "g"} })
+		triggertest.Test(t, func(t *testing.T) triggertest.World { return &world{s, s.Queue(t, true), "g"} })
 	})
 }
 
 func TestQueue(t *testing.T) {
-	s := newServer(t)
+	s := sqstest.New(t)
 
 	// One message may tell of several things, one thing may be told several
 	// times, and what cannot be read is kept and does not come again.
 	t.Run("messages", func(t *testing.T) {
-		queue, sink := s.queue(t, false), triggertest.NewSink()
-		two := strings.Replace(notification("a", 1), `]}`, `,`+strings.TrimPrefix(notification("b", 2), `{"Records":[`), 1)
+		queue, sink := s.Queue(t, false), triggertest.NewSink()
+		two := strings.Replace(sqstest.Notification("a", 1), `]}`, `,`+strings.TrimPrefix(sqstest.Notification("b", 2), `{"Records":[`), 1)
 		bridge := `{"version":"0","id":"1","detail-type":"Object Created","source":"aws.s3","time":"2026-07-01T11:59:59Z","resources":["arn:aws:s3:::ml-data"],` +
 			`"detail":{"bucket":{"name":"ml-data"},"object":{"key":"a","size":7,"etag":"e","sequencer":"0000000000000001"},"reason":"PutObject"}}`
-		sns := fmt.Sprintf(`{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:us-east-1:123456789012:t","Message":%q}`, notification("b", 2))
-		s.send(t, queue, "", two, bridge, sns, "not JSON", `{"model":"churn"}`, `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`)
+		sns := fmt.Sprintf(`{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:us-east-1:123456789012:t","Message":%q}`, sqstest.Notification("b", 2))
+		s.Send(t, queue, "", two, bridge, sns, "not JSON", `{"model":"churn"}`, `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`)
 		stop := run(t, func(ctx context.Context) error {
-			return s.source(t, Config{QueueURL: queue}).Run(ctx, sink)
+			return source(t, s, Config{QueueURL: queue}).Run(ctx, sink)
 		})
-		s.empty(t, queue)
+		s.Empty(t, queue)
 		stop()
 		var got []string
 		for _, e := range sink.Events() {
@@ -79,30 +80,30 @@ func TestQueue(t *testing.T) {
 	})
 
 	t.Run("more than a call takes", func(t *testing.T) {
-		queue, sink := s.queue(t, false), triggertest.NewSink()
+		queue, sink := s.Queue(t, false), triggertest.NewSink()
 		var bodies []string
 		for n := range 500 {
-			bodies = append(bodies, notification(fmt.Sprint(n), n))
+			bodies = append(bodies, sqstest.Notification(fmt.Sprint(n), n))
 			if n%20 == 0 { // 5 % are told twice
-				bodies = append(bodies, notification(fmt.Sprint(n), n))
+				bodies = append(bodies, sqstest.Notification(fmt.Sprint(n), n))
 			}
 		}
-		s.send(t, queue, "", bodies...)
-		run(t, func(ctx context.Context) error { return s.source(t, Config{QueueURL: queue}).Run(ctx, sink) })
-		s.empty(t, queue)
+		s.Send(t, queue, "", bodies...)
+		run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, sink) })
+		s.Empty(t, queue)
 		if got, again := len(sink.Events()), sink.Duplicates(); got != 500 || again != 25 {
 			t.Errorf("%d events, %d duplicates; want 500 and 25", got, again)
 		}
 	})
 
 	t.Run("fifo keeps the order of a group", func(t *testing.T) {
-		queue, sink := s.queue(t, true), triggertest.NewSink()
+		queue, sink := s.Queue(t, true), triggertest.NewSink()
 		want := map[string][]string{}
 		for n := range 60 {
 			group := fmt.Sprintf("g%d", n%3)
 			key := fmt.Sprintf("%s/%02d", group, n)
 			want[group] = append(want[group], key)
-			s.send(t, queue, group, notification(key, n))
+			s.Send(t, queue, group, sqstest.Notification(key, n))
 		}
 		refuse := 0
 		sink.Refuse = func(anneal.Event) error {
@@ -111,8 +112,8 @@ func TestQueue(t *testing.T) {
 			}
 			return nil
 		}
-		run(t, func(ctx context.Context) error { return s.source(t, Config{QueueURL: queue}).Run(ctx, sink) })
-		s.empty(t, queue)
+		run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, sink) })
+		s.Empty(t, queue)
 		got := map[string][]string{}
 		for _, e := range sink.Events() {
 			group, _, _ := strings.Cut(e.Subject, "/")
@@ -126,7 +127,7 @@ func TestQueue(t *testing.T) {
 	})
 
 	t.Run("a message that waits stays hidden", func(t *testing.T) {
-		queue, sink := s.queue(t, false), triggertest.NewSink()
+		queue, sink := s.Queue(t, false), triggertest.NewSink()
 		var full atomic.Bool
 		full.Store(true)
 		var tries atomic.Int32
@@ -136,31 +137,31 @@ func TestQueue(t *testing.T) {
 			}
 			return nil
 		}
-		s.send(t, queue, "", notification("a", 1))
+		s.Send(t, queue, "", sqstest.Notification("a", 1))
 		run(t, func(ctx context.Context) error {
-			return s.source(t, Config{QueueURL: queue, Consumers: 1, Visibility: time.Second}).Run(ctx, sink)
+			return source(t, s, Config{QueueURL: queue, Consumers: 1, Visibility: time.Second}).Run(ctx, sink)
 		})
 		for tries.Load() == 0 {
 			time.Sleep(time.Millisecond)
 		}
-		other, err := s.client.ReceiveMessage(t.Context(), &api.ReceiveMessageInput{QueueUrl: &queue, WaitTimeSeconds: 3})
+		other, err := s.Client.ReceiveMessage(t.Context(), &api.ReceiveMessageInput{QueueUrl: &queue, WaitTimeSeconds: 3})
 		if err != nil || len(other.Messages) != 0 {
 			t.Errorf("somebody else got %d messages, error %v, within three times the visibility; want none", len(other.Messages), err)
 		}
 		full.Store(false)
-		s.empty(t, queue)
+		s.Empty(t, queue)
 	})
 
 	t.Run("no more is held than can be", func(t *testing.T) {
-		queue := s.queue(t, false)
+		queue := s.Queue(t, false)
 		var bodies []string
 		for n := range 150 {
-			bodies = append(bodies, notification(fmt.Sprint(n), n))
+			bodies = append(bodies, sqstest.Notification(fmt.Sprint(n), n))
 		}
-		s.send(t, queue, "", bodies...)
+		s.Send(t, queue, "", bodies...)
 		offered := make(chan string, len(bodies))
 		stop := run(t, func(ctx context.Context) error {
-			return s.source(t, Config{QueueURL: queue, Consumers: 2}).Run(ctx, waiting(offered))
+			return source(t, s, Config{QueueURL: queue, Consumers: 2}).Run(ctx, waiting(offered))
 		})
 		seen := map[string]bool{}
 		for len(seen) < 2*ahead*10 {
@@ -175,13 +176,13 @@ func TestQueue(t *testing.T) {
 		if len(offered) > 0 {
 			t.Errorf("%d more than eight batches of ten are held", len(offered))
 		}
-		if n := s.left(t, queue); n != 150 {
+		if n := s.Left(t, queue); n != 150 {
 			t.Errorf("%d are left; want all 150, for none is durable", n)
 		}
 		// What was held is there again at once, and not when its visibility ends.
 		sink := triggertest.NewSink()
-		run(t, func(ctx context.Context) error { return s.source(t, Config{QueueURL: queue}).Run(ctx, sink) })
-		s.empty(t, queue)
+		run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, sink) })
+		s.Empty(t, queue)
 	})
 }
 
@@ -212,7 +213,7 @@ func TestConfig(t *testing.T) {
 		{Config{QueueURL: real, Consumers: 33}, "", "consumers: 33; want 1 to 32"},
 		{Config{QueueURL: real, Visibility: 1500 * time.Millisecond}, "", "visibility: 1.5s; want whole seconds, 1s to 12h"},
 	} {
-		with := account("")
+		with := sqstest.Account("")
 		with.Region = c.region
 		_, err := New(c.cfg, with, quiet)
 		if got := fmt.Sprint(err); got != c.want && (err != nil || c.want != "") {
