@@ -237,7 +237,7 @@ func eventBridge(all object, now time.Time) (anneal.Event, error) {
 			return e, nil
 		}
 	case e.Source == sourceSageMaker:
-		if id := sageMakerChange(e, detail); id != "" {
+		if id := sageMakerChange(e, resources, detail); id != "" {
 			e.ID = id
 			return e, nil
 		}

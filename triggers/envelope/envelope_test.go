@@ -141,6 +141,9 @@ func TestTellings(t *testing.T) {
 		{"alarms.txt", []string{"composite", "composite by sns"}, "metric alarm"},
 		{"sagemaker.txt", []string{"training", "training, told again"}, "training, before"},
 		{"sagemaker.txt", []string{"endpoint, in service"}, "endpoint, in service again"},
+		{"sagemaker-more.txt", []string{"pipeline step", "pipeline step, told again"}, "pipeline step, another in the same second"},
+		{"sagemaker-more.txt", []string{"pipeline step"}, "pipeline step, of another execution in the same second"},
+		{"sagemaker-more.txt", []string{"deployment, activating"}, "deployment, baking"},
 	} {
 		archive, err := txtar.ParseFile("testdata/" + c.file)
 		if err != nil {
