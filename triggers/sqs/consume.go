@@ -64,12 +64,12 @@ func (s *Source) consume(ctx context.Context, sink triggers.Sink) {
 
 func (s *Source) receive(ctx context.Context) ([]types.Message, error) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, longPoll+callTime)
+	ctx, cancel := context.WithTimeout(ctx, s.poll+callTime)
 	defer cancel()
 	out, err := s.client.ReceiveMessage(ctx, &api.ReceiveMessageInput{
 		QueueUrl:              &s.cfg.QueueURL,
 		MaxNumberOfMessages:   atOnce,
-		WaitTimeSeconds:       int32(longPoll / time.Second),
+		WaitTimeSeconds:       int32(s.poll / time.Second),
 		VisibilityTimeout:     s.visibility(),
 		MessageAttributeNames: []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{

@@ -108,6 +108,7 @@ type Source struct {
 	transport *http.Transport
 	log       *slog.Logger
 	queue     string // its name
+	poll      time.Duration
 	taken     atomic.Int64
 	region    string
 	condition *cloud.Condition
@@ -141,6 +142,7 @@ func New(cfg Config, with aws.Config, log *slog.Logger) (*Source, error) {
 	s := &Source{
 		cfg:       cfg,
 		transport: transport,
+		poll:      longPoll,
 		log:       log.With("queue", u.Path[strings.LastIndexByte(u.Path, '/')+1:]),
 		queue:     u.Path[strings.LastIndexByte(u.Path, '/')+1:],
 	}
