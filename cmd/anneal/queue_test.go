@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,4 +122,51 @@ func TestQueueKill(t *testing.T) {
 			t.Errorf("anneal %v: status %d\n%s", args, status, out)
 		}
 	}
+}
+
+// BenchmarkQueue is the daemon itself that empties a full queue, with each event
+// in its journal, in turns with a bare loop of four workers: of the rounds of
+// each the middle one counts.
+func BenchmarkQueue(b *testing.B) {
+	const (
+		messages = 10_000 // of 1 KiB
+		goal     = 0.4    // of what the bare loop does
+	)
+	s := sqstest.New(b)
+	var bodies []string
+	for n := range messages {
+		bodies = append(bodies, sqstest.Notification(fmt.Sprintf("%d-%s", n, strings.Repeat("x", 600)), n))
+	}
+	var bare, daemon []float64
+	for b.Loop() {
+		queue := s.Queue(b, false)
+		s.Send(b, queue, "", bodies...)
+		began := time.Now()
+		s.Drain(b, queue, messages)
+		bare = append(bare, messages/time.Since(began).Seconds())
+
+		queue = s.Queue(b, false)
+		s.Send(b, queue, "", bodies...)
+		p := &process{t: b, dir: queueProject(b, s, queue, "5s")}
+		p.start()
+		p.awaitReady()
+		s.Empty(b, queue)
+		var events []anneal.Event // newest first; the rest of the start is no part of it
+		if err := p.get("events?limit=0", &events); err != nil {
+			b.Fatal(err)
+		}
+		p.kill()
+		if len(events) != messages {
+			b.Fatalf("%d events; want %d", len(events), messages)
+		}
+		daemon = append(daemon, messages/events[0].Seen.Sub(events[messages-1].Seen).Seconds())
+	}
+	middle := func(rates []float64) float64 {
+		slices.Sort(rates)
+		return rates[len(rates)/2]
+	}
+	b.ReportMetric(middle(bare), "bare/s")
+	b.ReportMetric(middle(daemon), "events/s")
+	b.ReportMetric(middle(daemon)/middle(bare), "of-bare")
+	b.ReportMetric(middle(daemon)/middle(bare)/goal, "of-goal")
 }

@@ -7,14 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	api "github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
@@ -48,7 +43,7 @@ func BenchmarkQueue(b *testing.B) {
 		for _, way := range []struct {
 			took  *[]time.Duration
 			empty func(*testing.B, *sqstest.Server, string)
-		}{{&bare, emptyBare}, {&durable, emptyDurable}} {
+		}{{&bare, func(b *testing.B, s *sqstest.Server, queue string) { s.Drain(b, queue, benchMessages) }}, {&durable, emptyDurable}} {
 			queue := fill()
 			began := time.Now()
 			way.empty(b, s, queue)
@@ -63,37 +58,6 @@ func BenchmarkQueue(b *testing.B) {
 	b.ReportMetric(rate(durable), "durable/s")
 	b.ReportMetric(rate(durable)/rate(bare), "of-bare")
 	b.ReportMetric(rate(durable)/rate(bare)/benchGoal, "of-goal")
-}
-
-func emptyBare(b *testing.B, s *sqstest.Server, queue string) {
-	var left atomic.Int64
-	left.Store(benchMessages)
-	client := api.NewFromConfig(sqstest.Account(s.URL))
-	var workers sync.WaitGroup
-	for range 4 {
-		workers.Go(func() {
-			for left.Load() > 0 {
-				out, err := client.ReceiveMessage(b.Context(), &api.ReceiveMessageInput{QueueUrl: &queue, MaxNumberOfMessages: 10})
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				in := &api.DeleteMessageBatchInput{QueueUrl: &queue}
-				for _, m := range out.Messages {
-					in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(len(in.Entries))), ReceiptHandle: m.ReceiptHandle})
-				}
-				if len(in.Entries) == 0 {
-					continue
-				}
-				if _, err := client.DeleteMessageBatch(b.Context(), in); err != nil {
-					b.Error(err)
-					return
-				}
-				left.Add(-int64(len(in.Entries)))
-			}
-		})
-	}
-	workers.Wait()
 }
 
 func emptyDurable(b *testing.B, s *sqstest.Server, queue string) {

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,6 +178,40 @@ func (s *Server) Empty(t testing.TB, queue string) {
 			t.Fatalf("%d messages are left on the queue; want none", n)
 		}
 	}
+}
+
+// Drain empties a queue of so many messages by a loop that only receives and
+// deletes, with four workers: what others are measured against.
+func (s *Server) Drain(t testing.TB, queue string, messages int) {
+	t.Helper()
+	var left atomic.Int64
+	left.Store(int64(messages))
+	client := api.NewFromConfig(Account(s.URL))
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for left.Load() > 0 {
+				out, err := client.ReceiveMessage(t.Context(), &api.ReceiveMessageInput{QueueUrl: &queue, MaxNumberOfMessages: 10})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				in := &api.DeleteMessageBatchInput{QueueUrl: &queue}
+				for _, m := range out.Messages {
+					in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(len(in.Entries))), ReceiptHandle: m.ReceiptHandle})
+				}
+				if len(in.Entries) == 0 {
+					continue
+				}
+				if _, err := client.DeleteMessageBatch(t.Context(), in); err != nil {
+					t.Error(err)
+					return
+				}
+				left.Add(-int64(len(in.Entries)))
+			}
+		})
+	}
+	workers.Wait()
 }
 
 // Notification is S3's message of the nth object.
