@@ -96,8 +96,8 @@ func TestQueue(t *testing.T) {
 		}
 	})
 
-	t.Run("fifo keeps the order of a group", func(t *testing.T) {
-		queue, sink := s.Queue(t, true), triggertest.NewSink()
+	fifo := func(t *testing.T, sink *triggertest.Sink, all triggers.Sink) {
+		queue := s.Queue(t, true)
 		want := map[string][]string{}
 		for n := range 60 {
 			group := fmt.Sprintf("g%d", n%3)
@@ -112,7 +112,7 @@ func TestQueue(t *testing.T) {
 			}
 			return nil
 		}
-		run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, sink) })
+		run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, all) })
 		s.Empty(t, queue)
 		got := map[string][]string{}
 		for _, e := range sink.Events() {
@@ -124,6 +124,14 @@ func TestQueue(t *testing.T) {
 				t.Errorf("group %s came as %q; want %q", group, got[group], want[group])
 			}
 		}
+	}
+	t.Run("fifo keeps the order of a group", func(t *testing.T) {
+		sink := triggertest.NewSink()
+		fifo(t, sink, sink)
+	})
+	t.Run("fifo keeps the order of a group that is taken at once", func(t *testing.T) {
+		sink := triggertest.NewSink()
+		fifo(t, sink, &together{Sink: sink})
 	})
 
 	t.Run("a message that waits stays hidden", func(t *testing.T) {
@@ -184,6 +192,33 @@ func TestQueue(t *testing.T) {
 		run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, sink) })
 		s.Empty(t, queue)
 	})
+}
+
+// together is a sink that takes several at once, and every third time does not.
+type together struct {
+	*triggertest.Sink
+	times atomic.Int32
+}
+
+func (s *together) IngestAll(ctx context.Context, events []anneal.Event) (duplicates []int, err error) {
+	if s.times.Add(1)%3 == 0 {
+		return nil, errFull
+	}
+	for i, e := range events {
+		for {
+			_, duplicate, err := s.Ingest(ctx, e)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if duplicate {
+				duplicates = append(duplicates, i)
+			}
+			if err == nil {
+				break
+			}
+		}
+	}
+	return duplicates, nil
 }
 
 // waiting is a sink that takes nothing until it is stopped.
