@@ -3,10 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	bridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -27,44 +23,10 @@ import (
 	"github.com/anneal-ml/anneal/notify"
 )
 
-// newMoto starts moto, a server of AWS that is another's work, and returns its
-// URL and how clients reach it.
-func newMoto(t *testing.T) (string, aws.Config) {
-	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("ANNEAL_STRICT") != "" {
-			t.Fatalf("moto is not there, pip gets it: %v", err)
-		}
-		t.Skip("moto is not there; pip gets it: moto[server]")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	host, port, _ := net.SplitHostPort(address)
-	cmd := exec.Command(path, "-H", host, "-p", port)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	endpoint := "http://" + address
-	eventually(t, time.Minute, func() error {
-		resp, err := http.Get(endpoint + "/moto-api/")
-		if err == nil {
-			resp.Body.Close()
-		}
-		return err
-	})
-	return endpoint, aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
-}
-
 // TestChannelsOfAWS has what MinIO tells NATS come to what EventBridge and SNS
 // tell two queues: each decision, the run and the promotion, each once.
 func TestChannelsOfAWS(t *testing.T) {
-	endpoint, with := newMoto(t)
+	with := newMoto(t).account()
 	queues, topics, buses := sqs.NewFromConfig(with), sns.NewFromConfig(with), eventbridge.NewFromConfig(with)
 	queue := func(name string) (url, arn *string) {
 		out, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
@@ -97,12 +59,7 @@ func TestChannelsOfAWS(t *testing.T) {
 	if _, err := buses.PutTargets(t.Context(), targets); err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-		"TOPIC": *topic.TopicArn,
-	} {
-		t.Setenv(name, value)
-	}
+	t.Setenv("TOPIC", *topic.TopicArn)
 
 	nats, stream := newStream(t)
 	dir := pipelineProject(t, `#!/bin/sh
