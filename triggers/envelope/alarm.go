@@ -14,43 +14,58 @@ const (
 	typeAlarm   = "CloudWatch Alarm State Change"
 )
 
-// alarmDetail is EventBridge's detail, as far as SNS is told of it.
+// An AlarmDetail is what EventBridge tells of an alarm's change, as its detail.
 //
 // Source: the CloudWatch user guide, "Alarm events and EventBridge".
-type alarmDetail struct {
+type AlarmDetail struct {
 	AlarmName     string             `json:"alarmName"`
-	State         alarmState         `json:"state"`
-	PreviousState *alarmState        `json:"previousState,omitempty"`
-	Configuration alarmConfiguration `json:"configuration"`
+	State         AlarmState         `json:"state"`
+	PreviousState *AlarmState        `json:"previousState,omitempty"`
+	Configuration AlarmConfiguration `json:"configuration"`
 }
 
-type alarmState struct {
-	Value     string `json:"value"`
+// An AlarmState is what an alarm came to, or was before.
+type AlarmState struct {
+	Value     string `json:"value"` // OK, ALARM or INSUFFICIENT_DATA
 	Reason    string `json:"reason,omitempty"`
 	Timestamp string `json:"timestamp,omitempty"`
+
+	ReasonData          string `json:"reasonData,omitempty"` // JSON
+	ActionsSuppressedBy string `json:"actionsSuppressedBy,omitempty"`
+	// ActionsSuppressedReason is of a composite alarm, as what is above it.
+	ActionsSuppressedReason string `json:"actionsSuppressedReason,omitempty"`
 }
 
-type alarmConfiguration struct {
+// An AlarmConfiguration is how an alarm is set: Metrics if it watches metrics,
+// an AlarmRule if it is made of other alarms.
+type AlarmConfiguration struct {
 	Description string        `json:"description,omitempty"`
 	AlarmRule   string        `json:"alarmRule,omitempty"`
-	Metrics     []alarmMetric `json:"metrics,omitempty"`
+	Metrics     []AlarmMetric `json:"metrics,omitempty"`
+
+	ActionsSuppressor                string `json:"actionsSuppressor,omitempty"`
+	ActionsSuppressorWaitPeriod      int32  `json:"actionsSuppressorWaitPeriod,omitempty"`      // seconds
+	ActionsSuppressorExtensionPeriod int32  `json:"actionsSuppressorExtensionPeriod,omitempty"` // seconds
 }
 
-type alarmMetric struct {
+// An AlarmMetric is a metric that an alarm watches, or an expression over others.
+type AlarmMetric struct {
 	ID         string     `json:"id,omitempty"`
 	Expression string     `json:"expression,omitempty"`
 	Label      string     `json:"label,omitempty"`
-	MetricStat *alarmStat `json:"metricStat,omitempty"`
+	MetricStat *AlarmStat `json:"metricStat,omitempty"`
 	ReturnData bool       `json:"returnData"`
 }
 
-type alarmStat struct {
-	Metric alarmSeries `json:"metric"`
+// An AlarmStat is a statistic of a metric.
+type AlarmStat struct {
+	Metric AlarmSeries `json:"metric"`
 	Period int64       `json:"period,omitempty"` // seconds
 	Stat   string      `json:"stat,omitempty"`
 }
 
-type alarmSeries struct {
+// An AlarmSeries names a metric.
+type AlarmSeries struct {
 	Namespace  string            `json:"namespace"`
 	Name       string            `json:"name"`
 	Dimensions map[string]string `json:"dimensions,omitempty"`
@@ -59,16 +74,16 @@ type alarmSeries struct {
 // alarmNotice is an alarm's change as SNS is told of it.
 func alarmNotice(all object, from carrier, now time.Time) (anneal.Event, error) {
 	name := all.text("AlarmName")
-	detail := alarmDetail{
+	detail := AlarmDetail{
 		AlarmName: name,
-		State:     alarmState{all.text("NewStateValue"), all.optional("NewStateReason"), all.text("StateChangeTime")},
-		Configuration: alarmConfiguration{
+		State:     AlarmState{Value: all.text("NewStateValue"), Reason: all.optional("NewStateReason"), Timestamp: all.text("StateChangeTime")},
+		Configuration: AlarmConfiguration{
 			Description: all.optional("AlarmDescription"),
 			AlarmRule:   all.optional("AlarmRule"),
 		},
 	}
 	if old := all.optional("OldStateValue"); old != "" {
-		detail.PreviousState = &alarmState{Value: old}
+		detail.PreviousState = &AlarmState{Value: old}
 	}
 	at := all.time("StateChangeTime", now)
 	account := all.optional("AWSAccountId")
@@ -88,14 +103,14 @@ func alarmNotice(all object, from carrier, now time.Time) (anneal.Event, error) 
 
 // alarmMetrics are what a metric alarm watches. What is not as expected is left
 // out: it only describes.
-func alarmMetrics(trigger json.RawMessage) []alarmMetric {
+func alarmMetrics(trigger json.RawMessage) []AlarmMetric {
 	type dimensions []struct{ Name, Value string }
 	type series struct {
 		Namespace, MetricName string
 		Dimensions            dimensions
 	}
-	named := func(s series) alarmSeries {
-		m := alarmSeries{Namespace: s.Namespace, Name: s.MetricName, Dimensions: map[string]string{}}
+	named := func(s series) AlarmSeries {
+		m := AlarmSeries{Namespace: s.Namespace, Name: s.MetricName, Dimensions: map[string]string{}}
 		for _, d := range s.Dimensions {
 			m.Dimensions[d.Name] = d.Value
 		}
@@ -123,13 +138,13 @@ func alarmMetrics(trigger json.RawMessage) []alarmMetric {
 		if stat == "" && t.Statistic != "" { // AVERAGE: EventBridge has Average
 			stat = t.Statistic[:1] + strings.ToLower(t.Statistic[1:])
 		}
-		return []alarmMetric{{MetricStat: &alarmStat{named(t.series), t.Period, stat}, ReturnData: true}}
+		return []AlarmMetric{{MetricStat: &AlarmStat{named(t.series), t.Period, stat}, ReturnData: true}}
 	}
-	var all []alarmMetric
+	var all []AlarmMetric
 	for _, m := range t.Metrics {
-		metric := alarmMetric{ID: m.ID, Expression: m.Expression, Label: m.Label, ReturnData: m.ReturnData}
+		metric := AlarmMetric{ID: m.ID, Expression: m.Expression, Label: m.Label, ReturnData: m.ReturnData}
 		if m.MetricStat != nil {
-			metric.MetricStat = &alarmStat{named(m.MetricStat.Metric), m.MetricStat.Period, m.MetricStat.Stat}
+			metric.MetricStat = &AlarmStat{named(m.MetricStat.Metric), m.MetricStat.Period, m.MetricStat.Stat}
 		}
 		all = append(all, metric)
 	}
@@ -147,6 +162,12 @@ func alarmAction(all object, now time.Time) (anneal.Event, error) {
 		return anneal.Event{}, err
 	}
 	return alarm(arn, value, at, all.raw("alarmData"), now), nil
+}
+
+// Alarm is the event of the change of an alarm at some time, seen now: the one
+// that EventBridge's telling of the same change becomes.
+func Alarm(arn string, at time.Time, detail AlarmDetail, now time.Time) anneal.Event {
+	return alarm(arn, detail.State.Value, at.UTC(), detail, now.UTC())
 }
 
 func alarm(arn, value string, at time.Time, detail any, now time.Time) anneal.Event {
