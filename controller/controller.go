@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/drift/cloudwatch"
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
@@ -51,6 +52,9 @@ type Config struct {
 	// Outcomes reads an object once and takes from it the predictions or labels
 	// that a signal asks for. An error is as with Profile.
 	Outcomes func(ctx context.Context, object anneal.Object, form outcome.Form) (*outcome.Batch, error)
+	// Metrics reads metrics of CloudWatch up to a moment, one reading for each
+	// query, and gives up when ctx ends. Nil: there are none.
+	Metrics func(ctx context.Context, queries []cloudwatch.Query, until time.Time) []cloudwatch.Reading
 	// Workers is how many objects are profiled at a time; 0 means 2.
 	Workers int
 	// Stage puts exactly a training's objects under its prefix, and makes its
@@ -94,6 +98,7 @@ type Controller struct {
 	retained  atomic.Pointer[Retained]
 
 	profiles profiles
+	readings readings
 	joins    joins
 	tasks    sync.WaitGroup // goroutines the loop started
 	notices  map[string]bool
@@ -122,7 +127,7 @@ func New(cfg Config, state *State) *Controller {
 		gathering: map[string]*gathering{},
 	}
 	c.generation.Store(cfg.Generation.index())
-	c.profiles = newProfiles(cfg)
+	c.profiles, c.readings = newProfiles(cfg), newReadings()
 	c.publishStatus()
 	return c
 }
@@ -172,6 +177,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	for range c.cfg.Workers {
 		c.tasks.Go(func() { c.profileWorker(ctx) })
 	}
+	c.tasks.Go(func() { c.metricReader(ctx) })
 	c.tasks.Go(func() { c.retain(ctx) })
 	b := newBatch(c)
 	if err := c.begin(ctx, b); err != nil {
@@ -203,11 +209,14 @@ func (c *Controller) Run(ctx context.Context) error {
 			from = nil
 		}
 		job, jobs := c.profiles.next()
+		read, reads := c.readings.next(time.Now())
 		select {
 		case <-ctx.Done():
 			return stopCause(ctx)
 		case jobs <- job:
 			c.profiles.started()
+		case reads <- read:
+			c.readings.started()
 		case in := <-c.inbox:
 			c.handle(b, in)
 		case answer := <-c.asked:

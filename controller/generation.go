@@ -62,6 +62,7 @@ func (c *Controller) begin(ctx context.Context, b *batch) error {
 	}
 	c.recordSchedules(b, time.Now())
 	clear(c.profiles.again)
+	c.readings.forget(c.generation.Load().Policies)
 	for _, p := range c.generation.Load().Policies {
 		if err := c.wantAgain(ctx, p); err != nil {
 			return err

@@ -34,6 +34,12 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 		Cause:  w.Event.ID,
 	}
 	data := c.state.data(p.Name())
+	if spec.Signals[name].IsMetric() {
+		if err := c.metric(spec.Signals[name], &signal, w.Event.Seen); err != nil {
+			signal.Status, signal.Error = anneal.SignalFailed, err.Error()
+		}
+		return signal
+	}
 	if spec.Signals[name].IsPerformance() {
 		if err := c.performance(ctx, p, &signal, w.Event.Seen); err != nil {
 			signal.Status, signal.Error = anneal.SignalFailed, err.Error()
@@ -309,7 +315,7 @@ func (c *Controller) measured(w *wake) (ready bool, unreadable string) {
 		}
 		ready = ready && ok
 	}
-	return ready, ""
+	return c.readings.read(w, p) && ready, ""
 }
 
 // profileWorker reads objects until ctx ends.

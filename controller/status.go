@@ -12,6 +12,7 @@ type Status struct {
 	Record   uint64         `json:"record"` // last one of the loop's
 	Taken    uint64         `json:"taken"`  // events up to this record were taken
 	Waiting  int            `json:"waiting"`
+	Oldest   *time.Time     `json:"oldest,omitempty"` // when the event of the oldest wake that waits was seen
 	Policies []PolicyStatus `json:"policies"`
 }
 
@@ -23,14 +24,16 @@ type PolicyStatus struct {
 	Revision string             `json:"revision"`
 	Champion string             `json:"champion,omitempty"`
 	Metrics  map[string]float64 `json:"metrics,omitempty"`
-	Objects  int                `json:"objects"` // kept for windows and trainings
-	Waiting  int                `json:"waiting"` // wakes not decided yet
-	Rows     int64              `json:"rows"`    // since the last training
-	OpenRuns []string           `json:"openRuns"`
-	NextWake *time.Time         `json:"nextWake,omitempty"`
-	Paused   string             `json:"paused,omitempty"`   // why a person has paused it
-	Gathered []policy.Gathered  `json:"gathered,omitempty"` // what its triggers have gathered
-	Asks     string             `json:"asks,omitempty"`     // the decision that waits for approval
+	// TrainedAt is when the champion was trained.
+	TrainedAt *time.Time        `json:"trainedAt,omitempty"`
+	Objects   int               `json:"objects"` // kept for windows and trainings
+	Waiting   int               `json:"waiting"` // wakes not decided yet
+	Rows      int64             `json:"rows"`    // since the last training
+	OpenRuns  []string          `json:"openRuns"`
+	NextWake  *time.Time        `json:"nextWake,omitempty"`
+	Paused    string            `json:"paused,omitempty"`   // why a person has paused it
+	Gathered  []policy.Gathered `json:"gathered,omitempty"` // what its triggers have gathered
+	Asks      string            `json:"asks,omitempty"`     // the decision that waits for approval
 }
 
 // Full reports whether the loop waits because the journal has no space. Safe
@@ -62,6 +65,9 @@ func (c *Controller) standing() Status {
 	waiting, open := map[string]int{}, map[string][]string{}
 	for _, w := range c.state.Wakes {
 		waiting[w.Policy]++
+		if seen := w.Event.Seen; s.Oldest == nil || seen.Before(*s.Oldest) {
+			s.Oldest = &seen
+		}
 	}
 	for _, id := range sortedKeys(c.state.Runs) {
 		name := c.state.Runs[id].Policy
@@ -77,7 +83,7 @@ func (c *Controller) standing() Status {
 			ps.OpenRuns = []string{}
 		}
 		if champion := c.state.Models.Champion(spec.Model.Group); champion != nil {
-			ps.Champion, ps.Metrics = champion.ID(), champion.Metrics
+			ps.Champion, ps.Metrics, ps.TrainedAt = champion.ID(), champion.Metrics, &champion.TrainedAt
 		}
 		if m := c.state.Past.Policies[p.Name()]; m != nil {
 			if m.Paused != nil {

@@ -49,8 +49,8 @@ type Gathering struct {
 // decided on, and what to apply then with [State.ApplyGathering]. A key that
 // cannot be evaluated is an error, and the event is gathered under none.
 func (p *Policy) Gather(trigger string, e anneal.Event, object *anneal.Object) (g Gathering, ok bool, err error) {
-	i := slices.IndexFunc(p.Spec.Spec.Triggers, func(t Trigger) bool { return t.ID == trigger && t.Debounce != nil })
-	if i < 0 || e.Source == anneal.SourceTimer { // the end of the trigger's window
+	i := p.gathering(trigger, e)
+	if i < 0 {
 		return Gathering{}, false, nil
 	}
 	g = Gathering{Policy: p.Name(), Trigger: trigger, Event: e.ID, Seen: e.Seen, Object: object}
@@ -70,6 +70,19 @@ func (p *Policy) Gather(trigger string, e anneal.Event, object *anneal.Object) (
 		err = fmt.Errorf("debounce key of trigger %s of policy %s: %s: %w", trigger, p.Name(), p.keys[i].text, err)
 	}
 	return g, true, err
+}
+
+// Gathers reports whether an event that matched the trigger is gathered and not
+// decided on.
+func (p *Policy) Gathers(trigger string, e anneal.Event) bool { return p.gathering(trigger, e) >= 0 }
+
+// gathering is the number of the trigger that gathers the event, -1 where none
+// does.
+func (p *Policy) gathering(trigger string, e anneal.Event) int {
+	if e.Source == anneal.SourceTimer { // the end of the trigger's window
+		return -1
+	}
+	return slices.IndexFunc(p.Spec.Spec.Triggers, func(t Trigger) bool { return t.ID == trigger && t.Debounce != nil })
 }
 
 // ApplyGathering takes in an event that was gathered, and the window that it

@@ -32,6 +32,7 @@ func newDomain(b Body) domain {
 			if slices.Contains([]string{MetricAccuracy, MetricF1, MetricAUC}, s.Metric) {
 				d.spans[at+".value"] = span{hi: 1}
 			}
+		case s.IsMetric(): // may be anything
 		case s.IsDrift():
 			d.spans[at+".value"], d.spans[at+".share"] = span{hi: 1}, span{hi: 1}
 		default:

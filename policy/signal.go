@@ -2,8 +2,10 @@ package policy
 
 import (
 	"math"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The metrics of predictions.
@@ -39,6 +41,13 @@ func (s Signal) withDefaults() Signal {
 		}
 	}
 	switch {
+	case s.IsMetric():
+		if s.Period == 0 {
+			s.Period = Duration(5 * time.Minute)
+		}
+		if s.StaleAfter == 0 {
+			s.StaleAfter = max(Duration(time.Hour), 3*s.Period)
+		}
 	case s.IsPerformance():
 		if s.Window == (Window{}) {
 			s.Window.Since = Duration(week)
@@ -76,11 +85,11 @@ func (c *compiler) signals(signals map[string]Signal) {
 			c.problems.add(path, "%q is not a signal's name: letters, digits and _, as in signals.NAME.value", name)
 		}
 		if s.Source == "" {
-			c.problems.add(path+".source", "a signal needs a source: data or predictions")
+			c.problems.add(path+".source", "a signal needs a source: data, predictions or cloudwatch")
 			continue
 		}
 		before := len(c.problems)
-		c.problems.oneOf(path+".source", s.Source, []string{SourceData, SourcePredictions}, []string{"cloudwatch"})
+		c.problems.oneOf(path+".source", s.Source, []string{SourceData, SourcePredictions, SourceCloudWatch}, nil)
 		if len(c.problems) > before {
 			continue
 		}
@@ -88,6 +97,8 @@ func (c *compiler) signals(signals map[string]Signal) {
 			c.problems.add(path+".minRows", "%d rows: at least 1", s.MinRows)
 		}
 		switch {
+		case s.IsMetric():
+			c.metric(path, s)
 		case s.IsPerformance():
 			c.performance(path, s)
 		case s.IsDrift():
@@ -129,7 +140,15 @@ func (s Signal) ofPredictions() []use {
 	}
 }
 
+// ofMetrics are the keys that only a metric of CloudWatch has.
+func (s Signal) ofMetrics() []use {
+	return []use{
+		{"namespace", s.Namespace != ""}, {"dimensions", len(s.Dimensions) > 0}, {"stat", s.Stat != ""}, {"period", s.Period != 0}, {"region", s.Region != ""},
+	}
+}
+
 const (
+	ofCloudWatch    = "of CloudWatch (source: cloudwatch)"
 	overPredictions = "over predictions (source: predictions)"
 	ofDrift         = "that is drift (window: {objects: 3})"
 	thatCounts      = "that counts (reduce: rows)"
@@ -174,6 +193,7 @@ func (c *compiler) drift(path string, s Signal) {
 	c.problems.oneOf(path+".correction", s.Correction, Corrections(), nil)
 	c.refuse(path, thatCounts, []use{{"since", s.Since != ""}})
 	c.refuse(path, overPredictions, s.ofPredictions())
+	c.refuse(path, ofCloudWatch, s.ofMetrics())
 }
 
 func (c *compiler) count(path string, s Signal) {
@@ -184,6 +204,43 @@ func (c *compiler) count(path string, s Signal) {
 	}
 	c.refuse(path, ofDrift, s.ofDrift(), []use{{"minRows", s.MinRows != 0}})
 	c.refuse(path, overPredictions, s.ofPredictions())
+	c.refuse(path, ofCloudWatch, s.ofMetrics())
+}
+
+// stat is a statistic of CloudWatch.
+//
+// Source: the CloudWatch user guide, "CloudWatch statistics definitions".
+var stat = regexp.MustCompile(`^(Average|Sum|Minimum|Maximum|SampleCount|IQM|(p|tm|wm|tc|ts)\d{1,2}(\.\d{1,10})?|(p|tm|wm|tc|ts)100|(PR|TM|WM|TC|TS)\([0-9.%]*:[0-9.%]*\))$`)
+
+// mostPeriods is how far back a datapoint may be looked for.
+const mostPeriods = 1440
+
+func (c *compiler) metric(path string, s Signal) {
+	needs := func(key, value, why string) {
+		if value == "" {
+			c.problems.add(path+"."+key, "a metric of CloudWatch needs %s", why)
+		}
+	}
+	needs("namespace", s.Namespace, "a namespace: namespace: AWS/SageMaker")
+	needs("metric", s.Metric, "its name: metric: ModelLatency")
+	needs("stat", s.Stat, "a statistic: stat: p99")
+	if s.Stat != "" && !stat.MatchString(s.Stat) {
+		c.problems.add(path+".stat", "%q is not a statistic of CloudWatch: Average, Sum, Minimum, Maximum, SampleCount, IQM, p99, tm90, TM(10%%:90%%)", s.Stat)
+	}
+	period := time.Duration(s.Period)
+	if period <= 0 || period > 24*time.Hour || period%time.Minute != 0 && !slices.Contains([]time.Duration{1, 5, 10, 20, 30}, period/time.Second) || period%time.Second != 0 {
+		c.problems.add(path+".period", "a period of CloudWatch is whole minutes, to 1d, or 1s, 5s, 10s, 20s or 30s")
+	} else if s.StaleAfter < s.Period {
+		c.problems.add(path+".staleAfter", "the newest datapoint is up to a period old: at least %s", s.Period)
+	} else if s.StaleAfter/s.Period > mostPeriods {
+		c.problems.add(path+".staleAfter", "at most %d periods", mostPeriods)
+	}
+	if len(s.Dimensions) > 30 {
+		c.problems.add(path+".dimensions", "%d dimensions; a metric has at most 30", len(s.Dimensions))
+	}
+	c.refuse(path, "over data (source: data)", []use{{"reduce", s.Reduce != ""}, {"since", s.Since != ""}, {"window", s.Window != (Window{})}, {"minRows", s.MinRows != 0}})
+	c.refuse(path, ofDrift, s.ofDrift())
+	c.refuse(path, overPredictions, slices.DeleteFunc(s.ofPredictions(), func(u use) bool { return u.key == "metric" || u.key == "staleAfter" }))
 }
 
 func (c *compiler) performance(path string, s Signal) {
@@ -221,4 +278,5 @@ func (c *compiler) performance(path string, s Signal) {
 	}
 	c.refuse(path, "over data (source: data)", []use{{"reduce", s.Reduce != ""}, {"since", s.Since != ""}})
 	c.refuse(path, ofDrift, s.ofDrift())
+	c.refuse(path, ofCloudWatch, s.ofMetrics())
 }

@@ -28,7 +28,7 @@ func TestSignalProblems(t *testing.T) {
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "prediction": "p", "label": "y", "metric": "accuracy", "window": "7d", "labelsWithin": "3d"}`, nil},
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "prediction": "p", "label": "y", "metric": "auc"}`, nil},
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "score": "p", "label": "y", "metric": "logLoss", "positive": "yes", "time": "at", "version": "model"}`, nil},
-		{`{"source": "prediction"}`, []string{`source: unknown value "prediction": did you mean "predictions"? (have data, predictions)`}},
+		{`{"source": "prediction"}`, []string{`source: unknown value "prediction": did you mean "predictions"? (have data, predictions, cloudwatch)`}},
 		{`{"source": "predictions"}`, []string{
 			`path: a signal over predictions needs path, what the keys of prediction objects begin with: path: predictions/`,
 			`labels: a signal over predictions needs labels, what the keys of label objects begin with: labels: labels/`,
@@ -48,6 +48,31 @@ func TestSignalProblems(t *testing.T) {
 			`positive: positive is for a signal whose metric is f1, auc or logLoss`,
 			`reduce: reduce is for a signal over data (source: data)`,
 			`tests: tests is for a signal that is drift (window: {objects: 3})`,
+		}},
+		{`{"source": "cloudwatch", "namespace": "AWS/SageMaker", "metric": "ModelLatency", "dimensions": {"EndpointName": "churn"}, "stat": "p99", "period": "5m", "staleAfter": "1h", "region": "eu-west-1"}`, nil},
+		{`{"source": "cloudwatch", "namespace": "N", "metric": "accuracy", "stat": "TM(10%:90%)", "period": "10s"}`, nil},
+		{`{"source": "cloudwatch"}`, []string{
+			`namespace: a metric of CloudWatch needs a namespace: namespace: AWS/SageMaker`,
+			`metric: a metric of CloudWatch needs its name: metric: ModelLatency`,
+			`stat: a metric of CloudWatch needs a statistic: stat: p99`,
+		}},
+		{`{"source": "cloudwatch", "namespace": "N", "metric": "M", "stat": "avg", "period": "90s"}`, []string{
+			`stat: "avg" is not a statistic of CloudWatch: Average, Sum, Minimum, Maximum, SampleCount, IQM, p99, tm90, TM(10%:90%)`,
+			`period: a period of CloudWatch is whole minutes, to 1d, or 1s, 5s, 10s, 20s or 30s`,
+		}},
+		{`{"source": "cloudwatch", "namespace": "N", "metric": "M", "stat": "Sum", "period": "1h", "staleAfter": "30m"}`, []string{
+			`staleAfter: the newest datapoint is up to a period old: at least 1h`,
+		}},
+		{`{"source": "cloudwatch", "namespace": "N", "metric": "M", "stat": "Sum", "period": "1m", "staleAfter": "2d", "window": "7d", "reduce": "rows", "tests": ["ks"], "key": "id"}`, []string{
+			`staleAfter: at most 1440 periods`,
+			`reduce: reduce is for a signal over data (source: data)`,
+			`window: window is for a signal over data (source: data)`,
+			`tests: tests is for a signal that is drift (window: {objects: 3})`,
+			`key: key is for a signal over predictions (source: predictions)`,
+		}},
+		{`{"source": "data", "reduce": "rows", "namespace": "N", "stat": "Sum"}`, []string{
+			`namespace: namespace is for a signal of CloudWatch (source: cloudwatch)`,
+			`stat: stat is for a signal of CloudWatch (source: cloudwatch)`,
 		}},
 	} {
 		text := `{"apiVersion": "anneal/v1alpha1", "kind": "RetrainPolicy", "metadata": {"name": "p"}, "spec": {"model": {"group": "g"},

@@ -118,12 +118,15 @@ func (t *Train) UnmarshalJSON(data []byte) error {
 }
 
 // A Signal says how one fact about the model is measured: the drift of a
-// window against a reference, a count over the objects since a moment, or how
-// good predictions were, once their labels have come.
+// window against a reference, a count over the objects since a moment, how
+// good predictions were, once their labels have come, or a metric of CloudWatch.
 type Signal struct {
-	Source     string   `json:"source" enum:"data,predictions"` // data or predictions
-	Window     Window   `json:"window,omitzero"`
-	StaleAfter Duration `json:"staleAfter,omitempty"` // of predictions: without labels for so long; the window if zero
+	Source string `json:"source" enum:"data,predictions,cloudwatch"` // data, predictions or cloudwatch
+	Window Window `json:"window,omitzero"`
+	// StaleAfter is how long a value may be relied on. Of predictions: without
+	// labels, the window if zero. Of cloudwatch: after the end of the newest
+	// datapoint, 1h or three periods if zero, whichever is longer.
+	StaleAfter Duration `json:"staleAfter,omitempty"`
 
 	// Of source data.
 	Reference string `json:"reference,omitempty" enum:"champion"` // champion: its training data
@@ -160,7 +163,9 @@ type Signal struct {
 	Time       string `json:"time,omitempty"`
 	Version    string `json:"version,omitempty"`
 
-	Metric string `json:"metric,omitempty" enum:"accuracy,f1,auc,logLoss,mae,rmse"` // accuracy, f1, auc, logLoss, mae or rmse
+	// Metric is accuracy, f1, auc, logLoss, mae or rmse. Of source cloudwatch it
+	// is the metric's name.
+	Metric string `json:"metric,omitempty"`
 	// Average is how f1 is taken over the classes: of the Positive one alone
 	// (binary), the mean of all (macro), or weighted by their labels (weighted).
 	// If empty it is binary where the classes are two and one of them is
@@ -171,16 +176,25 @@ type Signal struct {
 	// zero.
 	LabelsWithin Duration `json:"labelsWithin,omitempty"`
 
-	Namespace NotBuilt `json:"namespace,omitzero"`
-	Stat      NotBuilt `json:"stat,omitzero"`
-	Period    NotBuilt `json:"period,omitzero"`
+	// Of source cloudwatch, beside Metric. The value is that of the newest
+	// datapoint whose Period, of whole minutes or 1s, 5s, 10s, 20s or 30s, is over.
+	Namespace  string            `json:"namespace,omitempty"`
+	Dimensions map[string]string `json:"dimensions,omitempty"`
+	Stat       string            `json:"stat,omitempty"`   // Average, Sum, Minimum, Maximum, SampleCount, IQM, p99, tm90, TM(10%:90%), …
+	Period     Duration          `json:"period,omitempty"` // 5m if zero
+	Region     string            `json:"region,omitempty"` // that of the daemon's settings if empty
 }
 
 // IsDrift reports whether the signal is the drift of a window.
-func (s Signal) IsDrift() bool { return s.Source != SourcePredictions && s.Reduce == "" }
+func (s Signal) IsDrift() bool {
+	return s.Source != SourcePredictions && s.Source != SourceCloudWatch && s.Reduce == ""
+}
 
 // IsPerformance reports whether the signal is a metric of predictions.
 func (s Signal) IsPerformance() bool { return s.Source == SourcePredictions }
+
+// IsMetric reports whether the signal is a metric of CloudWatch.
+func (s Signal) IsMetric() bool { return s.Source == SourceCloudWatch }
 
 // Window is the data a signal looks at: the newest Objects objects for drift,
 // the predictions made Since so long ago for a metric. In YAML also the latter
