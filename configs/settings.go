@@ -45,6 +45,11 @@ type Settings struct {
 	// Notify are the channels that notices go to, by name. A channel `log`
 	// is always there.
 	Notify map[string]Channel `json:"notify"`
+	// CloudWatch is where the metrics are that policies have as signals (source:
+	// cloudwatch). Its region is that of signals without one.
+	CloudWatch Account `json:"cloudwatch"`
+	// Metrics are where metrics are sent, beside /metrics. Nowhere if empty.
+	Metrics Metrics `json:"metrics"`
 }
 
 // A Source is one of the transports that events come by. Schedules come from
@@ -55,7 +60,7 @@ type Source struct {
 	SQS       *SQS       `json:"sqs"`
 	NATS      *NATS      `json:"nats"`
 
-	CloudWatch notBuilt `json:"cloudwatch"`
+	CloudWatch *CloudWatch `json:"cloudwatch"`
 }
 
 // Directory is a watched folder: a file in it is an object of a bucket.
@@ -347,8 +352,14 @@ func (s *Settings) check(d *decoder, builtins []string) {
 				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
 			}
 		}
+		if c := source.CloudWatch; c != nil {
+			c.check(d, path+".cloudwatch", s.Sources[:i])
+			if dir != nil || source.Webhook != nil || source.SQS != nil || source.NATS != nil {
+				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
+			}
+		}
 		if dir == nil {
-			if source.Webhook != nil || source.SQS != nil || source.NATS != nil {
+			if source.Webhook != nil || source.SQS != nil || source.NATS != nil || source.CloudWatch != nil {
 				continue
 			}
 			if n := d.at(path); n.kind == mapping && len(n.entries) == 0 || n.kind == null {
@@ -384,6 +395,10 @@ func (s *Settings) check(d *decoder, builtins []string) {
 		if b := s.Notify[name].EventBridge; b != nil {
 			b.check(d, policy.At("notify", name)+".eventbridge")
 		}
+	}
+	s.CloudWatch.check(d, "cloudwatch")
+	if m := s.Metrics.CloudWatch; m != nil {
+		m.check(d, "metrics.cloudwatch")
 	}
 	s.Embedded.check(d, builtins, s.Notify)
 }

@@ -113,6 +113,7 @@ func (d *doctor) examine(path string) {
 		d.port()
 		d.sources()
 		d.channels()
+		d.publishing()
 		d.watches()
 		d.commands()
 		d.containers()

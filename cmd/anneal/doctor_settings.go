@@ -53,6 +53,10 @@ func (d *doctor) sources() {
 			n++
 			d.stream(s.NATS)
 		}
+		if s.CloudWatch != nil {
+			n++
+			d.alarms(s.CloudWatch)
+		}
 		if s.Directory == nil {
 			continue
 		}

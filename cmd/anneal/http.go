@@ -219,6 +219,12 @@ func (d *daemon) condition() (bool, map[string]string) {
 			parts["channel "+name] = "ok"
 		}
 	}
+	for name, wrong := range d.clouds() {
+		parts[name] = "ok"
+		if wrong != "" { // it goes on trying
+			parts[name] = "degraded: " + wrong
+		}
+	}
 	if d.api != nil {
 		parts["step functions"] = addressOf(d.cfg, d.api.listener)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -15,6 +16,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/journal"
+	publish "github.com/anneal-ml/anneal/notify/cloudwatch"
 )
 
 // maxSources bounds how many event sources have a series of their own: their
@@ -34,7 +36,11 @@ type measures struct {
 	share     *prometheus.GaugeVec
 	usable    *prometheus.GaugeVec
 
-	sources map[string]bool // that have a series; of the goroutine that follows
+	executions     *prometheus.CounterVec
+	executionTimes *publish.Times // not sent yet
+
+	sources  map[string]bool // that have a series; of the goroutine that follows
+	machines map[string]bool // state machines that have one; as sources
 
 	mu      sync.Mutex
 	pending []uint64 // guarded by mu; event records that were not taken when last looked at
@@ -60,7 +66,11 @@ func newMeasures() *measures {
 		signal:  gauge("anneal_signal_value", "A signal's value when it was last measured."),
 		share:   gauge("anneal_signal_share", "The share of columns that drifted when a drift signal was last measured."),
 		usable:  gauge("anneal_signal_ok", "1 where a signal could be relied on when it was last looked at, else 0."),
-		sources: map[string]bool{},
+
+		executions:     counter("anneal_executions_changed_total", "Changes of the status of executions of the embedded engine, by what they came to.", "machine", "status"),
+		executionTimes: &publish.Times{},
+
+		sources: map[string]bool{}, machines: map[string]bool{},
 	}
 }
 
@@ -130,6 +140,8 @@ func (m *measures) record(r journal.Record) error {
 				m.parked.Inc()
 			}
 		}
+	case kindTurn:
+		err = m.turn(r)
 	case controller.KindParked:
 		m.parked.Inc()
 	case controller.KindDecision:
@@ -216,7 +228,7 @@ func (d *daemon) registry() *prometheus.Registry {
 	r.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.events, m.parked, m.decisions, m.runs, m.runTime, m.notices, m.signal, m.share, m.usable,
+		m.events, m.parked, m.decisions, m.runs, m.runTime, m.notices, m.signal, m.share, m.usable, m.executions,
 		stateCollector{d},
 		journalCollector{d},
 	)
@@ -228,11 +240,14 @@ var (
 	readyState     = prometheus.NewDesc("anneal_ready", "1 where /readyz answers 200, else 0.", nil, nil)
 	sourceOK       = prometheus.NewDesc("anneal_source_ok", "0 where a source of events does not work at present, else 1.", []string{"source"}, nil)
 	channelOK      = prometheus.NewDesc("anneal_channel_ok", "0 where a channel of notices does not work at present, else 1.", []string{"channel"}, nil)
+	cloudOK        = prometheus.NewDesc("anneal_aws_ok", "0 where a part that needs AWS does not work at present, else 1.", []string{"part"}, nil)
 	journalRecords = prometheus.NewDesc("anneal_journal_records", "Number of the newest record.", nil, nil)
 	eventsLag      = prometheus.NewDesc("anneal_events_lag", "Events recorded and not yet matched against the policies.", nil, nil)
 	policiesLoaded = prometheus.NewDesc("anneal_policies_loaded", "Policies that decide.", nil, nil)
 	reloadRefused  = prometheus.NewDesc("anneal_reload_refused", "1 where the files have changed and cannot be used, so that older ones are in force, else 0.", nil, nil)
 	waiting        = prometheus.NewDesc("anneal_wakes_waiting", "Wakes taken and not decided yet.", nil, nil)
+	oldestWake     = prometheus.NewDesc("anneal_wakes_oldest_seconds", "How long ago the event of the oldest wake that waits was seen; 0 where none waits.", nil, nil)
+	championAge    = prometheus.NewDesc("anneal_champion_age_seconds", "How long ago the live model was trained.", []string{"policy", "model"}, nil)
 	openRuns       = prometheus.NewDesc("anneal_runs_open", "Runs that have not ended.", []string{"policy", "model"}, nil)
 	newRows        = prometheus.NewDesc("anneal_rows_since_training", "Rows that no successful run has trained on.", []string{"policy", "model"}, nil)
 	policyPaused   = prometheus.NewDesc("anneal_policy_paused", "1 where the policy is paused, in its file or by a person, else 0.", []string{"policy", "model"}, nil)
@@ -270,9 +285,17 @@ func (c stateCollector) Collect(metrics chan<- prometheus.Metric) {
 			gauge(channelOK, yes(wrong == ""), name)
 		}
 	}
+	for part, wrong := range c.d.clouds() {
+		gauge(cloudOK, yes(wrong == ""), part)
+	}
 	gauge(journalRecords, float64(c.d.journal.Last()))
 	gauge(eventsLag, float64(c.d.measures.lag(status.Taken)))
 	gauge(waiting, float64(status.Waiting))
+	oldest := 0.0
+	if status.Oldest != nil {
+		oldest = max(0, time.Since(*status.Oldest).Seconds())
+	}
+	gauge(oldestWake, oldest)
 	policies, _, refused := c.d.generation.state()
 	gauge(policiesLoaded, float64(policies))
 	gauge(reloadRefused, yes(refused != nil))
@@ -282,6 +305,9 @@ func (c stateCollector) Collect(metrics chan<- prometheus.Metric) {
 		gauge(policyPaused, yes(p.Paused != "" || p.Mode == "paused"), p.Name, p.Model)
 		if p.NextWake != nil {
 			gauge(nextWake, float64(p.NextWake.UnixMilli())/1000, p.Name, p.Model)
+		}
+		if p.TrainedAt != nil {
+			gauge(championAge, max(0, time.Since(*p.TrainedAt).Seconds()), p.Name, p.Model)
 		}
 		for _, name := range sortedKeys(p.Metrics) {
 			gauge(championMetric, p.Metrics[name], p.Name, p.Model, name)

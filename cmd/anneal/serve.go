@@ -25,12 +25,14 @@ import (
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/drift"
+	metrics "github.com/anneal-ml/anneal/drift/cloudwatch"
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/journal/file"
 	"github.com/anneal-ml/anneal/notify"
+	publish "github.com/anneal-ml/anneal/notify/cloudwatch"
 	"github.com/anneal-ml/anneal/objects"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
@@ -113,6 +115,8 @@ type daemon struct {
 	hooks      map[string]http.Handler // by path; they are sources too
 	channels   map[string]notify.Channel
 	measures   *measures
+	reader     *metrics.Reader    // of metrics that are signals
+	publisher  *publish.Publisher // nil: metrics are sent nowhere
 	ready      atomic.Bool
 }
 
@@ -156,12 +160,16 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 	if d.api, err = d.newAPI(activities, recovery.API); err != nil {
 		return nil, err
 	}
+	d.reader = d.newMetricReader()
 	controllerConfig, err := d.controllerConfig(ctx)
 	if err != nil {
 		return nil, usage(err)
 	}
 	d.controller = controller.New(controllerConfig, recovery.State)
 	d.generation.take(cfg)
+	if d.publisher, err = d.newPublisher(ctx); err != nil {
+		return nil, err
+	}
 	d.schedules = &schedules{log: log, next: make(chan []*cron.Schedule, 1), ticks: d.controller.Ticks}
 	d.schedules.set(d.scheduled(cfg))
 	d.sources["schedules"] = d.schedules
@@ -178,6 +186,11 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 		}
 		if s.NATS != nil {
 			if err := d.addStream(s.NATS); err != nil {
+				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
+			}
+		}
+		if s.CloudWatch != nil {
+			if err := d.addAlarms(ctx, s.CloudWatch); err != nil {
 				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
 			}
 		}
@@ -371,6 +384,7 @@ func (d *daemon) controllerConfig(ctx context.Context) (controller.Config, error
 		Outcomes: func(ctx context.Context, o anneal.Object, form outcome.Form) (*outcome.Batch, error) {
 			return readOutcomes(ctx, d.objects, o.URI, form)
 		},
+		Metrics:   d.reader.Read,
 		Stage:     d.stage,
 		Staging:   stagingOf(d.cfg, d.objects),
 		Checksum:  d.objects.Checksum,
@@ -476,6 +490,9 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	start(&sources, inner, "policies", d.keepPolicies)
 	start(&sources, inner, "metrics", d.followMetrics)
+	if d.publisher != nil {
+		start(&parts, outer, "metrics to cloudwatch", d.publisher.Run)
+	}
 	work := newGate()
 	start(&server, last, "http", func(ctx context.Context) error { return d.serveHTTP(ctx, d.listener, work.handler(d.handler())) })
 	address := d.address()
