@@ -64,6 +64,7 @@ func newMoto(t *testing.T) *moto {
 	})
 	for name, value := range map[string]string{
 		"AWS_ENDPOINT_URL": m.url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+		"AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere", "AWS_PROFILE": "",
 	} {
 		t.Setenv(name, value)
 	}

@@ -2,61 +2,17 @@ package main
 
 import (
 	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"github.com/anneal-ml/anneal"
 )
-
-// moto starts moto, a server of many AWS services that is another's work, and
-// returns where it is. What it asks of whom calls it is in the environment.
-func moto(t *testing.T) (url string) {
-	t.Helper()
-	command, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("ANNEAL_STRICT") != "" {
-			t.Fatalf("moto_server is not on the PATH: %v", err)
-		}
-		t.Skip("moto_server is not on the PATH")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
-	l.Close()
-	cmd := exec.Command(command, "-H", "127.0.0.1", "-p", port)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	url = "http://127.0.0.1:" + port
-	eventually(t, time.Minute, func() error {
-		resp, err := http.Get(url + "/moto-api/")
-		if err == nil {
-			resp.Body.Close()
-		}
-		return err
-	})
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": url, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-		"AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere", "AWS_PROFILE": "",
-	} {
-		t.Setenv(name, value)
-	}
-	return url
-}
 
 const cloudwatchSettings = `listen: 127.0.0.1:0
 data: ./anneal-data
@@ -86,8 +42,7 @@ spec:
 // that is in CloudWatch again; killed and started anew, it tells of no change
 // twice, and of those that it missed.
 func TestCloudWatch(t *testing.T) {
-	url := moto(t)
-	client := cloudwatch.NewFromConfig(aws.Config{Region: "eu-central-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})
+	client := cloudwatch.NewFromConfig(newMoto(t).account())
 	ctx := t.Context()
 	alarm := func(name string) {
 		t.Helper()
