@@ -395,7 +395,7 @@ func (e *Engine) existing(ctx context.Context, in orchestrator.StartInput) (orch
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}
-	if !SameJSON(x.Input, in.Input) {
+	if !orchestrator.SameJSON(x.Input, in.Input) {
 		return orchestrator.Execution{}, orchestrator.ErrExecutionExists
 	}
 	return x, nil
@@ -589,25 +589,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// SameJSON compares values, not how they are written.
-func SameJSON(a, b json.RawMessage) bool {
-	x, errX := canonical(a)
-	y, errY := canonical(b)
-	return errX == nil && errY == nil && x == y
-}
-
 func validOutput(output json.RawMessage) bool {
 	_, err := value.Parse(output)
 	return err == nil
-}
-
-func canonical(data json.RawMessage) (string, error) {
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return "", err
-	}
-	out, err := json.Marshal(v) // members in order
-	return string(out), err
 }

@@ -109,7 +109,7 @@ func (s *Server) start(ctx context.Context, in startInput, sync bool) (m *machin
 		id := uuid(random())
 		run.Key, run.ARN, run.Timeout = m.key(id), s.arn("express", m.Name, in.Name, id), expressTimeout
 	} else if x, err := s.cfg.Engine.Describe(ctx, run.Key); err == nil {
-		if x.Status.Ended() || !engine.SameJSON(x.Input, run.Input) {
+		if x.Status.Ended() || !orchestrator.SameJSON(x.Input, run.Input) {
 			return fail(alreadyStarted(run.ARN))
 		}
 		return m, run.Key, x, nil
