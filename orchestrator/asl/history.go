@@ -92,6 +92,13 @@ type HistoryEvent struct {
 	TaskFailed    *TaskErrorDetails     `json:"taskFailedEventDetails,omitempty"`
 	TaskTimedOut  *TaskErrorDetails     `json:"taskTimedOutEventDetails,omitempty"`
 
+	// What failed before it began. These are told by Step Functions alone.
+	TaskSubmitFailed       *TaskErrorDetails `json:"taskSubmitFailedEventDetails,omitempty"`
+	TaskStartFailed        *TaskErrorDetails `json:"taskStartFailedEventDetails,omitempty"`
+	LambdaScheduleFailed   *ErrorDetails     `json:"lambdaFunctionScheduleFailedEventDetails,omitempty"`
+	LambdaStartFailed      *ErrorDetails     `json:"lambdaFunctionStartFailedEventDetails,omitempty"`
+	ActivityScheduleFailed *ErrorDetails     `json:"activityScheduleFailedEventDetails,omitempty"`
+
 	LambdaScheduled *WorkScheduledDetails `json:"lambdaFunctionScheduledEventDetails,omitempty"`
 	LambdaSucceeded *OutputDetails        `json:"lambdaFunctionSucceededEventDetails,omitempty"`
 	LambdaFailed    *ErrorDetails         `json:"lambdaFunctionFailedEventDetails,omitempty"`
@@ -123,6 +130,9 @@ type StartedDetails struct {
 	Input        string      `json:"input"` // JSON
 	InputDetails DataDetails `json:"inputDetails"`
 	RoleARN      string      `json:"roleArn,omitempty"`
+	// By which it was started; told by Step Functions alone.
+	VersionARN string `json:"stateMachineVersionArn,omitempty"`
+	AliasARN   string `json:"stateMachineAliasArn,omitempty"`
 }
 
 // OutputDetails are those of a success.
