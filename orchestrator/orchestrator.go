@@ -61,6 +61,10 @@ var (
 	ErrExecutionExists = errors.New("an execution of this name has another input")
 	ErrNotFound        = errors.New("no execution of this name")
 	ErrNotRedrivable   = errors.New("not redrivable")
+	ErrNoHistory       = errors.New("an Express execution has no history; what its state machine logs is in CloudWatch Logs")
+	// ErrUnavailable says that nobody can tell at present: asked again later, the
+	// answer is another.
+	ErrUnavailable = errors.New("the executor does not answer at present")
 )
 
 // ErrLater is answered for an effect whose outcome somebody else tells, by its
@@ -80,6 +84,9 @@ type StartInput struct {
 	// Timeout ends the execution as TIMED_OUT; zero: only the definition's own
 	// does.
 	Timeout time.Duration
+	// Begun says that the caller has recorded the beginning of this execution. An
+	// executor on AWS does not begin it then, where it is gone.
+	Begun bool
 
 	// StartedBy is the effect that begins a nested execution, and Depth how many
 	// executions are above it.
