@@ -40,7 +40,8 @@ type Run struct {
 
 	// ConcurrencyKey is what the policy's concurrency guard counts by.
 	ConcurrencyKey string `json:"concurrencyKey,omitempty"`
-	// Machine is the digest of the definition it runs.
+	// Machine is the digest of the definition it runs, or the ARN of the state
+	// machine on Step Functions.
 	Machine  string          `json:"machine,omitempty"`
 	Redrives int             `json:"redrives,omitempty"` // how often it went on from what failed
 	Revision string          `json:"revision"`           // the policy's, as in its decision

@@ -45,6 +45,9 @@ type Config struct {
 	Generation Generation
 	// Executors run the state machines, by the name used in spec.run.executor.
 	Executors map[string]orchestrator.Executor
+	// Told is told each event as it is taken from the journal, in order; nil:
+	// nobody. It must not wait.
+	Told func(anneal.Event)
 
 	// Profile reads an object once and summarises it. An error means that the
 	// object cannot be read as data, now or later.
@@ -293,6 +296,9 @@ func (c *Controller) takeMore(b *batch, events <-chan taken) {
 func (c *Controller) take(b *batch, t taken) {
 	c.reading.give(sizeOf(t.event))
 	b.taken.UpTo = t.seq
+	if c.cfg.Told != nil {
+		c.cfg.Told(t.event)
+	}
 	g := c.generation.Load()
 	woken := map[string]bool{}
 	for _, m := range g.woken.Match(t.event) {

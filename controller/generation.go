@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
@@ -121,6 +122,9 @@ func (c *Controller) recordPolicies(ctx context.Context, b *batch) error {
 
 // machine is what a run executes: the definition that it was decided with.
 func (c *Controller) machine(ctx context.Context, name, digest string) (orchestrator.Machine, error) {
+	if strings.HasPrefix(digest, "arn:") {
+		return orchestrator.Machine{Name: name, ARN: digest}, nil
+	}
 	m, ok := c.generation.Load().Machines[name]
 	if ok && (digest == "" || digest == digestOf(m)) {
 		return m, nil
@@ -135,11 +139,11 @@ func (c *Controller) machine(ctx context.Context, name, digest string) (orchestr
 	return orchestrator.Machine{Name: name, Definition: record.Data}, nil
 }
 
-// digestOf is the identity of a machine's definition; empty where it is
-// elsewhere.
+// digestOf is the identity of a machine: the digest of its definition, or its ARN
+// where the definition is elsewhere.
 func digestOf(m orchestrator.Machine) string {
 	if m.Definition == nil {
-		return ""
+		return m.ARN
 	}
 	return engine.Digest(m.Definition)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -61,17 +62,28 @@ func (c *Controller) execute(ctx context.Context, run anneal.Run) (orchestrator.
 	if err != nil {
 		return failed(err), nil
 	}
-	for attempt := 0; ; attempt++ {
+	for attempt, unavailable := 0, 0; ; attempt++ {
 		execution, err := c.start(ctx, executor, run, machine, timeout)
 		if err == nil {
 			execution, err = c.redriven(ctx, executor, run, execution)
 		}
 		if err == nil {
 			c.do(ctx, func(b *batch) error { c.runStarted(b, run.ID, execution); return nil })
+			if execution.Status.Ended() {
+				return execution, nil
+			}
 			return c.wait(ctx, executor, run)
 		}
 		if ctx.Err() != nil {
 			return orchestrator.Execution{}, context.Cause(ctx)
+		}
+		if errors.Is(err, orchestrator.ErrUnavailable) { // it says so itself, once
+			c.log.Debug("run not started, trying again", "run", run.ID, "err", err)
+			unavailable, attempt = unavailable+1, -1
+			if err := sleep(ctx, min(notify.Backoff(unavailable), time.Minute)); err != nil {
+				return orchestrator.Execution{}, err
+			}
+			continue
 		}
 		if attempt >= 8 || errors.Is(err, orchestrator.ErrExecutionExists) {
 			return failed(err), nil
@@ -91,7 +103,9 @@ func (c *Controller) start(ctx context.Context, executor orchestrator.Executor, 
 			return orchestrator.Execution{}, fmt.Errorf("stage training data: %w", err)
 		}
 	}
-	return executor.Start(ctx, orchestrator.StartInput{Name: run.ID, Machine: machine, Input: run.Input, Timeout: timeout})
+	return executor.Start(ctx, orchestrator.StartInput{
+		Name: run.ID, Machine: machine, Input: run.Input, Timeout: timeout, Begun: run.Status != anneal.StatusPending,
+	})
 }
 
 func (c *Controller) wait(ctx context.Context, executor orchestrator.Executor, run anneal.Run) (orchestrator.Execution, error) {
@@ -103,7 +117,11 @@ func (c *Controller) wait(ctx context.Context, executor orchestrator.Executor, r
 		if ctx.Err() != nil {
 			return orchestrator.Execution{}, context.Cause(ctx)
 		}
-		c.log.Warn("run not followed, trying again", "run", run.ID, "err", err)
+		level := slog.LevelWarn
+		if errors.Is(err, orchestrator.ErrUnavailable) { // it says so itself, once
+			level = slog.LevelDebug
+		}
+		c.log.Log(ctx, level, "run not followed, trying again", "run", run.ID, "err", err)
 		if err := sleep(ctx, notify.Backoff(attempt)); err != nil {
 			return orchestrator.Execution{}, err
 		}
@@ -138,7 +156,7 @@ func (c *Controller) outcome(ctx context.Context, run anneal.Run, execution orch
 	if spec == nil || spec.Model == nil || executor == nil {
 		return candidate{}
 	}
-	history, err := executor.History(ctx, run.ID)
+	history, err := c.wholeHistory(ctx, executor, run)
 	if err != nil {
 		return candidate{problem: fmt.Sprintf("read the history: %v", err)}
 	}
@@ -155,6 +173,20 @@ func (c *Controller) outcome(ctx context.Context, run anneal.Run, execution orch
 		artifact.Problem = err.Error()
 	}
 	return candidate{artifact: artifact, metrics: metrics, at: state.Exited, found: true}
+}
+
+// wholeHistory reads the history of an ended run, however long that cannot be had.
+func (c *Controller) wholeHistory(ctx context.Context, executor orchestrator.Executor, run anneal.Run) ([]asl.HistoryEvent, error) {
+	for attempt := 0; ; attempt++ {
+		history, err := executor.History(ctx, run.ID)
+		if !errors.Is(err, orchestrator.ErrUnavailable) {
+			return history, err
+		}
+		c.log.Debug("history not read, trying again", "run", run.ID, "err", err)
+		if err := sleep(ctx, notify.Backoff(attempt)); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // policyOf returns the policy that decided on run, as it was then.
