@@ -114,6 +114,7 @@ func (l *loader) readPolicies() {
 				doc.decoder().add("spec.run.stateMachine.file", -1, format, args...)
 			})
 		}
+		l.arn(doc)
 		if l.Warnings {
 			doc.Place = func(path string, offset int) (line, column int) {
 				line, column, _ = doc.decoder().place(path, offset)

@@ -57,7 +57,8 @@ type Policy struct {
 	*policy.Policy
 	File    string // absolute
 	Line    int    // where its document begins
-	Machine string // absolute path of its state machine; empty without a run
+	Machine string // absolute path of its state machine; empty without a run, or without a file
+	ARN     string // of its state machine on Step Functions; empty for one that runs here
 	// Place is where a part of the policy stands, such as spec.run.model, or the
 	// byte at offset in the string there. It is nil unless warnings are asked for.
 	Place func(path string, offset int) (line, column int)
@@ -99,7 +100,7 @@ func Load(file string, options Options) (*Config, error) {
 	if err := l.problems.err(); err != nil {
 		return nil, err
 	}
-	c.Notes = d.notes.inOrder()
+	c.Notes = append(d.notes, l.notes...).inOrder()
 	return c, nil
 }
 
@@ -125,6 +126,7 @@ func (c *Config) Reload(options Options) (*Config, error) {
 			l.problems = append(l.problems, Problem{File: c.File, Message: fmt.Sprintf(format, args...)})
 		})
 	}
+	l.problems = append(l.problems, l.notes...) // the daemon runs here
 	l.finish(next, c.Settings.channels)
 	if err := l.problems.err(); err != nil {
 		return &Config{Files: next.Files}, err
@@ -161,6 +163,7 @@ func LoadPolicies(paths []string, options Options) (*Config, error) {
 		return nil, err
 	}
 	c.Settings.defaults(filepath.Join(l.dir, "anneal.yaml"))
+	c.Notes = l.notes.inOrder()
 	return c, nil
 }
 
@@ -175,6 +178,7 @@ type loader struct {
 	machines map[string]Machine
 	states   map[string][]string // of machines, once asked for
 	known    *known
+	notes    Problems // of policies, as Config.Notes
 }
 
 func newLoader(options Options, known *known) (*loader, error) {

@@ -70,7 +70,18 @@ var special = map[string]map[string]any{
 	"Blackout.Cron":   {"type": "string", "pattern": cronPattern},
 	"Body.Signals":    {"propertyNames": map[string]any{"pattern": `^[A-Za-z_][A-Za-z0-9_]{0,62}$`}},
 	"Directory.Path":  {"type": "string", "minLength": 1},
-	"Token.SHA256":    {"type": "string", "pattern": `^[0-9a-fA-F]{64}$`},
+	"StateMachine.ARN": {"anyOf": []any{
+		map[string]any{"type": "string", "pattern": `^arn:aws[a-z-]*:states:`}, from("env"), from("file"),
+	}},
+	"Token.SHA256": {"type": "string", "pattern": `^[0-9a-fA-F]{64}$`},
+}
+
+// from is a value that is found elsewhere.
+func from(key string) map[string]any {
+	return map[string]any{
+		"type": "object", "required": []string{key}, "additionalProperties": false,
+		"properties": map[string]any{key: map[string]any{"type": "string", "minLength": 1}},
+	}
 }
 
 // required are keys of the settings without which their mapping is nothing;
@@ -95,12 +106,6 @@ func (g generator) schema(t reflect.Type, tag reflect.StructTag) map[string]any 
 		}
 		return map[string]any{"type": "string", "pattern": durationPattern}
 	case reflect.TypeFor[Secret]():
-		from := func(key string) map[string]any {
-			return map[string]any{
-				"type": "object", "required": []string{key}, "additionalProperties": false,
-				"properties": map[string]any{key: map[string]any{"type": "string", "minLength": 1}},
-			}
-		}
 		return map[string]any{"anyOf": []any{map[string]any{"type": []string{"string", "number", "boolean"}}, from("env"), from("file")}}
 	case reflect.TypeFor[Secrets](): // one, or a list of them
 		one := g.schema(reflect.TypeFor[Secret](), tag)

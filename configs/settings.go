@@ -42,6 +42,8 @@ type Settings struct {
 	Sources []Source          `json:"sources"`
 	// Embedded is about what the embedded engine runs, and where.
 	Embedded Embedded `json:"embedded"`
+	// StepFunctions is how AWS Step Functions is reached.
+	StepFunctions StepFunctions `json:"stepFunctions"`
 	// Notify are the channels that notices go to, by name. A channel `log`
 	// is always there.
 	Notify map[string]Channel `json:"notify"`
@@ -401,6 +403,7 @@ func (s *Settings) check(d *decoder, builtins []string) {
 		m.check(d, "metrics.cloudwatch")
 	}
 	s.Embedded.check(d, builtins, s.Notify)
+	s.StepFunctions.check(d)
 }
 
 // folder is where a folder or s3://… of a mapped bucket is, empty if nowhere.

@@ -44,28 +44,29 @@ func (p *Policy) Group() string { return p.Spec.Spec.Model.Group }
 
 // Values of enumerated keys that are spelled more than once.
 const (
-	SourceData        = "data"        // a signal over the model's data
-	SourcePredictions = "predictions" // a signal over what the model predicted, and what came true
-	SourceCloudWatch  = "cloudwatch"  // a metric of CloudWatch
-	ReferenceChampion = "champion"    // the champion's training data
-	ReduceRows        = "rows"        // counts rows
-	SinceLastTrained  = "lastTrained" // the objects no successful run has trained on
-	FormatCSV         = "csv"
-	FormatJSONLines   = "jsonl"
-	FormatParquet     = "parquet"
-	ExecutorEmbedded  = "embedded"
-	Skip              = "skip"
-	BufferOne         = "buffer-one"
-	BufferAll         = "buffer-all"
-	CancelOther       = "cancel-other"
-	TerminateOther    = "terminate-other"
-	AllowAll          = "allow-all"
-	MissingHold       = "hold"
-	MissingIgnore     = "ignore"
-	MissingRun        = "run"
-	AfterSuccess      = "success"
-	AfterFailure      = "failure"
-	AfterAny          = "any"
+	SourceData            = "data"        // a signal over the model's data
+	SourcePredictions     = "predictions" // a signal over what the model predicted, and what came true
+	SourceCloudWatch      = "cloudwatch"  // a metric of CloudWatch
+	ReferenceChampion     = "champion"    // the champion's training data
+	ReduceRows            = "rows"        // counts rows
+	SinceLastTrained      = "lastTrained" // the objects no successful run has trained on
+	FormatCSV             = "csv"
+	FormatJSONLines       = "jsonl"
+	FormatParquet         = "parquet"
+	ExecutorEmbedded      = "embedded"
+	ExecutorStepFunctions = "step-functions"
+	Skip                  = "skip"
+	BufferOne             = "buffer-one"
+	BufferAll             = "buffer-all"
+	CancelOther           = "cancel-other"
+	TerminateOther        = "terminate-other"
+	AllowAll              = "allow-all"
+	MissingHold           = "hold"
+	MissingIgnore         = "ignore"
+	MissingRun            = "run"
+	AfterSuccess          = "success"
+	AfterFailure          = "failure"
+	AfterAny              = "any"
 )
 
 // The triggers of wakes that no policy declares.
@@ -370,8 +371,15 @@ func (c *compiler) run(p *Policy, b Body, at places) {
 		}
 	} else {
 		r := *b.Run
-		c.problems.oneOf("spec.run.executor", r.Executor, []string{ExecutorEmbedded}, []string{"step-functions"})
-		if r.StateMachine.File == "" {
+		c.problems.oneOf("spec.run.executor", r.Executor, []string{ExecutorEmbedded, ExecutorStepFunctions}, nil)
+		switch m := r.StateMachine; {
+		case r.Executor == ExecutorStepFunctions && m.ARN == nil && m.File != "":
+			c.problems.add("spec.run.stateMachine", "step-functions runs what is on AWS, and %s is a file: name the state machine that it is deployed as, stateMachine: {arn: {env: NAME}}; the file may stay beside it, for check", m.File)
+		case r.Executor == ExecutorStepFunctions && m.ARN == nil:
+			c.problems.add("spec.run.stateMachine", "a run on step-functions needs the ARN of a state machine: stateMachine: {arn: {env: NAME}}")
+		case r.Executor != ExecutorStepFunctions && m.ARN != nil:
+			c.problems.add("spec.run.stateMachine.arn", "an ARN is for executor: step-functions; the embedded one needs a file")
+		case r.Executor != ExecutorStepFunctions && m.File == "":
 			c.problems.add("spec.run.stateMachine", "a run needs a state machine: stateMachine: {file: pipeline.asl.json}")
 		}
 		input := r.Input

@@ -361,7 +361,7 @@ type Approval struct {
 // Run says what is started. Input and the parts of Model are constants, or
 // {expr: CEL}, at any depth.
 type Run struct {
-	Executor     string         `json:"executor,omitempty" enum:"embedded"` // embedded if empty
+	Executor     string         `json:"executor,omitempty" enum:"embedded,step-functions"` // embedded if empty
 	StateMachine StateMachine   `json:"stateMachine"`
 	Input        map[string]any `json:"input,omitempty"`
 	Timeout      Duration       `json:"timeout,omitempty"` // of the whole run; none if zero
@@ -376,11 +376,13 @@ type Cost struct {
 	ForecastUSD any `json:"forecastUSD"`
 }
 
-// StateMachine names a definition in the Amazon States Language.
+// StateMachine names a definition in the Amazon States Language: a File for the
+// embedded executor, an ARN for Step Functions.
 type StateMachine struct {
-	File string `json:"file,omitempty"` // relative to the policy's file
-
-	ARN NotBuilt `json:"arn,omitzero"`
+	File string `json:"file,omitempty"` // relative to the policy's file; beside an ARN, what `anneal check` looks at
+	// ARN is that of a state machine, of a version (:7) or an alias (:PROD):
+	// written, {env: NAME} or {file: PATH}.
+	ARN any `json:"arn,omitempty"`
 }
 
 // RunModel says how a run becomes a model: a candidate exists if State

@@ -13,6 +13,7 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/asl/flow"
 	"github.com/anneal-ml/anneal/orchestrator/tasks"
+	"github.com/anneal-ml/anneal/policy"
 )
 
 func newCheck() *cobra.Command {
@@ -142,8 +143,18 @@ func unmapped(cfg *configs.Config, missing bool) configs.Problems {
 	if err != nil {
 		return configs.Problems{{File: cfg.File, Message: err.Error()}}
 	}
+	here := map[string]bool{} // by file; AWS has all there is to call for the others
+	for _, p := range cfg.Policies {
+		here[p.Machine] = here[p.Machine] || !onAWS(p)
+	}
+	for _, file := range cfg.Settings.Embedded.StateMachines {
+		here[string(file)] = true
+	}
 	var problems configs.Problems
 	for _, name := range sortedKeys(cfg.Machines) {
+		if !here[name] {
+			continue
+		}
 		machine := cfg.Machines[name]
 		m, err := asl.Parse(machine.Definition, machine.File)
 		if err != nil {
@@ -156,6 +167,12 @@ func unmapped(cfg *configs.Config, missing bool) configs.Problems {
 		}
 	}
 	return problems
+}
+
+// onAWS reports whether a policy's runs are on Step Functions.
+func onAWS(p configs.Policy) bool {
+	run := p.Spec.Spec.Run
+	return run != nil && run.Executor == policy.ExecutorStepFunctions
 }
 
 func count(n int, noun string) string { return plural(n, noun, noun+"s") }

@@ -63,6 +63,7 @@ func checkMachines(cfg *configs.Config, most int) asl.Problems {
 	}
 	type use struct {
 		machine string
+		aws     bool
 		input   uint64
 	}
 	seen := map[use]map[string]*flow.Seen{}
@@ -73,14 +74,18 @@ func checkMachines(cfg *configs.Config, most int) asl.Problems {
 			continue
 		}
 		input := inputShape(p.Spec.Spec.Run.Input)
-		u := use{p.Machine, input.Hash()}
+		u := use{p.Machine, onAWS(p), input.Hash()}
+		functions := function
+		if u.aws {
+			functions = nil // they are Lambda's
+		}
 		if seen[u] == nil && len(seen) == most {
 			continue
 		}
 		if seen[u] == nil {
 			seen[u] = map[string]*flow.Seen{}
 			for _, x := range flow.Check(m.Definition, m.File, flow.Options{
-				Input: input, Giver: fmt.Sprintf("policy %q", p.Name()), Services: again(function), Seen: seen[u],
+				Input: input, Giver: fmt.Sprintf("policy %q", p.Name()), Services: again(functions), Seen: seen[u],
 			}) {
 				if !slices.Contains(all, x) {
 					all = append(all, x)

@@ -16,6 +16,7 @@ import (
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/triggers"
 	"github.com/anneal-ml/anneal/triggers/envelope"
@@ -141,11 +142,13 @@ func (d *daemon) handler() http.Handler {
 		},
 		History: func(ctx context.Context, run anneal.Run) ([]asl.HistoryEvent, error) {
 			history, err := d.controller.History(ctx, run)
-			return history, historyError(err, run)
+			return history, unavailable(historyError(err, run))
 		},
 		Policies: d.policies,
-		Stop:     d.controller.StopRun,
-		Metrics:  d.metrics(),
+		Stop: func(ctx context.Context, run, cause string) error {
+			return unavailable(d.controller.StopRun(ctx, run, cause))
+		},
+		Metrics: d.metrics(),
 		Executions: web.Executions{
 			Redrive: d.redrive,
 			Logs:    executionLogs{d.engine, d.jobs()}.logs,
@@ -153,6 +156,18 @@ func (d *daemon) handler() http.Handler {
 			Tell:    d.tell,
 		},
 	})
+}
+
+// unavailable says that an executor cannot be asked at present, or has nothing to
+// tell.
+func unavailable(err error) error {
+	switch {
+	case errors.Is(err, orchestrator.ErrUnavailable):
+		return web.Refuse(http.StatusServiceUnavailable, "%v", err)
+	case errors.Is(err, orchestrator.ErrNoHistory):
+		return web.Refuse(http.StatusNotFound, "%v", err)
+	}
+	return err
 }
 
 // tokens are those of the settings, which were checked.
@@ -224,6 +239,11 @@ func (d *daemon) condition() (bool, map[string]string) {
 		if wrong != "" { // it goes on trying
 			parts[name] = "degraded: " + wrong
 		}
+	}
+	if wrong, used := d.remoteCondition(); wrong != "" { // it goes on trying
+		parts["executor step-functions"] = "degraded: " + wrong
+	} else if used {
+		parts["executor step-functions"] = "ok"
 	}
 	if d.api != nil {
 		parts["step functions"] = addressOf(d.cfg, d.api.listener)

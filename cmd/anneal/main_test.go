@@ -53,6 +53,7 @@ func TestScripts(t *testing.T) {
 type process struct {
 	t      testing.TB
 	dir    string
+	env    []string // beside that of the test
 	server string
 	cmd    *exec.Cmd
 	log    *logged
@@ -96,6 +97,7 @@ func (p *process) start() {
 	}
 	p.log = &logged{}
 	p.cmd = exec.Command(annealBinary, "serve", "--config", filepath.Join(p.dir, "anneal.yaml"))
+	p.cmd.Env = append(os.Environ(), p.env...)
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/journal"
 	publish "github.com/anneal-ml/anneal/notify/cloudwatch"
+	"github.com/anneal-ml/anneal/policy"
 )
 
 // maxSources bounds how many event sources have a series of their own: their
@@ -241,6 +242,7 @@ var (
 	sourceOK       = prometheus.NewDesc("anneal_source_ok", "0 where a source of events does not work at present, else 1.", []string{"source"}, nil)
 	channelOK      = prometheus.NewDesc("anneal_channel_ok", "0 where a channel of notices does not work at present, else 1.", []string{"channel"}, nil)
 	cloudOK        = prometheus.NewDesc("anneal_aws_ok", "0 where a part that needs AWS does not work at present, else 1.", []string{"part"}, nil)
+	executorOK     = prometheus.NewDesc("anneal_executor_ok", "0 where an executor does not work at present, else 1.", []string{"executor"}, nil)
 	journalRecords = prometheus.NewDesc("anneal_journal_records", "Number of the newest record.", nil, nil)
 	eventsLag      = prometheus.NewDesc("anneal_events_lag", "Events recorded and not yet matched against the policies.", nil, nil)
 	policiesLoaded = prometheus.NewDesc("anneal_policies_loaded", "Policies that decide.", nil, nil)
@@ -287,6 +289,9 @@ func (c stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	}
 	for part, wrong := range c.d.clouds() {
 		gauge(cloudOK, yes(wrong == ""), part)
+	}
+	if wrong, used := c.d.remoteCondition(); used {
+		gauge(executorOK, yes(wrong == ""), policy.ExecutorStepFunctions)
 	}
 	gauge(journalRecords, float64(c.d.journal.Last()))
 	gauge(eventsLag, float64(c.d.measures.lag(status.Taken)))

@@ -80,7 +80,9 @@ func controllerGeneration(cfg *configs.Config) controller.Generation {
 	g := controller.Generation{Machines: map[string]orchestrator.Machine{}}
 	for _, p := range cfg.Policies {
 		g.Policies = append(g.Policies, p.Policy)
-		if m, ok := cfg.Machines[p.Machine]; ok {
+		if p.ARN != "" {
+			g.Machines[p.Name()] = orchestrator.Machine{Name: p.Name(), ARN: p.ARN}
+		} else if m, ok := cfg.Machines[p.Machine]; ok {
 			g.Machines[p.Name()] = orchestrator.Machine{Name: p.Name(), Definition: m.Definition}
 		}
 	}
@@ -171,10 +173,17 @@ func (d *daemon) reload(ctx context.Context, watch *fileWatch) {
 // sameGeneration reports whether two generations decide and run alike.
 func sameGeneration(a, b *configs.Config) bool {
 	same := func(p, q configs.Policy) bool {
-		return p.Name() == q.Name() && p.Revision == q.Revision && a.Machines[p.Machine].Digest == b.Machines[q.Machine].Digest
+		return p.Name() == q.Name() && p.Revision == q.Revision && p.ARN == q.ARN && a.Machines[p.Machine].Digest == b.Machines[q.Machine].Digest
 	}
 	return slices.EqualFunc(a.Policies, b.Policies, same) &&
 		maps.EqualFunc(a.Machines, b.Machines, func(m, n configs.Machine) bool { return m.Digest == n.Digest })
+}
+
+// embeddedMachines are the machines of policies that run here, by policy.
+func embeddedMachines(cfg *configs.Config) map[string]orchestrator.Machine {
+	machines := controllerGeneration(cfg).Machines
+	maps.DeleteFunc(machines, func(_ string, m orchestrator.Machine) bool { return m.Definition == nil })
+	return machines
 }
 
 // A fileWatch tells of changes of files and of what they link to.

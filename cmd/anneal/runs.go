@@ -21,6 +21,7 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
 	"github.com/anneal-ml/anneal/orchestrator/tasks"
+	"github.com/anneal-ml/anneal/policy"
 	"github.com/anneal-ml/anneal/web"
 )
 
@@ -230,7 +231,7 @@ func readEngine(ctx context.Context, j *journal.Journal) (*engine.Engine, error)
 }
 
 // ofItsState are the types of events that follow one of their own state.
-var ofItsState = regexp.MustCompile(`^(Task|LambdaFunction|Activity)(Scheduled|Started|Submitted|Succeeded|Failed|TimedOut)|^(Map|Parallel)StateStarted$`)
+var ofItsState = regexp.MustCompile(`^(Task|LambdaFunction|Activity)(Scheduled|Started|Submitted|Succeeded|(Schedule|Start|Submit)?Failed|TimedOut)|^(Map|Parallel)StateStarted$`)
 
 // statesOf are the states that the events of a history belong to, by the ID of
 // the event.
@@ -252,6 +253,9 @@ func statesOf(events []asl.HistoryEvent) map[int64]string {
 // journalHistory reads the history of embedded executions from a journal.
 func journalHistory(j *journal.Journal) func(context.Context, anneal.Run) ([]asl.HistoryEvent, error) {
 	return func(ctx context.Context, run anneal.Run) ([]asl.HistoryEvent, error) {
+		if run.Executor == policy.ExecutorStepFunctions {
+			return nil, web.Refuse(http.StatusNotFound, "the history of run %s is on AWS: ask the daemon for it (%s)", run.ID, run.ExecutionARN)
+		}
 		e, err := readEngine(ctx, j)
 		if err != nil {
 			return nil, err
@@ -264,6 +268,9 @@ func journalHistory(j *journal.Journal) func(context.Context, anneal.Run) ([]asl
 // historyError says where a history is gone: the run is kept for the sake of
 // its model, and its execution is not.
 func historyError(err error, run anneal.Run) error {
+	if run.Executor == policy.ExecutorStepFunctions && errors.Is(err, orchestrator.ErrNotFound) {
+		return web.Refuse(http.StatusNotFound, "Step Functions has no history of run %s: it has not begun, or ended more than 90 days ago", run.ID)
+	}
 	if run.Status.Ended() && (errors.Is(err, orchestrator.ErrNotFound) || errors.Is(err, journal.ErrNotFound)) {
 		return web.Refuse(http.StatusNotFound, "the history of run %s is older than the retention, or was never recorded here", run.ID)
 	}
@@ -292,6 +299,16 @@ func summary(e asl.HistoryEvent) string {
 		return failed(e.TaskFailed.ErrorDetails)
 	case e.TaskTimedOut != nil:
 		return failed(e.TaskTimedOut.ErrorDetails)
+	case e.TaskSubmitFailed != nil:
+		return failed(e.TaskSubmitFailed.ErrorDetails)
+	case e.TaskStartFailed != nil:
+		return failed(e.TaskStartFailed.ErrorDetails)
+	case e.LambdaScheduleFailed != nil:
+		return failed(*e.LambdaScheduleFailed)
+	case e.LambdaStartFailed != nil:
+		return failed(*e.LambdaStartFailed)
+	case e.ActivityScheduleFailed != nil:
+		return failed(*e.ActivityScheduleFailed)
 	case e.LambdaScheduled != nil:
 		return e.LambdaScheduled.Resource
 	case e.LambdaTimedOut != nil:

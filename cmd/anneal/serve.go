@@ -37,6 +37,7 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
 	"github.com/anneal-ml/anneal/orchestrator/sfnapi"
+	"github.com/anneal-ml/anneal/orchestrator/stepfunctions"
 	"github.com/anneal-ml/anneal/orchestrator/tasks"
 	"github.com/anneal-ml/anneal/policy"
 	"github.com/anneal-ml/anneal/registry"
@@ -107,6 +108,7 @@ type daemon struct {
 	objects    *objects.Store
 	tasks      *tasks.Tasks
 	engine     *engine.Engine
+	remote     *stepfunctions.Executor
 	api        *api // nil: it is off
 	controller *controller.Controller
 	generation generation
@@ -161,6 +163,9 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 		return nil, err
 	}
 	d.reader = d.newMetricReader()
+	if d.remote, err = d.newRemote(); err != nil {
+		return nil, usage(err)
+	}
 	controllerConfig, err := d.controllerConfig(ctx)
 	if err != nil {
 		return nil, usage(err)
@@ -295,7 +300,7 @@ func (d *daemon) nestedMachines() map[string]orchestrator.Machine {
 		}
 		maps.Copy(all, machines)
 	}
-	maps.Copy(all, controllerGeneration(cfg).Machines)
+	maps.Copy(all, embeddedMachines(cfg))
 	for name, file := range cfg.Settings.Embedded.StateMachines {
 		all[name] = orchestrator.Machine{Name: name, Definition: cfg.Machines[string(file)].Definition}
 	}
@@ -377,7 +382,8 @@ func (d *daemon) controllerConfig(ctx context.Context) (controller.Config, error
 		Journal:    d.journal,
 		Log:        d.log,
 		Generation: controllerGeneration(d.cfg),
-		Executors:  map[string]orchestrator.Executor{policy.ExecutorEmbedded: d.engine},
+		Executors:  map[string]orchestrator.Executor{policy.ExecutorEmbedded: d.engine, policy.ExecutorStepFunctions: d.remote},
+		Told:       d.remote.Told,
 		Profile: func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
 			return readProfile(ctx, d.objects, o.URI, opt)
 		},
@@ -478,6 +484,7 @@ func (d *daemon) run(ctx context.Context) error {
 		})
 	}
 	start(&parts, outer, "engine", d.engine.Run)
+	start(&parts, outer, "step functions on aws", d.remote.Run)
 	start(&parts, outer, "jobs", d.tasks.Run)
 	start(&parts, outer, "controller", d.controller.Run)
 	if d.api != nil {

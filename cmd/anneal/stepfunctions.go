@@ -30,7 +30,7 @@ func (d *daemon) newAPI(activities *sfnapi.Activities, fold sfnapi.Fold) (*api, 
 	cfg := sfnapi.Config{
 		Journal: d.journal, Engine: d.engine, Activities: activities,
 		Region: settings.Region, Account: settings.Account, Log: d.log,
-		Policies: func() map[string]orchestrator.Machine { return controllerGeneration(d.generation.config()).Machines },
+		Policies: func() map[string]orchestrator.Machine { return embeddedMachines(d.generation.config()) },
 		Runs:     d.embeddedRuns,
 		Tell: func(ctx context.Context, e anneal.Event) error {
 			_, _, err := d.controller.Ingest(ctx, e)

@@ -119,7 +119,7 @@ func (d *daemon) redrive(ctx context.Context, run string) (anneal.Run, error) {
 		return r, web.Refuse(http.StatusConflict, "%v", err)
 	}
 	if err != nil {
-		return r, fmt.Errorf("redrive run %s: %w", run, err)
+		return r, unavailable(fmt.Errorf("redrive run %s: %w", run, err))
 	}
 	return r, nil
 }
