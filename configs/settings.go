@@ -33,13 +33,15 @@ type Settings struct {
 	// none.
 	Policies []Folder `json:"policies"`
 	// Staging is where manifests and staged training prefixes are written: a
-	// folder, or an s3:// prefix of one of the Buckets. Data's `staging` if
-	// empty.
+	// folder, or an s3:// prefix. Data's `staging` if empty.
 	Staging string `json:"staging"`
 	// Buckets are the buckets that are folders here: s3://NAME/… is in the
-	// folder, everywhere. The bucket of each directory source is one.
+	// folder, everywhere. The bucket of each directory source is one. Any other
+	// is in S3.
 	Buckets map[string]Folder `json:"buckets"`
-	Sources []Source          `json:"sources"`
+	// S3 is how those are reached.
+	S3      S3       `json:"s3"`
+	Sources []Source `json:"sources"`
 	// Embedded is about what the embedded engine runs, and where.
 	Embedded Embedded `json:"embedded"`
 	// StepFunctions is how AWS Step Functions is reached.
@@ -320,10 +322,11 @@ func (s *Settings) check(d *decoder, builtins []string) {
 	if s.TLS != nil {
 		s.TLS.check(d)
 	}
+	s.S3.check(d, "s3")
 	if rest, ok := strings.CutPrefix(s.Staging, "s3://"); ok {
-		bucket, _, _ := strings.Cut(rest, "/")
-		if _, ok := s.Buckets[bucket]; !ok {
-			d.add("staging", -1, "staging to S3 itself is not built yet: map the bucket %q to a folder under buckets", bucket)
+		bucket, key, _ := strings.Cut(rest, "/")
+		if _, ok := s.Buckets[bucket]; !ok && (bucket == "" || strings.Trim(key, "/") == "") {
+			d.add("staging", -1, "want a prefix below a bucket: s3://BUCKET/staging/")
 		}
 	} else if strings.Contains(s.Staging, "://") {
 		d.add("staging", -1, "staging is a folder or s3://…, not %s", s.Staging)

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -331,7 +332,7 @@ func dataObject(e anneal.Event) (anneal.Object, bool) {
 	}
 	return anneal.Object{
 		URI: data.URI(), Version: data.ObjectVersion(), Bytes: data.Object.Size,
-		Event: e.ID, Seen: e.Seen,
+		Event: e.ID, Seen: e.Seen, VersionID: data.Object.VersionID, ETag: strings.Trim(data.Object.ETag, `"`),
 	}, true
 }
 

@@ -152,6 +152,7 @@ type profileJob struct {
 	object anneal.Object
 	opt    dataset.Options
 	form   *outcome.Form // of predictions or labels; nil for data, which are profiled
+	tries  int           // that S3 or the web has not given it in
 }
 
 func dataJob(p *policy.Policy, o anneal.Object) profileJob {
@@ -241,7 +242,7 @@ func (c *Controller) wantAgain(ctx context.Context, p *policy.Policy) error {
 		}
 		for _, o := range c.state.fed(p.Name(), name).Objects {
 			if labels, ok := fedBy(s, o.URI); ok && labels == o.Labels {
-				jobs = append(jobs, feedJob(p, name, labels, anneal.Object{URI: o.URI, Version: o.Version}))
+				jobs = append(jobs, feedJob(p, name, labels, o.object()))
 			}
 		}
 	}
@@ -349,6 +350,10 @@ func (c *Controller) profileOne(ctx context.Context, job profileJob) {
 	if ctx.Err() != nil {
 		return
 	}
+	if errors.Is(err, objects.ErrUnavailable) && job.tries < awayTries {
+		c.tasks.Go(func() { c.readLater(ctx, job, err) })
+		return
+	}
 	if err != nil {
 		got.unreadable = strings.ToValidUTF8(err.Error(), "\uFFFD")
 	}
@@ -363,6 +368,24 @@ func (c *Controller) profileOne(ctx context.Context, job profileJob) {
 			b.putData(job.kind(), job.key, data)
 		}
 		b.then = append(b.then, func(context.Context) { c.profiles.read(job.key, got) })
+		return nil
+	})
+}
+
+// awayTries is how often an object is asked for that S3 or the web does not give:
+// for about a day.
+const awayTries = 300
+
+// readLater has a worker read an object again, after a while in which the
+// workers are free for others.
+func (c *Controller) readLater(ctx context.Context, job profileJob, err error) {
+	job.tries++
+	c.log.Warn("object not available, trying again later", "object", job.object.URI, "err", err)
+	if sleep(ctx, notify.Backoff(job.tries)) != nil {
+		return
+	}
+	c.do(ctx, func(b *batch) error {
+		b.then = append(b.then, func(context.Context) { c.profiles.queue = append(c.profiles.queue, job) })
 		return nil
 	})
 }
@@ -402,7 +425,7 @@ func retry[T any](ctx context.Context, c *Controller, o anneal.Object, read func
 	for attempt := 1; ; attempt++ {
 		got, err := read()
 		var unreadable *dataset.Error
-		if err == nil || attempt == readTries || errors.As(err, &unreadable) || errors.Is(err, objects.ErrNotFound) {
+		if err == nil || attempt == readTries || errors.As(err, &unreadable) || lasting(err) {
 			return got, err
 		}
 		c.log.Warn("object not read, trying again", "object", o.URI, "err", err)
@@ -410,6 +433,16 @@ func retry[T any](ctx context.Context, c *Controller, o anneal.Object, read func
 			return got, err
 		}
 	}
+}
+
+// lasting says that an object will not be had by asking again at once.
+func lasting(err error) bool {
+	for _, kind := range []error{objects.ErrNotFound, objects.ErrNotMapped, objects.ErrBadURI, objects.ErrChanged, objects.ErrUnavailable} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // merged is the profile of all these objects together.

@@ -90,7 +90,7 @@ func (n *needed) recovery(r Recovery) {
 		}
 		for _, signal := range sortedKeys(s.Fed[name]) {
 			for _, o := range s.Fed[name][signal].Objects {
-				n.outcomes(p, signal, o.Labels, anneal.Object{URI: o.URI, Version: o.Version})
+				n.outcomes(p, signal, o.Labels, o.object())
 			}
 		}
 	}

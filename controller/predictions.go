@@ -48,6 +48,14 @@ type fedObject struct {
 	Labels  bool      `json:"labels,omitempty"`
 	Rows    int64     `json:"rows"`
 	Seen    time.Time `json:"seen"`
+
+	VersionID string `json:"versionId,omitempty"`
+	ETag      string `json:"etag,omitempty"`
+}
+
+// object is what is opened.
+func (o *fedObject) object() anneal.Object {
+	return anneal.Object{URI: o.URI, Version: o.Version, VersionID: o.VersionID, ETag: o.ETag}
 }
 
 // mostFed is how many objects a signal is measured on at most: the newest.
@@ -57,7 +65,7 @@ const mostFed = 20_000
 // version takes the place of the old one. Objects that no window can reach are
 // let go, not one by one: each time the join is made anew.
 func (f *Fed) add(r fedRecord) {
-	o := fedObject{r.Object.URI, r.Object.Version, r.Labels, r.Object.Rows, r.Object.Seen}
+	o := fedObject{r.Object.URI, r.Object.Version, r.Labels, r.Object.Rows, r.Object.Seen, r.Object.VersionID, r.Object.ETag}
 	if o.Labels && o.Rows > 0 && o.Seen.After(f.Labelled) {
 		f.Labelled = o.Seen
 	}
@@ -291,7 +299,7 @@ func (js *joins) of(ctx context.Context, j *journal.Journal, p *policy.Policy, s
 	var chosen []fedObject
 	for _, o := range objects {
 		if labels, ok := fedBy(p.Spec.Spec.Signals[signal], o.URI); ok && labels == o.Labels {
-			keys = append(keys, feedJob(p, signal, o.Labels, anneal.Object{URI: o.URI, Version: o.Version}).key)
+			keys = append(keys, feedJob(p, signal, o.Labels, o.object()).key)
 			chosen = append(chosen, o)
 		}
 	}

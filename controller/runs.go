@@ -10,6 +10,7 @@ import (
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/notify"
+	"github.com/anneal-ml/anneal/objects"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/policy"
@@ -85,7 +86,7 @@ func (c *Controller) execute(ctx context.Context, run anneal.Run) (orchestrator.
 			}
 			continue
 		}
-		if attempt >= 8 || errors.Is(err, orchestrator.ErrExecutionExists) {
+		if attempt >= 8 && !errors.Is(err, objects.ErrUnavailable) || attempt >= awayTries || errors.Is(err, orchestrator.ErrExecutionExists) {
 			return failed(err), nil
 		}
 		c.log.Warn("run not started, trying again", "run", run.ID, "err", err)

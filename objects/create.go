@@ -19,8 +19,13 @@ func (s *Store) Create(ctx context.Context, uri string) (*Writer, error) {
 		return nil, err
 	}
 	p, err := s.object(uri)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case p.url != nil:
+		return nil, fmt.Errorf("create %s: %w: the web can only be read", shown(uri), ErrBadURI)
+	case p.bucket != "":
+		return &Writer{uri: uri, up: s.s3.upload(ctx, uri, p.bucket, p.key)}, nil
 	}
 	if err := os.MkdirAll(p.folder, 0o777); err != nil {
 		return nil, wrap("create", uri, err)
@@ -50,11 +55,15 @@ type Writer struct {
 	f    *os.File
 	temp string // what f is called until Commit
 	name string
+	up   *upload // in S3; no file then
 	done bool
 }
 
 // Write writes on.
 func (w *Writer) Write(p []byte) (int, error) {
+	if w.up != nil {
+		return w.up.write(p)
+	}
 	n, err := w.f.Write(p)
 	if err != nil {
 		err = wrap("write", w.uri, err)
@@ -62,13 +71,18 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Commit makes the object appear, on the disk too. After an error nothing has
+// Commit makes the object appear, durably. After an error nothing has
 // changed, unless it is the error of making the appearance itself durable.
 func (w *Writer) Commit() error {
 	if w.done {
 		return fmt.Errorf("commit %s: %w", w.uri, os.ErrClosed)
 	}
 	defer w.Abort()
+	if w.up != nil {
+		err := w.up.commit()
+		w.done = err == nil
+		return err
+	}
 	if err := w.f.Sync(); err != nil {
 		return wrap("commit", w.uri, err)
 	}
@@ -92,6 +106,9 @@ func (w *Writer) Abort() error {
 		return nil
 	}
 	w.done = true
+	if w.up != nil {
+		return w.up.abort()
+	}
 	w.f.Close()
 	err := w.root.Remove(w.temp)
 	w.root.Close()

@@ -18,7 +18,8 @@ import (
 //
 // An s3:// prefix is a string prefix, as in S3: s3://b/tr has tr.csv and
 // train/a.csv; nothing there is an empty list. A path is that of a file, which
-// is the list, or of a folder, which stands for all below it.
+// is the list, or of a folder, which stands for all below it. On the web nothing
+// can be listed: the URI is that of an object, which is the list.
 //
 // Symbolic links to files are objects, except where they lead out of a bucket's
 // folder; links to folders are not followed. Files that are still being written
@@ -28,7 +29,16 @@ func (s *Store) List(ctx context.Context, prefix string) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.local {
+	switch {
+	case p.url != nil:
+		info, err := s.Stat(ctx, prefix)
+		if err != nil {
+			return nil, err
+		}
+		return []Info{info}, nil
+	case p.bucket != "":
+		return s.s3.list(ctx, prefix, p.bucket, p.key)
+	case p.local:
 		return s.listPath(ctx, prefix, p)
 	}
 	root, err := p.openRoot()

@@ -1,14 +1,20 @@
 // Package objects opens a URI.
 //
-// A URI is the path of a file, file:///path, or s3://bucket/key. A bucket that
-// is mapped is a folder, everywhere: s3://bucket/a/b.csv is the file a/b.csv
-// below it, and nothing outside of it, whatever a key or a symbolic link says.
-// A key is taken as it is written; nothing in it is percent-decoded. What cannot
-// be a file below a folder (`..`, an empty segment, a NUL) is refused by name.
+// A URI is the path of a file, file:///path, s3://bucket/key, or http(s)://. A
+// bucket that is mapped is a folder, everywhere: s3://bucket/a/b.csv is the file
+// a/b.csv below it, and nothing outside of it, whatever a key or a symbolic link
+// says. What cannot be a file below a folder (`..`, an empty segment, a NUL) is
+// refused by name. Any other bucket is in S3, where [Config.S3] says how that is
+// reached. A key is taken as it is written; nothing in it is percent-decoded.
 //
-// What is written appears whole or not at all, and is on the disk when Commit
-// or Stage returns. A [Store] keeps nothing between calls and may be used from
-// several goroutines.
+// What is read over the network is one version of its object from end to end: a
+// connection that breaks or falls silent is made again and goes on where it was,
+// and an object that has changed meanwhile is [ErrChanged]. What AWS refuses is
+// told in one line with its remedy.
+//
+// What is written appears whole or not at all, and is durable when Commit or
+// Stage returns. A [Store] remembers nothing of objects between calls and may be
+// used from several goroutines.
 //
 // What an object contains, and which one is wanted, is left to others.
 package objects
@@ -36,12 +42,15 @@ import (
 var (
 	// ErrNotFound: there is no such object. A folder is not an object.
 	ErrNotFound = errors.New("no such object")
-	// ErrNotMapped: the bucket is not a folder here.
+	// ErrNotMapped: the bucket is not a folder here, and S3 is not reached.
 	ErrNotMapped = errors.New("bucket is not mapped to a folder")
 	// ErrBadURI: no object can have this URI.
 	ErrBadURI = errors.New("not a URI of an object")
 	// ErrChanged: the object is not the version that was asked for.
 	ErrChanged = errors.New("object has changed")
+	// ErrUnavailable: S3 or the web does not give the object at present, and may
+	// later, if what the error says is done.
+	ErrUnavailable = errors.New("object is not available at present")
 )
 
 // Config says where buckets are.
@@ -49,6 +58,8 @@ type Config struct {
 	// Buckets maps the names of buckets to absolute paths of folders. A
 	// folder need not exist until it is read.
 	Buckets map[string]string
+	// S3 is how the other buckets are reached. Nil: they are not.
+	S3 *S3
 }
 
 // Validate says everything that is wrong with the config.
@@ -69,6 +80,8 @@ func (c Config) Validate() error {
 // A Store opens URIs.
 type Store struct {
 	buckets map[string]string // name to cleaned absolute folder
+	s3      *account          // nil: other buckets are not reached
+	web     *web
 
 	staging sync.Mutex // held by Stage
 }
@@ -82,19 +95,47 @@ func New(cfg Config) (*Store, error) {
 	for name, folder := range cfg.Buckets {
 		buckets[name] = filepath.Clean(folder)
 	}
-	return &Store{buckets: buckets}, nil
+	store := &Store{buckets: buckets, web: newWeb()}
+	if cfg.S3 != nil {
+		store.s3 = newAccount(*cfg.S3)
+	}
+	return store, nil
+}
+
+// Condition is what is wrong with S3 at present; empty if nothing is.
+func (s *Store) Condition() string {
+	if s.s3 == nil {
+		return ""
+	}
+	return s.s3.condition()
 }
 
 // Info describes an object.
 type Info struct {
 	URI     string
-	Bytes   int64
+	Bytes   int64 // -1 where the server does not say
 	ModTime time.Time
+	Version Version
 }
 
-// Open opens an object for reading. The caller closes it; reading ends with
-// ctx's error when ctx ends.
+// A Version is one content of an object in S3 or on the web: by the ID that a
+// bucket with versions gives, by its ETag (without quotes), or by both. The zero
+// Version is the newest. Files have none.
+type Version struct{ ID, ETag string }
+
+// Open opens the newest version of an object for reading. The caller closes it;
+// reading ends with ctx's error when ctx ends. Where it can be read in any order
+// it has ReadAt, for several goroutines, and Size besides.
 func (s *Store) Open(ctx context.Context, uri string) (io.ReadCloser, Info, error) {
+	return s.OpenVersion(ctx, uri, Version{})
+}
+
+// OpenVersion opens this version of an object, as [Store.Open] does the newest.
+// An object that is another by now is [ErrChanged]. Of a file it is not compared.
+func (s *Store) OpenVersion(ctx context.Context, uri string, v Version) (io.ReadCloser, Info, error) {
+	if p, err := s.object(uri); err == nil && p.remote() {
+		return s.openRemote(ctx, uri, p, v)
+	}
 	f, info, err := s.open(ctx, uri)
 	if err != nil {
 		return nil, Info{}, err
@@ -102,8 +143,25 @@ func (s *Store) Open(ctx context.Context, uri string) (io.ReadCloser, Info, erro
 	return &reader{ctx, f}, info, nil
 }
 
+func (s *Store) openRemote(ctx context.Context, uri string, p place, v Version) (io.ReadCloser, Info, error) {
+	if p.url != nil {
+		return s.web.open(ctx, uri, p.url, v)
+	}
+	return s.s3.open(ctx, uri, p.bucket, p.key, v)
+}
+
 // Stat describes an object.
 func (s *Store) Stat(ctx context.Context, uri string) (Info, error) {
+	if p, err := s.object(uri); err == nil && p.remote() {
+		if p.url == nil {
+			return s.s3.stat(ctx, uri, p.bucket, p.key, Version{})
+		}
+		r, info, err := s.openRemote(ctx, uri, p, Version{})
+		if err != nil {
+			return Info{}, err
+		}
+		return info, r.Close()
+	}
 	f, info, err := s.open(ctx, uri)
 	if err != nil {
 		return Info{}, err
@@ -226,13 +284,20 @@ func wrap(doing, uri string, err error) error {
 	return fmt.Errorf("%s %s: %w", doing, uri, err)
 }
 
-// A place is where a URI leads: a name below a folder that nothing leaves.
+// A place is where a URI leads: a name below a folder that nothing leaves, or an
+// object in S3 or on the web.
 type place struct {
 	folder string // absolute
 	name   string // slash-separated, valid for [fs.ValidPath]; "." is the folder
 	local  bool   // the URI was a path, so folder was not configured
 	slash  bool   // the URI ends in one, so it is a prefix
+
+	bucket, key string   // in S3
+	url         *url.URL // on the web
 }
+
+// remote says that the place is no folder's.
+func (p *place) remote() bool { return p.bucket != "" || p.url != nil }
 
 // object resolves the URI of an object.
 func (s *Store) object(uri string) (place, error) {
@@ -266,16 +331,25 @@ func (s *Store) resolve(uri string) (place, error) {
 			return bad("want file:///path, percent-encoded")
 		}
 		return local(filepath.FromSlash(u.Path))
+	case scheme == "http" || scheme == "https":
+		u, err := url.Parse(uri)
+		if err != nil || u.Host == "" || u.Fragment != "" {
+			return bad("want " + scheme + "://host/path")
+		}
+		return place{url: u}, nil
 	case scheme != "s3":
-		return bad(fmt.Sprintf("%s:// is not built yet; want a path, file:// or s3://", scheme))
+		return bad("want a path, file://, s3:// or http(s)://")
 	}
 	bucket, key, _ := strings.Cut(rest, "/")
 	if bucket == "" {
 		return bad("it names no bucket; want s3://bucket/key")
 	}
 	folder, ok := s.buckets[bucket]
+	if !ok && s.s3 != nil {
+		return place{bucket: bucket, key: key, slash: key == "" || strings.HasSuffix(key, "/")}, nil
+	}
 	if !ok {
-		return place{}, fmt.Errorf("%s: %w: add `buckets: {%s: FOLDER}` to the settings; S3 itself is not built yet", uri, ErrNotMapped, bucket)
+		return place{}, fmt.Errorf("%s: %w: add `buckets: {%s: FOLDER}` to the settings; S3 itself is not reached from here", uri, ErrNotMapped, bucket)
 	}
 	if key == "" {
 		return place{folder: folder, name: ".", slash: true}, nil
@@ -315,11 +389,11 @@ func (p *place) openRoot() (*os.Root, error) {
 }
 
 // Path is the local path of an object, a prefix or a bucket, whether or not
-// anything is there. It is false where there is none: an unmapped bucket, or a
-// URI that no file can have.
+// anything is there. It is false where there is none: an unmapped bucket, the
+// web, or a URI that no file can have.
 func (s *Store) Path(uri string) (string, bool) {
 	p, err := s.resolve(uri)
-	if err != nil {
+	if err != nil || p.remote() {
 		return "", false
 	}
 	return filepath.Join(p.folder, filepath.FromSlash(p.name)), true

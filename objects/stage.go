@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,6 +22,8 @@ type Source struct {
 	// Version is the SHA-256, in hex, that the object must have. A version of
 	// another kind, or none, is not compared.
 	Version string
+	// Remote is what it must be where it is in S3 or on the web.
+	Remote Version
 }
 
 // Stage puts exactly these objects under the prefix dst, all of them or none:
@@ -32,14 +35,16 @@ type Source struct {
 // An object keeps its base name; where several have one base name, each of them
 // gets a digest of its URI before it. Objects are hard links where that is
 // possible, else copies: a link costs nothing, but a source that is later
-// rewritten in place (not replaced by a rename) changes under its links too.
+// rewritten in place (not replaced by a rename) changes under its links too. What
+// goes from S3 to S3 is copied there; S3 cannot rename, so objects appear there
+// one by one, and what a crash has left is completed by doing it again.
 func (s *Store) Stage(ctx context.Context, dst string, sources []Source) (err error) {
 	p, err := s.resolve(dst)
 	if err != nil {
 		return err
 	}
-	if p.name == "." {
-		return fmt.Errorf("%w: %s: want a prefix below the bucket to stage under", ErrBadURI, dst)
+	if p.name == "." || p.bucket != "" && p.key == "" || p.url != nil {
+		return fmt.Errorf("%w: %s: want a prefix below the bucket to stage under", ErrBadURI, shown(dst))
 	}
 	files, err := s.stagedNames(sources)
 	if err != nil {
@@ -48,6 +53,9 @@ func (s *Store) Stage(ctx context.Context, dst string, sources []Source) (err er
 
 	s.staging.Lock()
 	defer s.staging.Unlock()
+	if p.bucket != "" {
+		return s.stageS3(ctx, dst, p, files)
+	}
 	if err := os.MkdirAll(p.folder, 0o777); err != nil {
 		return wrap("stage", dst, err)
 	}
@@ -104,8 +112,8 @@ func (s *Store) stagedNames(sources []Source) (map[string]Source, error) {
 	times := make(map[string]int) // base name to sources that have it
 	for _, source := range sources {
 		if known, ok := byURI[source.URI]; ok {
-			if known.Version != source.Version {
-				return nil, fmt.Errorf("two versions of %s are asked for, %s and %s: want one", source.URI, known.Version, source.Version)
+			if known.Version != source.Version || known.Remote != source.Remote {
+				return nil, fmt.Errorf("two versions of %s are asked for, %s and %s: want one", source.URI, known.version(), source.version())
 			}
 			continue
 		}
@@ -126,8 +134,14 @@ func (s *Store) stagedNames(sources []Source) (map[string]Source, error) {
 	return files, nil
 }
 
+// version is what tells the source from others of its URI.
+func (s *Source) version() string { return cmp.Or(s.Version, s.Remote.ID, s.Remote.ETag) }
+
 // base is the name of the file that uri leads to.
 func (s *Store) base(uri string) string {
+	if p, err := s.resolve(uri); err == nil && p.remote() {
+		return p.base()
+	}
 	local, _ := s.Path(uri)
 	return filepath.Base(local)
 }
@@ -135,18 +149,18 @@ func (s *Store) base(uri string) string {
 // stageOne links or copies source to name, and checks what then lies there: had
 // the source been checked, it could have changed since.
 func (s *Store) stageOne(ctx context.Context, root *os.Root, name string, source Source) error {
-	f, _, err := s.open(ctx, source.URI)
+	in, _, err := s.OpenVersion(ctx, source.URI, source.Remote)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if !s.link(f, source.URI, root, name) {
+	defer in.Close()
+	if f, ok := in.(*reader); !ok || !s.link(f.f, source.URI, root, name) {
 		out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if err != nil {
 			return wrap("copy", source.URI, err)
 		}
 		defer out.Close()
-		if _, err := io.Copy(out, &reader{ctx, f}); err != nil {
+		if _, err := io.Copy(out, in); err != nil {
 			return wrap("copy", source.URI, err)
 		}
 	}

@@ -26,12 +26,12 @@ func TestStage(t *testing.T) {
 	put(t, dir, "local.csv", "local")
 	link(t, dir, "bucket/in/link.csv", "a.csv")
 	sources := []Source{
-		{"s3://data/in/a.csv", versionOf("a")},
-		{"s3://data/in/b.csv", ""},
-		{"s3://data/in/sub/b.csv", "an ETag"},
-		{filepath.Join(dir, "local.csv"), versionOf("local")},
-		{"s3://data/in/link.csv", versionOf("a")},
-		{"s3://data/in/a.csv", versionOf("a")}, // once more
+		{URI: "s3://data/in/a.csv", Version: versionOf("a")},
+		{URI: "s3://data/in/b.csv", Version: ""},
+		{URI: "s3://data/in/sub/b.csv", Version: "an ETag"},
+		{URI: filepath.Join(dir, "local.csv"), Version: versionOf("local")},
+		{URI: "s3://data/in/link.csv", Version: versionOf("a")},
+		{URI: "s3://data/in/a.csv", Version: versionOf("a")}, // once more
 	}
 	first := anneal.ShortID("stage", "s3://data/in/b.csv") + "-b.csv"
 	second := anneal.ShortID("stage", "s3://data/in/sub/b.csv") + "-b.csv"
@@ -84,20 +84,20 @@ func TestStageRefuses(t *testing.T) {
 	put(t, dir, "bucket/taken/other.csv", "other")
 	put(t, dir, "bucket/partly/a.csv", "a")
 	put(t, dir, "bucket/file", "")
-	a := Source{"s3://data/in/a.csv", versionOf("a")}
+	a := Source{URI: "s3://data/in/a.csv", Version: versionOf("a")}
 	for _, test := range []struct {
 		dst     string
 		sources []Source
 		err     error
 		says    string
 	}{
-		{"s3://data/s/", []Source{a, {"s3://data/in/c.csv", ""}}, ErrNotFound, "s3://data/in/c.csv"},
-		{"s3://data/s/", []Source{a, {"s3://data/in/b.csv", versionOf("a")}}, ErrChanged, "its SHA-256 is " + versionOf("b")},
-		{"s3://data/s/", []Source{a, {"s3://data/in/a.csv", versionOf("b")}}, nil, "two versions"},
-		{"s3://data/s/", []Source{a, {"s3://x/in/a.csv", ""}}, ErrNotMapped, "x"},
-		{"s3://data/s/", []Source{a, {"s3://data/in", ""}}, ErrNotFound, "folder"},
+		{"s3://data/s/", []Source{a, {URI: "s3://data/in/c.csv", Version: ""}}, ErrNotFound, "s3://data/in/c.csv"},
+		{"s3://data/s/", []Source{a, {URI: "s3://data/in/b.csv", Version: versionOf("a")}}, ErrChanged, "its SHA-256 is " + versionOf("b")},
+		{"s3://data/s/", []Source{a, {URI: "s3://data/in/a.csv", Version: versionOf("b")}}, nil, "two versions"},
+		{"s3://data/s/", []Source{a, {URI: "s3://x/in/a.csv", Version: ""}}, ErrNotMapped, "x"},
+		{"s3://data/s/", []Source{a, {URI: "s3://data/in", Version: ""}}, ErrNotFound, "folder"},
 		{"s3://data/taken/", []Source{a}, ErrChanged, "it holds other.csv already"},
-		{"s3://data/partly/", []Source{a, {"s3://data/in/b.csv", ""}}, ErrChanged, "1 of the 2"},
+		{"s3://data/partly/", []Source{a, {URI: "s3://data/in/b.csv", Version: ""}}, ErrChanged, "1 of the 2"},
 		{"s3://data/file/", []Source{a}, nil, "file"},
 		{"s3://data/", []Source{a}, ErrBadURI, "below the bucket"},
 		{"s3://x/s/", []Source{a}, ErrNotMapped, "x"},
@@ -119,7 +119,7 @@ func TestStageAgain(t *testing.T) {
 	put(t, dir, "bucket/in/a.csv", "a")
 	left := filepath.Join("bucket", temporaryName(anneal.ShortID("stage", "s")), "half.csv")
 	put(t, dir, left, "half")
-	sources := []Source{{"s3://data/in/a.csv", versionOf("a")}}
+	sources := []Source{{URI: "s3://data/in/a.csv", Version: versionOf("a")}}
 	if err := s.Stage(t.Context(), "s3://data/s/", sources); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestStageAcrossDevices(t *testing.T) {
 	put(t, dir, "bucket/a.csv", "a")
 	dst := filepath.Join(shm, "staged")
 	for range 2 {
-		if err := s.Stage(t.Context(), dst, []Source{{"s3://data/a.csv", versionOf("a")}}); err != nil {
+		if err := s.Stage(t.Context(), dst, []Source{{URI: "s3://data/a.csv", Version: versionOf("a")}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,8 +18,11 @@ func (s *Store) Unstage(ctx context.Context, dst string) error {
 	if err != nil {
 		return err
 	}
-	if p.name == "." {
-		return fmt.Errorf("%w: %s: want a prefix below the bucket", ErrBadURI, dst)
+	if p.name == "." || p.bucket != "" && p.key == "" || p.url != nil {
+		return fmt.Errorf("%w: %s: want a prefix below the bucket", ErrBadURI, shown(dst))
+	}
+	if p.bucket != "" {
+		return s.unstageS3(ctx, dst, p)
 	}
 	return s.below(ctx, dst, p, func(root *os.Root) error {
 		info, err := root.Lstat(p.name)
@@ -55,8 +58,13 @@ func (s *Store) Unstage(ctx context.Context, dst string) error {
 // Remove removes an object. One that is not there is removed already.
 func (s *Store) Remove(ctx context.Context, uri string) error {
 	p, err := s.object(uri)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case p.url != nil:
+		return fmt.Errorf("remove %s: %w: the web can only be read", shown(uri), ErrBadURI)
+	case p.bucket != "":
+		return s.s3.remove(ctx, uri, p.bucket, p.key)
 	}
 	return s.below(ctx, uri, p, func(root *os.Root) error {
 		info, err := root.Lstat(p.name)

@@ -118,6 +118,7 @@ func (d *doctor) examine(path string) {
 		d.commands()
 		d.containers()
 		d.staging()
+		d.s3()
 		d.secrets()
 	}
 	d.clock()

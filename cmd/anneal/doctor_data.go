@@ -141,6 +141,9 @@ var poorDisks = map[int64]struct{ name, remedy string }{
 func (d *doctor) disk() {
 	seen := map[uint64]bool{}
 	for _, f := range []struct{ name, path string }{{"disk", d.data()}, {"disk of staging", d.stagingFolder()}} {
+		if f.path == "" {
+			continue
+		}
 		path := existing(f.path)
 		device, ok := deviceOf(path)
 		if !ok || seen[device] {
@@ -181,7 +184,11 @@ func (d *doctor) stagingFolder() string {
 	to := d.cfg.Settings.Staging
 	if rest, ok := strings.CutPrefix(to, "s3://"); ok {
 		bucket, key, _ := strings.Cut(rest, "/")
-		return filepath.Join(string(d.cfg.Settings.Buckets[bucket]), key)
+		folder := d.cfg.Settings.Buckets[bucket]
+		if folder == "" {
+			return ""
+		}
+		return filepath.Join(string(folder), key)
 	}
 	return to
 }

@@ -256,6 +256,10 @@ func (d *doctor) containers() {
 // staging says whether training data is linked or copied.
 func (d *doctor) staging() {
 	to := d.stagingFolder()
+	if to == "" {
+		d.ok("staging", "%s, in S3: what is there is copied there, the rest is sent", d.cfg.Settings.Staging)
+		return
+	}
 	device, ok := deviceOf(to)
 	if !ok {
 		d.fail("staging", "set staging in "+d.cfg.File, "%s cannot be looked at", to)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/outcome"
@@ -35,7 +35,9 @@ func newDriftCompare() *cobra.Command {
 		Short: "Compare two sets of files, column by column",
 		Long: `Compare current data with a reference, column by column, as the signal of a policy
 does. A and B are files, folders or globs of CSV, JSON Lines or Parquet files, by
-extension, as is gzip or zstd. Exit status 1 if the data have drifted.
+extension, as is gzip or zstd; or s3://bucket/… of the same kinds, in the region and
+with the credentials of every AWS SDK; or http(s):// files. Exit status 1 if the data
+have drifted.
 
 --tests chooses what counts, with a threshold where the default is not wanted:
 ` + "`--tests ks,psi=0.2`" + `. A test finds drift where the change is large enough to matter and
@@ -78,8 +80,8 @@ too large for chance, corrected over the columns.`,
 		},
 	}
 	out.flags(c)
-	c.Flags().StringVar(&reference, "reference", "", "file, folder or glob")
-	c.Flags().StringVar(&current, "current", "", "file, folder or glob")
+	c.Flags().StringVar(&reference, "reference", "", "file, folder, glob or URI")
+	c.Flags().StringVar(&current, "current", "", "file, folder, glob or URI")
 	c.Flags().StringVar(&target, "target", "", "column that a model predicts; not counted in the share")
 	c.Flags().StringVar(&tests, "tests", "", "tests that count, of "+strings.Join(drift.TestNames(), ", ")+" (default: as a policy's signal)")
 	c.Flags().StringVar(&correction, "correction", string(statistics.BenjaminiHochberg), "over the columns: fdr_bh, fdr_by, holm, bonferroni or none")
@@ -89,56 +91,43 @@ too large for chance, corrected over the columns.`,
 
 // profileAll reads all files that a name stands for.
 func profileAll(ctx context.Context, name string, columns map[string]dataset.Type) (*profile.Profile, error) {
-	store, err := objects.New(objects.Config{})
+	store, err := anyObjects()
 	if err != nil {
 		return nil, err
 	}
-	names, err := filepath.Glob(name)
+	list, err := store.Glob(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("%s: there is no such file", name)
+		return nil, err
 	}
 	var parts []*profile.Profile
-	for _, n := range names {
-		path, err := filepath.Abs(n)
+	for _, info := range list {
+		p, err := readProfile(ctx, store, objectOf(info), dataset.Options{Columns: columns})
 		if err != nil {
 			return nil, err
 		}
-		list, err := store.List(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		for _, info := range list {
-			p, err := readProfile(ctx, store, info.URI, dataset.Options{Columns: columns})
-			if err != nil {
-				return nil, err
-			}
-			parts = append(parts, p)
-		}
+		parts = append(parts, p)
 	}
 	return profile.Merge(parts...), nil
 }
 
-// readProfile reads an object once, from end to end.
-func readProfile(ctx context.Context, store *objects.Store, uri string, opt dataset.Options) (*profile.Profile, error) {
-	r, _, err := store.Open(ctx, uri)
+// readProfile reads a version of an object once.
+func readProfile(ctx context.Context, store *objects.Store, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
+	r, _, err := store.OpenVersion(ctx, o.URI, versionOf(o))
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return profile.Build(ctx, r, uri, opt)
+	return profile.Build(ctx, r, objects.Name(o.URI), opt)
 }
 
 // readOutcomes takes predictions or labels from an object.
-func readOutcomes(ctx context.Context, store *objects.Store, uri string, form outcome.Form) (*outcome.Batch, error) {
-	r, _, err := store.Open(ctx, uri)
+func readOutcomes(ctx context.Context, store *objects.Store, o anneal.Object, form outcome.Form) (*outcome.Batch, error) {
+	r, _, err := store.OpenVersion(ctx, o.URI, versionOf(o))
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return outcome.Read(ctx, r, uri, form, dataset.Options{})
+	return outcome.Read(ctx, r, objects.Name(o.URI), form, dataset.Options{})
 }
 
 func writeComparison(cmd *cobra.Command, c drift.Comparison) error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,20 +20,16 @@ import (
 
 // rowsOf reads the named columns of one file, batch by batch.
 func rowsOf(ctx context.Context, name string, types map[string]dataset.Type, each func(rows int, columns map[string]*dataset.Values) error) error {
-	store, err := objects.New(objects.Config{})
+	store, err := anyObjects()
 	if err != nil {
 		return err
 	}
-	path, err := filepath.Abs(name)
-	if err != nil {
-		return err
-	}
-	r, _, err := store.Open(ctx, path)
+	r, _, err := store.Open(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	d, err := dataset.Open(r, name, dataset.Options{Columns: types})
+	d, err := dataset.Open(r, objects.Name(name), dataset.Options{Columns: types})
 	if err != nil {
 		return err
 	}

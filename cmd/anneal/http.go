@@ -245,6 +245,9 @@ func (d *daemon) condition() (bool, map[string]string) {
 	} else if used {
 		parts["executor step-functions"] = "ok"
 	}
+	if wrong := d.objects.Condition(); wrong != "" {
+		parts["s3"] = "degraded: " + wrong
+	}
 	if d.api != nil {
 		parts["step functions"] = addressOf(d.cfg, d.api.listener)
 	}

@@ -145,7 +145,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 	for name, folder := range cfg.Settings.Buckets {
 		buckets[name] = string(folder)
 	}
-	if d.objects, err = objects.New(objects.Config{Buckets: buckets}); err != nil {
+	if d.objects, err = openObjects(cfg, buckets, log); err != nil {
 		return nil, usage(err)
 	}
 	if d.tasks, err = d.newTasks(buckets, configs.Secret.Resolve); err != nil {
@@ -368,7 +368,7 @@ func (d *daemon) validate(ctx context.Context, prefix string, rules drift.Rules)
 	}
 	var parts []*profile.Profile
 	for _, info := range list {
-		p, err := readProfile(ctx, d.objects, info.URI, dataset.Options{})
+		p, err := readProfile(ctx, d.objects, objectOf(info), dataset.Options{})
 		if err != nil {
 			return drift.Invalid(err)
 		}
@@ -385,10 +385,10 @@ func (d *daemon) controllerConfig(ctx context.Context) (controller.Config, error
 		Executors:  map[string]orchestrator.Executor{policy.ExecutorEmbedded: d.engine, policy.ExecutorStepFunctions: d.remote},
 		Told:       d.remote.Told,
 		Profile: func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
-			return readProfile(ctx, d.objects, o.URI, opt)
+			return readProfile(ctx, d.objects, o, opt)
 		},
 		Outcomes: func(ctx context.Context, o anneal.Object, form outcome.Form) (*outcome.Batch, error) {
-			return readOutcomes(ctx, d.objects, o.URI, form)
+			return readOutcomes(ctx, d.objects, o, form)
 		},
 		Metrics:   d.reader.Read,
 		Stage:     d.stage,
@@ -418,7 +418,7 @@ func stagingOf(cfg *configs.Config, o *objects.Store) controller.Staging {
 func (d *daemon) stage(ctx context.Context, training anneal.Training) error {
 	var sources []objects.Source
 	for _, o := range training.Objects {
-		sources = append(sources, objects.Source{URI: o.URI, Version: o.Version})
+		sources = append(sources, objects.Source{URI: o.URI, Version: o.Version, Remote: versionOf(o)})
 	}
 	if err := d.objects.Stage(ctx, training.Prefix, sources); err != nil {
 		return err
