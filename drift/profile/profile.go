@@ -75,6 +75,7 @@ func Build(ctx context.Context, r io.Reader, name string, opt dataset.Options) (
 	p.Counts = d.Counts()
 	for i := range p.Columns {
 		p.Columns[i].Categories.Trim()
+		p.Columns[i].Quantiles.Trim()
 	}
 	return p, nil
 }

@@ -27,7 +27,8 @@ func (m *Moments) UnmarshalBinary(b []byte) error {
 	return d.end()
 }
 
-// AppendBinary appends the encoded distribution to b: at most 50 KB.
+// AppendBinary appends the encoded distribution to b: at most 50 KB after
+// [Quantiles.Trim].
 func (q *Quantiles) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.AppendVarint(b, q.n)
 	b = binary.AppendVarint(b, int64(len(q.levels)))
@@ -84,7 +85,7 @@ func (q *Quantiles) UnmarshalBinary(b []byte) error {
 		return errDamaged
 	}
 	if levels > 0 {
-		q.fit()
+		q.measure()
 	}
 	return q.distinct.decode(d.b)
 }

@@ -24,6 +24,22 @@ func (d *distinct) number(v float64) {
 	d.add(mix(math.Float64bits(v)))
 }
 
+// numbers adds numbers.
+func (d *distinct) numbers(values []float64) {
+	if d.registers == nil {
+		d.registers = make([]uint8, 1<<precision)
+	}
+	registers := (*[1 << precision]uint8)(d.registers)
+	for _, v := range values {
+		h := mix(math.Float64bits(v + 0)) // -0 is 0
+		// A rank above a register's is rare: seen by a look at few bits.
+		i := h >> (64 - precision)
+		if rank := uint8(bits.LeadingZeros64(h<<precision|1<<(precision-1)) + 1); rank > registers[i] {
+			registers[i] = rank
+		}
+	}
+}
+
 // string adds a string.
 func (d *distinct) string(s string) { d.add(Hash(s)) }
 

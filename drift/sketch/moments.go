@@ -19,12 +19,17 @@ func (m *Moments) Add(values ...float64) {
 		return
 	}
 	o := Moments{N: int64(len(values)), Min: values[0], Max: values[0]}
-	sum := 0.0
-	for _, v := range values {
-		o.Min = min(o.Min, v)
-		o.Max = max(o.Max, v)
-		sum += v
+	var sums [4]float64 // that one addition need not wait for the other
+	for i, v := range values {
+		if v < o.Min {
+			o.Min = v
+		}
+		if v > o.Max {
+			o.Max = v
+		}
+		sums[i&3] += v
 	}
+	sum := sums[0] + sums[1] + (sums[2] + sums[3])
 	if o.Mean = sum / float64(o.N); o.Mean-o.Mean != 0 { // beyond float64
 		o.Mean = 0
 		for _, v := range values {
@@ -32,9 +37,11 @@ func (m *Moments) Add(values ...float64) {
 		}
 	}
 	o.Mean = min(max(o.Mean, o.Min), o.Max) // whatever the rounding
-	for _, v := range values {
-		o.M2 += float64((v - o.Mean) * (v - o.Mean))
+	var squares [4]float64
+	for i, v := range values {
+		squares[i&3] += float64((v - o.Mean) * (v - o.Mean))
 	}
+	o.M2 = squares[0] + squares[1] + (squares[2] + squares[3])
 	m.Merge(o)
 }
 

@@ -14,12 +14,16 @@ const (
 	// k is the capacity of the top level. With 2048 the stated error stays
 	// below 0.004 up to 2^40 values, in about 6,200 numbers.
 	k = 2048
+
+	// buffer is how many values are sorted at a time, once there are many.
+	buffer = 512
 )
 
 // Quantiles is the distribution of a column of numbers. While they take at
 // most [Exact] different values it is a table of value and count; beyond, a KLL
 // sketch (Karnin, Lang, Liberty: Optimal Quantile Approximation in Streams,
-// FOCS 2016) whose coins are thrown by the values themselves.
+// FOCS 2016) whose coins are thrown by the values themselves. Its lowest levels,
+// which cost the most and hold the least, are none: see base.
 //
 // The zero value is empty. NaN must not be added.
 type Quantiles struct {
@@ -47,17 +51,51 @@ func (q *Quantiles) Add(values ...float64) {
 		values = q.count(values)
 	}
 	q.n += int64(len(values))
-	for _, v := range values {
-		q.distinct.number(v)
-	}
+	q.distinct.numbers(values)
 	for len(values) > 0 {
-		if q.size >= q.room {
+		take := q.room - q.size
+		switch {
+		case q.base() > 0:
+			take = buffer - len(q.levels[0])
+			if take <= 0 {
+				q.pass()
+				continue
+			}
+		case take <= 0:
 			q.compress()
+			continue
 		}
-		take := min(len(values), q.room-q.size)
+		take = min(len(values), take)
 		q.levels[0] = append(q.levels[0], values[:take]...)
 		q.size += take
 		values = values[take:]
+	}
+}
+
+// Trim brings the values down to what [Quantiles.AppendBinary] promises, to be
+// called after the last Add.
+func (q *Quantiles) Trim() {
+	if q.levels != nil && q.base() > 0 {
+		q.pass()
+	}
+}
+
+// base is the lowest level that holds more than an odd value. What comes is
+// sorted by the buffer and goes right up to it: one coin for the buffer moves a
+// rank by less than 2^base, of which there are n/buffer, so the sum of squares is a
+// tenth of what the levels above bring.
+func (q *Quantiles) base() int { return max(0, (len(q.levels)-2)/2) }
+
+// pass has level 0 go up to the base, and makes room there.
+func (q *Quantiles) pass() {
+	sortValues(q.levels[0])
+	for h := range q.base() {
+		if len(q.levels[h]) > 1 {
+			q.compact(h)
+		}
+	}
+	for q.size > q.room {
+		q.compress()
 	}
 }
 
@@ -160,18 +198,30 @@ func (q *Quantiles) Merge(o *Quantiles) {
 
 // fit sets the room for the number of levels, and compresses into it.
 func (q *Quantiles) fit() {
-	q.room = 0
-	for h := range q.levels {
-		q.room += q.capacity(h)
+	q.measure()
+	if q.base() > 0 {
+		q.pass()
 	}
 	for q.size > q.room {
 		q.compress()
 	}
 }
 
+// measure sets the room for the number of levels.
+func (q *Quantiles) measure() {
+	q.room = 0
+	for h := range q.levels {
+		q.room += q.capacity(h)
+	}
+}
+
 // capacity is how many values level h holds before it is compacted: k on the
-// top, two thirds of the level above on each other.
+// top, two thirds of the level above on each other down to the base, and an odd
+// one below.
 func (q *Quantiles) capacity(h int) int {
+	if h < q.base() {
+		return 2
+	}
 	c := float64(k)
 	for range len(q.levels) - 1 - h {
 		c *= 2. / 3
@@ -185,13 +235,19 @@ func (q *Quantiles) compress() {
 	for len(q.levels[h]) < q.capacity(h) {
 		h++ // size >= room: there is one
 	}
+	if h == 0 {
+		sortValues(q.levels[0])
+	}
+	q.compact(h)
+}
+
+// compact compacts level h, which is sorted and has two values at least.
+func (q *Quantiles) compact(h int) {
 	if h == len(q.levels)-1 {
 		q.levels = append(q.levels, nil)
+		defer q.measure()
 	}
 	low := q.levels[h]
-	if h == 0 {
-		slices.Sort(low)
-	}
 	keep := len(low) % 2 // an odd one stays
 	pairs := low[keep:]
 
@@ -199,20 +255,16 @@ func (q *Quantiles) compress() {
 	// throughout, as the coin falls. That moves a rank by nothing or 2^h.
 	q.coin = mix(q.coin ^ math.Float64bits(pairs[0]) ^ bits.RotateLeft64(math.Float64bits(pairs[len(pairs)/2]), 21) ^
 		bits.RotateLeft64(math.Float64bits(pairs[len(pairs)-1]), 42))
-	up := pairs[:0:0]
-	for i := int(q.coin >> 63); i < len(pairs); i += 2 {
-		up = append(up, pairs[i])
+	up := pairs[:len(pairs)/2]
+	for i, from := 0, int(q.coin>>63); i < len(up); i++ {
+		up[i] = pairs[2*i+from]
 	}
 	q.levels[h+1] = mergeSorted(q.levels[h+1], up)
 	q.levels[h] = low[:keep]
 	q.size -= len(up)
-	weight := math.Ldexp(1, h)
+	weight := float64(uint64(1) << h)
 	q.worst += weight
 	q.spread += weight * weight
-	q.room = 0
-	for h := range q.levels {
-		q.room += q.capacity(h)
-	}
 }
 
 // mergeSorted merges two sorted lists into a, if it has room.

@@ -1,0 +1,78 @@
+package sketch
+
+import (
+	"math"
+	"slices"
+)
+
+// sortValues sorts numbers that are not NaN. A buffer of them is sorted by the 24
+// bits in which the smallest and the largest first differ, eight at a time, which
+// takes a third of the time of comparing; what is left in disorder is few, or
+// sorted as ever.
+func sortValues(values []float64) {
+	n := len(values)
+	if n < 64 || n > buffer {
+		slices.Sort(values)
+		return
+	}
+	var from, to [buffer]uint64
+	low, high := ^uint64(0), uint64(0)
+	for i, v := range values {
+		o := order(v)
+		from[i] = o
+		low, high = min(low, o), max(high, o)
+	}
+	shift := 0
+	for (high-low)>>shift >= 1<<24 {
+		shift++
+	}
+	var counts [3][256]uint16
+	for _, o := range from[:n] {
+		digits := (o - low) >> shift
+		counts[0][digits&255]++
+		counts[1][digits>>8&255]++
+		counts[2][digits>>16&255]++
+	}
+	a, b := &from, &to
+	for pass := range counts {
+		at := &counts[pass]
+		sum := uint16(0)
+		for i, c := range at {
+			at[i] = sum
+			sum += c
+		}
+		by := shift + 8*pass
+		for _, o := range a[:n] {
+			digit := (o - low) >> by & 255
+			b[at[digit]&(buffer-1)] = o
+			at[digit]++
+		}
+		a, b = b, a
+	}
+	moves := 0
+	for i := 1; i < n; i++ {
+		o, j := a[i], i
+		for ; j > 0 && a[j-1] > o; j-- {
+			a[j] = a[j-1]
+		}
+		a[j] = o
+		if moves += i - j; moves > 4*buffer {
+			slices.Sort(a[:n])
+			break
+		}
+	}
+	for i, o := range a[:n] {
+		values[i] = number(o)
+	}
+}
+
+// order is a number whose order among integers is that of v among numbers.
+func order(v float64) uint64 {
+	b := math.Float64bits(v)
+	return b ^ (uint64(int64(b)>>63) | 1<<63)
+}
+
+// number is the inverse of order.
+func number(o uint64) float64 {
+	return math.Float64frombits(o ^ (uint64(int64(^o)>>63) | 1<<63))
+}
