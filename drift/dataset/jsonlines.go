@@ -16,10 +16,14 @@ type jsonLines struct {
 	lines  *splitter
 	ahead  [][]byte // lines that were read for the names, and not given yet
 	index  map[string]int
+	names  []string // by index, as they are written
 	fields [][]byte
 	text   []byte // under fields: strings that had escapes
 	path   []byte
 	skip   int64 // members of no column
+	expect int   // column of the next member, if they come in order
+
+	inPlace bool // text is kept for longer than a record
 
 	collect *[]string // while the names are gathered
 }
@@ -83,7 +87,10 @@ func (j *jsonLines) next() ([][]byte, error) {
 		return nil, nil
 	}
 	clear(j.fields)
-	j.text = j.text[:0]
+	j.expect = 0
+	if !j.inPlace {
+		j.text = j.text[:0]
+	}
 	if !j.parse(line) {
 		return append(j.fields, nil), nil
 	}
@@ -152,16 +159,21 @@ func (j *jsonLines) member(key, value []byte) {
 		if _, ok := j.index[string(key)]; !ok {
 			name := strings.ToValidUTF8(string(key), "\ufffd")
 			j.index[string(key)] = len(*j.collect)
+			j.names = append(j.names, string(key))
 			*j.collect = append(*j.collect, name)
 		}
 		return
 	}
-	at, ok := j.index[string(key)]
-	if !ok {
-		j.skip++
-		return
+	at := j.expect
+	if at >= len(j.names) || string(key) != j.names[at] {
+		var ok bool
+		if at, ok = j.index[string(key)]; !ok {
+			j.skip++
+			return
+		}
 	}
 	j.fields[at] = value
+	j.expect = at + 1
 }
 
 // value is the scalar or the array at i as text, and where it ends. A null is a
@@ -177,7 +189,7 @@ func (j *jsonLines) value(b []byte, i int) (value []byte, end int, ok bool) {
 		return b[i:end], end, ok
 	}
 	end = i
-	for end < len(b) && strings.IndexByte(",}] \t\r", b[end]) < 0 {
+	for end < len(b) && !ends[b[end]] {
 		end++
 	}
 	switch word := b[i:end]; {
@@ -190,6 +202,9 @@ func (j *jsonLines) value(b []byte, i int) (value []byte, end int, ok bool) {
 		return word, end, isNumber
 	}
 }
+
+// ends are the bytes that end a number or a word.
+var ends = [256]bool{',': true, '}': true, ']': true, ' ': true, '\t': true, '\r': true}
 
 // string is the string at i without its quotes and escapes.
 func (j *jsonLines) string(b []byte, i int) (text []byte, end int, ok bool) {

@@ -16,31 +16,38 @@ func number(c []byte) (v float64, ok bool) {
 	// Up to 15 digits and an exact power of ten: the quotient of two exact
 	// floats is correctly rounded (Clinger 1990). The rest is strconv's.
 	var mantissa uint64
-	digits, point := 0, -1
-	i := 0
+	i, fraction := 0, 0
 	if len(c) > 0 && (c[0] == '-' || c[0] == '+') {
 		i = 1
 	}
+	digits := len(c) - i
 	for ; i < len(c); i++ {
-		switch d := c[i] - '0'; {
-		case d <= 9:
+		d := c[i] - '0'
+		if d > 9 {
+			break
+		}
+		mantissa = mantissa*10 + uint64(d)
+	}
+	if i < len(c) && c[i] == '.' {
+		digits--
+		fraction = len(c) - i - 1
+		for i++; i < len(c); i++ {
+			d := c[i] - '0'
+			if d > 9 {
+				break
+			}
 			mantissa = mantissa*10 + uint64(d)
-			digits++
-		case c[i] == '.' && point < 0:
-			point = digits
-		default:
-			return numberSlow(c)
 		}
-		if digits > 15 {
-			return numberSlow(c)
-		}
+	}
+	if i < len(c) || digits > 15 {
+		return numberSlow(c)
 	}
 	if digits == 0 {
 		return 0, false
 	}
 	v = float64(mantissa)
-	if point >= 0 {
-		v /= pow10[digits-point]
+	if fraction > 0 {
+		v /= pow10[fraction]
 	}
 	if c[0] == '-' {
 		v = -v

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
@@ -158,15 +159,23 @@ func (p *parquetFile) damaged(err *error) {
 	if r := recover(); r != nil {
 		*err = &Error{Name: p.name, Reason: fmt.Sprintf("is damaged: %v", r)}
 	}
-	if p.source.err != nil {
-		*err = fmt.Errorf("read %s: %w", p.name, p.source.err)
+	if failed := p.source.failed(); failed != nil {
+		*err = fmt.Errorf("read %s: %w", p.name, failed)
 	}
 }
 
 // source remembers what went wrong with the reading itself.
 type source struct {
 	random
-	err error
+
+	mu  sync.Mutex
+	err error // guarded by mu
+}
+
+func (s *source) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 func (s *source) ReadAt(b []byte, at int64) (int, error) {
@@ -175,7 +184,9 @@ func (s *source) ReadAt(b []byte, at int64) (int, error) {
 	}
 	n, err := s.random.ReadAt(b, at)
 	if err != nil && err != io.EOF {
+		s.mu.Lock()
 		s.err = err
+		s.mu.Unlock()
 	}
 	return n, err
 }

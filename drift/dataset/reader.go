@@ -101,6 +101,8 @@ type Reader struct {
 	batches [2]Batch
 	arenas  [2][]byte // under their Text
 	turn    int
+
+	inPlace bool // Text is where it was read; there is no arena
 }
 
 // arenaLimit is how much text ends a batch before it is full.
@@ -234,10 +236,10 @@ func (d *Reader) Counts() Counts {
 		c.Bytes = d.table.size
 		return c
 	}
-	c.Quotes = d.split.quotes
+	c.Quotes += d.split.quotes
 	c.Bytes = d.unpack.n
 	if d.json != nil {
-		c.Members = d.json.skip
+		c.Members += d.json.skip
 	}
 	return c
 }
@@ -273,14 +275,7 @@ func (d *Reader) Read() (*Batch, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch len(fields) {
-		case len(d.names):
-			arena = d.add(b, fields, arena)
-		case 0:
-			d.counts.Blank++
-		default:
-			d.counts.Ragged++
-		}
+		arena = d.row(b, fields, arena)
 	}
 	d.arenas[d.turn] = arena
 	if b.Rows == 0 {
@@ -303,6 +298,19 @@ func (d *Reader) next() ([][]byte, error) {
 	return d.split.next()
 }
 
+// row adds a record to b, or counts that it is no row.
+func (d *Reader) row(b *Batch, fields [][]byte, arena []byte) []byte {
+	switch len(fields) {
+	case len(d.names):
+		return d.add(b, fields, arena)
+	case 0:
+		d.counts.Blank++
+	default:
+		d.counts.Ragged++
+	}
+	return arena
+}
+
 // add adds a row to b, its text to arena.
 func (d *Reader) add(b *Batch, fields [][]byte, arena []byte) []byte {
 	for i, f := range fields {
@@ -323,9 +331,12 @@ func (d *Reader) add(b *Batch, fields [][]byte, arena []byte) []byte {
 		if c.Type == Categorical {
 			f = category(f)
 		}
-		from := len(arena)
-		arena = append(arena, f...)
-		c.Text = append(c.Text, arena[from:len(arena):len(arena)])
+		if !d.inPlace {
+			from := len(arena)
+			arena = append(arena, f...)
+			f = arena[from:len(arena):len(arena)]
+		}
+		c.Text = append(c.Text, f)
 	}
 	b.Rows++
 	d.counts.Rows++
@@ -362,11 +373,17 @@ func (c *Values) float(v float64) {
 // infer settles the type of an Empty column, if it has values. What a file
 // says to be text is no number, whatever it looks like.
 func (c *Values) infer(text bool) {
-	c.Type = infer(c.Text)
-	if text && c.Type == Numeric {
-		c.Type = Categorical
+	t := infer(c.Text)
+	if text && t == Numeric {
+		t = Categorical
 	}
-	switch c.Type {
+	c.become(t)
+}
+
+// become makes values of the type t of an Empty column's.
+func (c *Values) become(t Type) {
+	c.Type = t
+	switch t {
 	case Numeric:
 		c.Missing = 0
 		for _, f := range c.Text {

@@ -11,11 +11,13 @@ type splitter struct {
 	name      string
 	r         io.Reader
 	maxRecord int
+	blockSize int // see block
 
 	buf        []byte
 	start, end int   // of what is read and not yet given
 	offset     int64 // of buf[0] in the stream
 	eof        bool
+	bare       bool // there is no quote in buf, nor will there be
 
 	line   int64 // that the last record began on, from 1
 	lines  int64 // ended so far
@@ -25,7 +27,7 @@ type splitter struct {
 }
 
 func newSplitter(r io.Reader, name string, maxRecord int) *splitter {
-	return &splitter{name: name, r: r, maxRecord: maxRecord, buf: make([]byte, 256<<10)}
+	return &splitter{name: name, r: r, maxRecord: maxRecord, blockSize: blockSize, buf: make([]byte, 256<<10)}
 }
 
 // fill reads more behind what is there. At the end of the stream it sets eof.
@@ -113,7 +115,9 @@ func (s *splitter) next() (fields [][]byte, err error) {
 			}
 			return nil, &Error{Name: s.name, Line: begin, Reason: fmt.Sprintf(what, s.maxRecord)}
 		}
-		q.advance(s.buf[s.start+from : to])
+		if !s.bare {
+			q.advance(s.buf[s.start+from : to])
+		}
 		from = to - s.start
 		switch {
 		case i >= 0:

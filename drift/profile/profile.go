@@ -45,31 +45,11 @@ func Build(ctx context.Context, r io.Reader, name string, opt dataset.Options) (
 	for _, n := range d.Names() {
 		p.Columns = append(p.Columns, Column{Name: n, Type: dataset.Empty, Objects: 1, counting: true})
 	}
-	// One goroutine reads while this one summarises. The reader may be one
-	// batch ahead, and gives its error behind the last one.
-	batches := make(chan *dataset.Batch)
-	ended := make(chan error, 1)
-	go func() {
-		defer close(batches)
-		for {
-			batch, err := d.Read()
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				ended <- err
-				return
-			}
-			batches <- batch
-		}
-	}()
-	var scratch []float64
-	for batch := range batches {
-		for i := range p.Columns {
-			scratch = p.Columns[i].add(&batch.Columns[i], batch.Rows, scratch)
-		}
-	}
-	if err := <-ended; err != io.EOF {
+	err = d.EachColumn(ctx, func(i int, v *dataset.Values, rows int) error {
+		p.Columns[i].add(v, rows)
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	p.Counts = d.Counts()
@@ -80,8 +60,8 @@ func Build(ctx context.Context, r io.Reader, name string, opt dataset.Options) (
 	return p, nil
 }
 
-// add adds the values of a batch; scratch is memory to use again.
-func (c *Column) add(v *dataset.Values, rows int, scratch []float64) []float64 {
+// add adds a part of the column's values, whose memory it may use.
+func (c *Column) add(v *dataset.Values, rows int) {
 	c.Type = v.Type
 	c.Rows += int64(rows)
 	c.Missing += int64(v.Missing)
@@ -89,29 +69,26 @@ func (c *Column) add(v *dataset.Values, rows int, scratch []float64) []float64 {
 	c.Mixed += int64(v.Mixed)
 	switch v.Type {
 	case dataset.Categorical:
-		for _, t := range v.Text {
-			if t != nil {
-				c.Categories.Add(t)
-			}
-		}
+		c.Categories.AddAll(v.Text)
 	case dataset.Numeric:
-		finite := scratch[:0]
-		for _, x := range v.Numbers {
-			if x-x == 0 { // neither NaN nor infinite
-				finite = append(finite, x)
+		finite := v.Numbers
+		if v.Missing+v.Infinite+v.Mixed > 0 {
+			finite = finite[:0]
+			for _, x := range v.Numbers {
+				if x-x == 0 { // neither NaN nor infinite
+					finite = append(finite, x)
+				}
 			}
 		}
 		if len(finite) == 0 {
-			return finite
+			return
 		}
 		if c.counting {
 			c.count(finite)
 		}
 		c.Moments.Add(finite...)
 		c.Quantiles.Add(finite...)
-		return finite
 	}
-	return scratch
 }
 
 // count follows whether the column counts the rows.

@@ -1,6 +1,7 @@
 package sketch
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,39 @@ type Categories struct {
 
 // N is how many were added.
 func (c *Categories) N() int64 { return c.n }
+
+// AddAll adds one of each category that is not nil.
+func (c *Categories) AddAll(categories [][]byte) {
+	// Few categories come often: they are found here by their length and their
+	// last bytes.
+	var often [256]struct {
+		name []byte
+		n    *int64
+	}
+	for _, category := range categories {
+		n := len(category)
+		if category == nil || n == 0 || n > keyLimit || c.missed > 0 || len(c.counts) > Heavy {
+			if category != nil {
+				c.Add(category)
+			}
+			continue
+		}
+		at := uint32(n)<<24 | uint32(category[n-1])
+		if n > 1 {
+			at |= uint32(category[n-2])<<8 | uint32(category[0])<<16
+		}
+		slot := &often[at*0x9e3779b1>>24]
+		if slot.n != nil && bytes.Equal(slot.name, category) {
+			*slot.n++
+			c.n++
+			continue
+		}
+		c.Add(category)
+		if known := c.counts[string(category)]; known != nil {
+			slot.name, slot.n = category, known
+		}
+	}
+}
 
 // Add adds one of the category.
 func (c *Categories) Add(category []byte) {

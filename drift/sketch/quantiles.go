@@ -105,15 +105,32 @@ func (q *Quantiles) count(values []float64) []float64 {
 	if q.table == nil {
 		q.table = map[float64]int64{}
 	}
+	// Few values come often: they are counted here, and looked up once.
+	var often [64]struct {
+		v float64
+		n int64
+	}
 	for i, v := range values {
-		if v == 0 {
-			v = 0 // -0 is 0
+		v += 0 // -0 is 0
+		slot := &often[mix(math.Float64bits(v))>>58]
+		if slot.v != v && slot.n > 0 {
+			q.table[slot.v] += slot.n
+			slot.n = 0
 		}
-		q.table[v]++
+		slot.v = v
+		slot.n++
 		q.n++
-		if len(q.table) > Exact {
-			q.spill()
-			return values[i+1:]
+		if slot.n == 1 && len(q.table)+len(often) > Exact || i == len(values)-1 {
+			for j := range often {
+				if often[j].n > 0 {
+					q.table[often[j].v] += often[j].n
+					often[j].n = 0
+				}
+			}
+			if len(q.table) > Exact {
+				q.spill()
+				return values[i+1:]
+			}
 		}
 	}
 	return nil
