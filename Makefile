@@ -1,7 +1,7 @@
 # `make check` is what every commit passes. It needs Go and a C compiler for the
 # race detector; `make tools` gets what some tests run against, with npm.
 
-.PHONY: build demo test check fmt vet lint race bench fuzz tools
+.PHONY: build demo test check fmt vet lint race bench bench-drift fuzz tools
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/anneal ./cmd/anneal
@@ -36,6 +36,15 @@ bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...) | tee $$out && echo && \
 	awk '/of-goal/ { for (i = 3; i < NF; i++) if ($$(i+1) == "of-goal") printf "%-40s %6.2fx of its goal\n", $$1, $$i }' $$out && \
 	! grep -q '^FAIL' $$out
+
+# Sets a full drift report beside what people do with pandas and SciPy, which are
+# Debian's (apt-get install python3-pandas python3-scipy), on tables of as many
+# million rows: 10 take 4 GB for pandas, and 2 GB of disk in BENCH_DIR.
+BENCH_MILLIONS ?= 1 10
+BENCH_DIR ?= /tmp/anneal-bench
+bench-drift: build
+	@/usr/bin/python3 -c 'import pandas, scipy' || { echo "needs pandas and SciPy: apt-get install python3-pandas python3-scipy"; exit 1; }
+	/usr/bin/python3 drift/bench/bench.py bin/anneal $(BENCH_DIR) $(BENCH_MILLIONS)
 
 # Fuzzes each target for FUZZTIME; their seeds are run by `make test` anyway.
 FUZZTIME ?= 20s

@@ -22,7 +22,7 @@ import (
 
 func newDrift() *cobra.Command {
 	c := &cobra.Command{Use: "drift", Short: "Measure drift without a daemon"}
-	c.AddCommand(newDriftCompare(), newDriftDetect(), newDriftScore(), newDriftEval())
+	c.AddCommand(newDriftCompare(), newDriftProfile(), newDriftDetect(), newDriftScore(), newDriftEval())
 	return c
 }
 
@@ -36,8 +36,8 @@ func newDriftCompare() *cobra.Command {
 		Long: `Compare current data with a reference, column by column, as the signal of a policy
 does. A and B are files, folders or globs of CSV, JSON Lines or Parquet files, by
 extension, as is gzip or zstd; or s3://bucket/… of the same kinds, in the region and
-with the credentials of every AWS SDK; or http(s):// files. Exit status 1 if the data
-have drifted.
+with the credentials of every AWS SDK; or http(s):// files; or what
+` + "`anneal drift profile`" + ` kept of them. Exit status 1 if the data have drifted.
 
 --tests chooses what counts, with a threshold where the default is not wanted:
 ` + "`--tests ks,psi=0.2`" + `. A test finds drift where the change is large enough to matter and
@@ -101,7 +101,7 @@ func profileAll(ctx context.Context, name string, columns map[string]dataset.Typ
 	}
 	var parts []*profile.Profile
 	for _, info := range list {
-		p, err := readProfile(ctx, store, objectOf(info), dataset.Options{Columns: columns})
+		p, err := profileOf(ctx, store, info, columns)
 		if err != nil {
 			return nil, err
 		}
