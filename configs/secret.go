@@ -34,6 +34,9 @@ func (s Secret) Resolve() (string, error) {
 	return s.value, nil
 }
 
+// Env is the environment variable that has the value; empty where none has.
+func (s Secret) Env() string { return s.env }
+
 // checkNamed reports a secret that is written in the settings.
 func (s Secret) checkNamed(d *decoder, path string) {
 	if s.value != "" {
