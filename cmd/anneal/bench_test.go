@@ -121,7 +121,7 @@ func benchStart(b *testing.B, settings string) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		d, err := assemble(b.Context(), cfg, slog.New(slog.DiscardHandler))
+		d, err := assemble(b.Context(), cfg, slog.New(slog.DiscardHandler), 0)
 		if err != nil {
 			b.Fatal(err)
 		}

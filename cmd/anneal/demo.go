@@ -111,7 +111,7 @@ func runDemo(ctx context.Context, o demoOptions, out io.Writer) error {
 	if err != nil {
 		return broken(err)
 	}
-	d, err := assemble(ctx, cfg, slog.New(slog.NewTextHandler(logFile, nil)))
+	d, err := assemble(ctx, cfg, slog.New(slog.NewTextHandler(logFile, nil)), 0)
 	if err != nil {
 		return err
 	}

@@ -299,7 +299,7 @@ func TestHostileHTTP(t *testing.T) {
 		{"a port in use", "anneal.yaml", "listen on " + host},
 		{"a data folder in use", "same.yaml", filepath.Join(dir, "anneal-data")},
 	} {
-		out, status := p.anneal("serve", "--config", filepath.Join(taken, c.settings))
+		out, status := p.anneal("serve", "--wait", "0s", "--config", filepath.Join(taken, c.settings))
 		if status != exitBroken || !strings.Contains(out, c.says) || !strings.Contains(out, "in use") {
 			t.Errorf("%s: status %d, %s\nwant %d … %s …", c.name, status, out, exitBroken, c.says)
 		}

@@ -473,7 +473,7 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := assemble(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	d, err := assemble(t.Context(), cfg, slog.New(slog.DiscardHandler), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -129,7 +129,7 @@ The first SIGINT or SIGTERM stops in order, a second one at once (130, 143).`,
 	add("read", newNouns()...)
 	add("read", newExplain(), newPolicies(), newScheduleCommand())
 	add("steer", newTrigger(), newPause(), newResume(), newApprove(), newReject(), newTasks())
-	add("care", newDoctor(), newInfra(), newDrift(), newJournal(), newToken())
+	add("care", newDoctor(), newHealth(), newInfra(), newDrift(), newJournal(), newToken())
 	root.AddCommand(newShim(), newDemoTrain())
 	return root
 }

@@ -49,6 +49,7 @@ import (
 func newServe() *cobra.Command {
 	var path string
 	var verbose bool
+	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run the daemon",
@@ -56,8 +57,9 @@ func newServe() *cobra.Command {
 it stopped, however it stopped; executions and local jobs outlive it.
 
 The settings file names the policies. What ` + "`anneal check`" + ` finds wrong with either is
-reported, and nothing starts (exit status 2). A port or a data folder in use is exit
-status 3.
+reported, and nothing starts (exit status 2). A port in use is exit status 3. A data
+folder that another daemon holds is waited for, --wait at most, and is exit status 3
+then: meanwhile /livez answers, /readyz says 503, and nothing in the folder is touched.
 
 SIGTERM and SIGINT stop in order, within ten seconds, with status 0: /readyz answers
 503 and nothing more is taken from sources, what was taken is acknowledged, the loop
@@ -78,7 +80,11 @@ signal ends the process at once, with status 130 or 143, and loses nothing eithe
 			for _, p := range checkMachines(cfg, mostChecked) { // AWS would take these definitions, too
 				log.Warn("state machine is doubtful", "problem", p.String())
 			}
-			d, err := assemble(cmd.Context(), cfg, log)
+			d, err := assemble(cmd.Context(), cfg, log, wait)
+			if errors.Is(err, errWaited) {
+				log.Info("stopped")
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -87,6 +93,7 @@ signal ends the process at once, with status 130 or 143, and loses nothing eithe
 		},
 	}
 	c.Flags().StringVar(&path, "config", "anneal.yaml", "the settings file")
+	c.Flags().DurationVar(&wait, "wait", waitFor, "how long to wait for a data folder that another daemon holds")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what is for debugging too")
 	return c
 }
@@ -104,6 +111,7 @@ type daemon struct {
 	cfg        *configs.Config // its Settings; the policies are those of generation
 	log        *slog.Logger
 	listener   net.Listener
+	entrance   entrance
 	journal    *journal.Journal
 	objects    *objects.Store
 	tasks      *tasks.Tasks
@@ -123,8 +131,9 @@ type daemon struct {
 }
 
 // assemble takes the port and the data folder and makes every part ready to
-// run. Where it fails it leaves nothing behind.
-func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *daemon, err error) {
+// run. A folder that another daemon holds it waits for, so long at most. Where it
+// fails it leaves nothing behind.
+func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger, wait time.Duration) (_ *daemon, err error) {
 	d := &daemon{cfg: cfg, log: log, sources: map[string]triggers.Source{}, hooks: map[string]http.Handler{}, measures: newMeasures()}
 	defer func() {
 		if err != nil {
@@ -138,7 +147,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *da
 	if err := os.MkdirAll(data, 0o777); err != nil {
 		return nil, broken(fmt.Errorf("make the data folder: %w", err))
 	}
-	if d.journal, err = openJournal(ctx, data, journal.Options{Logger: log}); err != nil {
+	if d.journal, err = d.openJournal(ctx, data, wait); err != nil {
 		return nil, err
 	}
 	buckets := map[string]string{}
@@ -501,7 +510,7 @@ func (d *daemon) run(ctx context.Context) error {
 		start(&parts, outer, "metrics to cloudwatch", d.publisher.Run)
 	}
 	work := newGate()
-	start(&server, last, "http", func(ctx context.Context) error { return d.serveHTTP(ctx, d.listener, work.handler(d.handler())) })
+	start(&server, last, "http", func(ctx context.Context) error { return d.serveEntrance(ctx, work.handler(d.handler())) })
 	address := d.address()
 	if err := os.WriteFile(filepath.Join(string(d.cfg.Settings.Data), "address"), []byte(address+"\n"), 0o666); err != nil {
 		d.log.Warn("address not written", "err", err)
@@ -569,6 +578,9 @@ func (d *daemon) jobs() string { return filepath.Join(string(d.cfg.Settings.Data
 
 // close lets go of what assemble took.
 func (d *daemon) close() {
+	if d.entrance.stop != nil {
+		_ = d.shut() // told by who served
+	}
 	if d.listener != nil {
 		d.listener.Close()
 	}
