@@ -68,6 +68,11 @@ secrets, staging, and the journal. No daemon is needed; one may be running. Noth
 changed but for a small file in the data folder, to see that it can be written, which is
 removed again.
 
+With --online AWS is asked too: who the daemon is and whether the clocks agree, for each
+queue, bucket, state machine, alarm, topic and bus that the settings and policies name,
+and, where IAM may be asked (iam:SimulatePrincipalPolicy), for each permission. No
+message is taken, and nothing is written, published or started.
+
 A line a check: ok, warn or fail, what was found, and what to do about it. Exit status 1
 if any fails.`,
 		Example: "  anneal doctor --config anneal.yaml",
@@ -77,11 +82,11 @@ if any fails.`,
 			if err != nil {
 				return err
 			}
-			if online {
-				return usage(errors.New("--online is not built yet"))
-			}
 			d := &doctor{ctx: cmd.Context(), findings: []finding{}}
 			d.examine(path)
+			if online && d.cfg != nil {
+				d.online()
+			}
 			if asJSON {
 				err = writeJSON(cmd.OutOrStdout(), d.findings)
 			} else {
@@ -97,7 +102,7 @@ if any fails.`,
 		},
 	}
 	c.Flags().StringVar(&path, "config", "anneal.yaml", "the settings file")
-	c.Flags().BoolVar(&online, "online", false, "ask AWS and others too (not built yet)")
+	c.Flags().BoolVar(&online, "online", false, "ask AWS too")
 	out.flags(c)
 	return c
 }

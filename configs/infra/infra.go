@@ -46,7 +46,10 @@ type Daemon struct {
 type Queue struct {
 	Name       string // empty where CloudFormation names it
 	ARN        string
-	Made       bool // by the template
+	Made       bool   // by the template
+	URL        string // empty where it is not known here
+	Known      string // its ARN, where URL is known
+	Region     string // empty: the environment's
 	FIFO       bool
 	Visibility int // in seconds
 	Role       string
@@ -57,8 +60,8 @@ type Location struct{ Bucket, Prefix string }
 
 // Store is how objects are reached.
 type Store struct {
-	Role string
-	Key  string // ARN of the KMS key that objects are written with; empty: the bucket's own choice
+	Region, Role string
+	Key          string // ARN of the KMS key that objects are written with; empty: the bucket's own choice
 }
 
 // Alarms are those that are polled: by name, or all of the region.
@@ -68,10 +71,10 @@ type Alarms struct {
 }
 
 // Metrics are read as signals.
-type Metrics struct{ Role string }
+type Metrics struct{ Region, Role string }
 
 // Report is where the daemon's own metrics go.
-type Report struct{ Namespace, Role string }
+type Report struct{ Namespace, Region, Role string }
 
 // A Machine is a state machine of Step Functions that policies run.
 type Machine struct {

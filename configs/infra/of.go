@@ -113,9 +113,13 @@ func (o *of) queue(q *configs.SQS) error {
 	switch {
 	case err == nil:
 		region, account, name := partsOf(queueURL)
-		made.Name, made.FIFO = name, strings.HasSuffix(name, ".fifo")
+		made.Name, made.FIFO, made.URL = name, strings.HasSuffix(name, ".fifo"), queueURL
+		made.Known = fmt.Sprintf("arn:${AWS::Partition}:sqs:%s:%s:%s", region, account, name)
+		if made.Region = q.Region; made.Region == "" {
+			made.Region = sqs.Region(queueURL)
+		}
 		if !made.Made {
-			made.ARN = fmt.Sprintf("arn:${AWS::Partition}:sqs:%s:%s:%s", region, account, name)
+			made.ARN = made.Known
 		}
 	case q.QueueURL.Env() == "":
 		return fmt.Errorf("sqs: queueURL: %w", err)

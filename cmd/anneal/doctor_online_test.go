@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/anneal-ml/anneal/cloud"
+	"github.com/anneal-ml/anneal/configs/infra"
+)
+
+// moto runs a server that speaks for AWS, which the environment names from then
+// on.
+func moto(t *testing.T) aws.Config {
+	t.Helper()
+	if _, err := exec.LookPath("moto_server"); err != nil {
+		if os.Getenv("ANNEAL_STRICT") == "1" {
+			t.Fatal("moto_server is not on the PATH")
+		}
+		t.Skip("moto_server is not on the PATH")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	cmd := exec.Command("moto_server", "-H", "127.0.0.1", "-p", fmt.Sprint(port))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	at := fmt.Sprintf("http://127.0.0.1:%d", port)
+	eventually(t, time.Minute, func() error {
+		resp, err := http.Get(at + "/moto-api/")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	})
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": at, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_PROFILE": "",
+	} {
+		t.Setenv(name, value)
+	}
+	with, err := cloud.Load(context.Background(), cloud.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return with
+}
+
+// iam answers SimulatePrincipalPolicy as IAM does: what is in denied is, and all
+// else is allowed.
+func iam(t *testing.T, denied ...string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil || r.Form.Get("Action") != simulate || !strings.Contains(r.Header.Get("Authorization"), "/iam/aws4_request") {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `<ErrorResponse><Error><Code>InvalidAction</Code><Message>not that</Message></Error></ErrorResponse>`)
+			return
+		}
+		if slices.Contains(denied, simulate) {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>`)
+			return
+		}
+		fmt.Fprint(w, `<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated><EvaluationResults>`)
+		for i := 1; r.Form.Has(fmt.Sprintf("ActionNames.member.%d", i)); i++ {
+			action, decision := r.Form.Get(fmt.Sprintf("ActionNames.member.%d", i)), "allowed"
+			if slices.Contains(denied, action) {
+				decision = "implicitDeny"
+			}
+			fmt.Fprintf(w, `<member><EvalActionName>%s</EvalActionName><EvalResourceName>%s</EvalResourceName><EvalDecision>%s</EvalDecision></member>`,
+				action, r.Form.Get("ResourceArns.member.1"), decision)
+		}
+		fmt.Fprint(w, `</EvaluationResults></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>`)
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ENDPOINT_URL_IAM", server.URL)
+}
+
+// TestDoctorOnline asks a server about what is there and what is not, and compares
+// the lines: they have an order, a result and a remedy.
+func TestDoctorOnline(t *testing.T) {
+	with := moto(t)
+	ctx := t.Context()
+	queue, err := sqs.NewFromConfig(with).CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("uploads")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqs.NewFromConfig(with).SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	bucket := s3.NewFromConfig(with, func(o *s3.Options) { o.UsePathStyle = true })
+	if _, err := bucket.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("lake")}, func(o *s3.Options) { o.Region = "us-east-1" }); err != nil {
+		t.Fatal(err)
+	}
+	topic, err := sns.NewFromConfig(with).CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("team")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bus, err := eventbridge.NewFromConfig(with).CreateEventBus(ctx, &eventbridge.CreateEventBusInput{Name: aws.String("ml")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine, err := sfn.NewFromConfig(with).CreateStateMachine(ctx, &sfn.CreateStateMachineInput{Name: aws.String("churn"),
+		Definition: aws.String(`{"StartAt":"A","States":{"A":{"Type":"Succeed"}}}`), RoleArn: aws.String("arn:aws:iam::123456789012:role/x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := infra.Daemon{
+		Queues: []infra.Queue{
+			{Name: "uploads", URL: *queue.QueueUrl, ARN: "${Queue.Arn}", Made: true, Known: "arn:aws:sqs:eu-central-1:123456789012:uploads"},
+			{Name: "gone", URL: strings.Replace(*queue.QueueUrl, "uploads", "gone", 1), ARN: "arn:aws:sqs:eu-central-1:123456789012:gone"},
+		},
+		Reads:    []infra.Location{{Bucket: "lake", Prefix: "training/"}, {Bucket: "nowhere"}},
+		Alarms:   []infra.Alarms{{Names: []string{"slow"}}},
+		Machines: []infra.Machine{{ARN: *machine.StateMachineArn, Policies: []string{"churn"}}, {ARN: *machine.StateMachineArn + "-2", Policies: []string{"price"}}},
+		Topics:   []infra.Target{{Channel: "team", ARN: *topic.TopicArn}},
+		Buses:    []infra.Target{{Channel: "bus", ARN: *bus.EventBusArn}},
+	}
+
+	for _, c := range []struct {
+		name   string
+		denied []string
+		want   []string
+	}{
+		{"permissions that lack", []string{"sqs:DeleteMessage", "states:StartExecution"}, []string{
+			"ok aws identity", "warn queue uploads", "fail queue gone", "ok objects s3://lake/training/", "fail objects s3://nowhere/",
+			"warn alarms slow", "ok state machine …:churn", "fail state machine …:churn-2", "ok topic …:team", "ok event bus …:event-bus/ml",
+			"fail permission sqs:ChangeMessageVisibility, sqs:DeleteMessage, sqs:GetQueueAttributes, sqs:ReceiveMessage",
+			"fail permission sqs:ChangeMessageVisibility, sqs:DeleteMessage, sqs:GetQueueAttributes, sqs:ReceiveMessage",
+			"ok permission s3:GetObject, s3:GetObjectVersion", "ok permission s3:ListBucket", "ok permission s3:ListBucket",
+			"ok permission cloudwatch:DescribeAlarmHistory, cloudwatch:DescribeAlarms",
+			"fail permission states:StartExecution", "ok permission states:DescribeStateMachine", "ok permission states:ListExecutions",
+			"ok permission states:DescribeExecution, states:GetExecutionHistory, states:RedriveExecution, states:StopExecution",
+			"fail permission states:StartExecution", "ok permission states:DescribeStateMachine", "ok permission states:ListExecutions",
+			"ok permission states:DescribeExecution, states:GetExecutionHistory, states:RedriveExecution, states:StopExecution",
+			"ok permission sns:GetTopicAttributes, sns:Publish", "ok permission events:DescribeEventBus, events:PutEvents",
+		}},
+		{"IAM may not be asked", []string{simulate}, []string{
+			"ok aws identity", "warn queue uploads", "fail queue gone", "ok objects s3://lake/training/", "fail objects s3://nowhere/",
+			"warn alarms slow", "ok state machine …:churn", "fail state machine …:churn-2", "ok topic …:team", "ok event bus …:event-bus/ml",
+			"warn permissions",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			iam(t, c.denied...)
+			d := &doctor{ctx: t.Context()}
+			d.askAWS(needs)
+			var got []string
+			for _, f := range d.findings {
+				if (f.Status == checkOK) != (f.Remedy == "") || f.Detail == "" || strings.Contains(f.String(), "\n") {
+					t.Errorf("%s: a line has a detail, and a remedy where it is not well", f)
+				}
+				got = append(got, f.Status+" "+regexp.MustCompile(`arn:aws:\w+:eu-central-1:123456789012:(stateMachine)?`).ReplaceAllString(f.Check, "…:"))
+			}
+			for i := range got {
+				got[i] = strings.ReplaceAll(got[i], "…::", "…:")
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+				for _, f := range d.findings {
+					t.Log(f)
+				}
+			}
+		})
+	}
+
+	// Nothing was taken, sent or started.
+	left, err := sqs.NewFromConfig(with).ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{sqstypes.MessageSystemAttributeNameApproximateReceiveCount}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left.Messages) != 1 || left.Messages[0].Attributes["ApproximateReceiveCount"] != "1" {
+		t.Errorf("the queue has %v, want its message, never received before", left.Messages)
+	}
+	executions, err := sfn.NewFromConfig(with).ListExecutions(ctx, &sfn.ListExecutionsInput{StateMachineArn: machine.StateMachineArn})
+	if err != nil || len(executions.Executions) > 0 {
+		t.Errorf("executions were started (%v): %v", err, executions)
+	}
+}
+
+// TestDoctorSkew asks a server whose clock is off.
+func TestDoctorSkew(t *testing.T) {
+	for skew, want := range map[time.Duration]string{0: checkOK, 2 * time.Minute: checkWarn, -time.Hour: checkFail} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Date", time.Now().UTC().Add(skew).Format(http.TimeFormat))
+			fmt.Fprint(w, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult><Arn>arn:aws:sts::123456789012:assumed-role/anneal/x</Arn><UserId>u</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
+		}))
+		defer server.Close()
+		t.Setenv("AWS_ENDPOINT_URL", server.URL)
+		t.Setenv("AWS_REGION", "eu-central-1")
+		t.Setenv("AWS_ACCESS_KEY_ID", "test")
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+		all := identities(infra.Daemon{})
+		askAll(t.Context(), all)
+		if got := all[0].with; got.Status != want {
+			t.Errorf("a clock %s off: %s, want %s", skew, got, want)
+		}
+	}
+}
