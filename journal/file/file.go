@@ -1,6 +1,6 @@
 // Package file keeps a journal in a folder, for one process.
 //
-//	00000000000000000001.seg   frames in a row, from this sequence on
+//	00000000000000000001.seg   frames in a row, from this sequence on; the last is locked once it is written to
 //	mark                       two slots: where the log begins, and how far it was acknowledged
 //	lock                       locked as long as a writer has the folder; its process ID
 //	NAME.snapshot              a saved blob
@@ -228,6 +228,21 @@ func lock(f *os.File) error {
 	}
 }
 
+// claim locks the segment that is written, too. On a disk of this machine the
+// folder's lock says it all. Over NFS a writer that hangs may lose that unasked:
+// then the kernel fails what it writes to a file that it had locked.
+func claim(f *os.File) error {
+	for deadline := time.Now().Add(orphanedFor); ; time.Sleep(20 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 // list finds the segments in dir.
@@ -361,6 +376,10 @@ func (s *Store) prepare(prev uint64) error {
 			if err != nil {
 				return err
 			}
+			if err := claim(f); err != nil {
+				f.Close()
+				return s.fail(err)
+			}
 			if err := errors.Join(f.Truncate(end), f.Sync(), syncFolder(s.dir)); err != nil {
 				f.Close()
 				return s.fail(err)
@@ -388,7 +407,7 @@ func (s *Store) roll(first uint64) error {
 	if err != nil {
 		return s.fail(fmt.Errorf("begin a segment: %w", err))
 	}
-	if err := syncFolder(s.dir); err != nil {
+	if err := errors.Join(claim(f), syncFolder(s.dir)); err != nil {
 		f.Close()
 		return s.fail(fmt.Errorf("begin segment %s: %w", path, err))
 	}

@@ -1,8 +1,11 @@
 package file
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/journal/journaltest"
@@ -18,5 +21,33 @@ func TestStore(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestSegmentIsLocked looks whether the segment that is written is locked, and the
+// ones before it are not.
+func TestSegmentIsLocked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "journal")
+	s, err := Open(dir, Options{SegmentSize: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for prev := range uint64(2) {
+		if _, err := s.Append(t.Context(), prev, []byte("a frame")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for first, want := range map[uint64]error{1: nil, 2: unix.EWOULDBLOCK} {
+		f, err := os.Open(s.segmentPath(first))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if got := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); got != want {
+			t.Errorf("locking segment %d: %v, want %v", first, got, want)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
