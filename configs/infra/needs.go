@@ -192,22 +192,8 @@ func compact(all []Location) []Location {
 }
 
 func (a Alarms) needs() []Need {
-	region := a.Region
-	if region == "" {
-		region = "${AWS::Region}"
-	}
-	arn := func(name string) string {
-		return fmt.Sprintf("arn:${AWS::Partition}:cloudwatch:%s:${AWS::AccountId}:alarm:%s", region, name)
-	}
-	n := Need{Role: a.Role, Service: "CloudWatch", Actions: []string{"cloudwatch:DescribeAlarms", "cloudwatch:DescribeAlarmHistory"},
-		Why: "polls the state of alarms"}
-	for _, name := range a.Names {
-		n.Resources = append(n.Resources, arn(name))
-	}
-	if len(a.Names) == 0 {
-		n.Resources, n.Wide = []string{arn("*")}, "the settings name no alarms, so all of the region are looked at"
-	}
-	return []Need{n}
+	return []Need{{Role: a.Role, Service: "CloudWatch", Actions: []string{"cloudwatch:DescribeAlarms", "cloudwatch:DescribeAlarmHistory"}, Resources: []string{"*"},
+		Why: "polls the state of alarms", Wide: "composite alarms are told of to nobody whose permission is narrower"}}
 }
 
 func (m Machine) needs() []Need {
