@@ -137,7 +137,7 @@ func TestDoctorOnline(t *testing.T) {
 		},
 		Reads:    []infra.Location{{Bucket: "lake", Prefix: "training/"}, {Bucket: "nowhere"}},
 		Alarms:   []infra.Alarms{{Names: []string{"slow"}}},
-		Machines: []infra.Machine{{ARN: *machine.StateMachineArn, Policies: []string{"churn"}}, {ARN: *machine.StateMachineArn + "-2", Policies: []string{"price"}}},
+		Machines: []infra.Machine{{ARN: *machine.StateMachineArn, Kind: infra.Standard, Policies: []string{"churn"}}, {ARN: *machine.StateMachineArn + "-2", Kind: infra.Standard, Policies: []string{"price"}}},
 		Topics:   []infra.Target{{Channel: "team", ARN: *topic.TopicArn}},
 		Buses:    []infra.Target{{Channel: "bus", ARN: *bus.EventBusArn}},
 	}

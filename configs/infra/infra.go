@@ -79,10 +79,16 @@ type Report struct{ Namespace, Region, Role string }
 // A Machine is a state machine of Step Functions that policies run.
 type Machine struct {
 	ARN      string // with its version or alias
-	Express  bool
+	Kind     string // Standard or Express; empty: not known
 	Policies []string
 	Role     string
 }
+
+// The kinds of state machines.
+const (
+	Standard = "standard"
+	Express  = "express"
+)
 
 // A Target is what notices are published to.
 type Target struct{ Channel, ARN, Role string }

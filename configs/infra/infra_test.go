@@ -39,8 +39,8 @@ func all() infra.Daemon {
 		Metrics: []infra.Metrics{{}},
 		Reports: []infra.Report{{Namespace: "anneal"}},
 		Machines: []infra.Machine{
-			{ARN: machines + "churn:PROD", Policies: []string{"churn"}},
-			{ARN: machines + "quick", Express: true, Policies: []string{"price"}},
+			{ARN: machines + "churn:PROD", Kind: infra.Standard, Policies: []string{"churn"}},
+			{ARN: machines + "quick", Kind: infra.Express, Policies: []string{"price"}},
 		},
 		Topics: []infra.Target{{Channel: "team", ARN: "arn:aws:sns:eu-central-1:123456789012:team"}},
 		Buses:  []infra.Target{{Channel: "bus", ARN: "arn:aws:events:eu-central-1:123456789012:event-bus/ml"}},

@@ -203,16 +203,19 @@ func (m Machine) needs() []Need {
 		when = []Condition{{"StringEquals", "states:StateMachineQualifier", []string{qualifier}}}
 	}
 	who := "for " + listed(m.Policies)
-	start := "states:StartExecution"
-	if m.Express {
-		start = "states:StartSyncExecution"
+	start, wide := []string{"states:StartExecution"}, ""
+	switch m.Kind {
+	case Express:
+		start = []string{"states:StartSyncExecution"}
+	case "":
+		start, wide = append(start, "states:StartSyncExecution"), "whether a state machine is standard or express is not in its ARN, and they are started by different actions"
 	}
 	all := []Need{
-		{Role: m.Role, Service: "Step Functions", Actions: []string{start}, Resources: []string{machine}, When: when, Why: "starts runs " + who},
+		{Role: m.Role, Service: "Step Functions", Actions: start, Resources: []string{machine}, When: when, Why: "starts runs " + who, Wide: wide},
 		{Role: m.Role, Service: "Step Functions", Actions: []string{"states:DescribeStateMachine"}, Resources: []string{machine}, When: when,
 			Why: "sees whether it is standard or express, and looks at it in `anneal doctor --online`"},
 	}
-	if m.Express {
+	if m.Kind == Express {
 		return all // its executions cannot be looked at, stopped or redriven
 	}
 	return append(all,
