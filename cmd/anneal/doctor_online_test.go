@@ -27,9 +27,9 @@ import (
 	"github.com/anneal-ml/anneal/configs/infra"
 )
 
-// moto runs a server that speaks for AWS, which the environment names from then
+// motoServer runs a server that speaks for AWS, which the environment names from then
 // on.
-func moto(t *testing.T) aws.Config {
+func motoServer(t *testing.T) aws.Config {
 	t.Helper()
 	if _, err := exec.LookPath("moto_server"); err != nil {
 		if os.Getenv("ANNEAL_STRICT") == "1" {
@@ -104,7 +104,7 @@ func iam(t *testing.T, denied ...string) {
 // TestDoctorOnline asks a server about what is there and what is not, and compares
 // the lines: they have an order, a result and a remedy.
 func TestDoctorOnline(t *testing.T) {
-	with := moto(t)
+	with := motoServer(t)
 	ctx := t.Context()
 	queue, err := sqs.NewFromConfig(with).CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("uploads")})
 	if err != nil {
