@@ -111,9 +111,9 @@ func askAll(ctx context.Context, all []*question) {
 			case err != nil && q.call == simulate:
 				q.with = finding{checkWarn, q.check, "not known: " + q.service.Explain(q.call, err), "without it, what the daemon does is seen when it does it"}
 			case err != nil:
-				what, remedy, split := strings.Cut(q.service.Explain(q.call, err), ": ")
-				if !split {
-					what, remedy = "AWS answers", what
+				what, remedy := q.service.Explain(q.call, err), "see what AWS says of it"
+				if at := strings.LastIndex(what, ": "); at > 0 { // the remedy comes last
+					what, remedy = what[:at], what[at+2:]
 				}
 				q.with = finding{checkFail, q.check, what, remedy}
 			case a.remedy != "":
@@ -191,7 +191,7 @@ func regionOf(arn string) string {
 func questionsOf(d infra.Daemon, me string) []*question {
 	var all []*question
 	add := func(q question, name, prefix, resource string) {
-		q.service = cloud.Service{Name: name, Prefix: prefix, Resource: resource}
+		q.service = cloud.Service{Name: name, Prefix: prefix, Resource: resource, Remedies: remedies(resource)}
 		all = append(all, &q)
 	}
 	for _, queue := range d.Queues {
@@ -238,7 +238,7 @@ func questionsOf(d infra.Daemon, me string) []*question {
 				return reply{fmt.Sprintf("%d of %d are there", found, len(a.Names)), "make them, or correct their names"}, nil
 			}
 			return reply{detail: fmt.Sprintf("%d can be read", found)}, nil
-		}}, "CloudWatch", "cloudwatch", "the alarms")
+		}}, "CloudWatch", "cloudwatch", "*")
 	}
 	for _, m := range d.Metrics {
 		add(question{check: "metrics", region: m.Region, role: m.Role, call: "GetMetricData", ask: func(ctx context.Context, with aws.Config) (reply, error) {
@@ -260,21 +260,34 @@ func questionsOf(d infra.Daemon, me string) []*question {
 				return reply{}, err
 			}
 			return reply{detail: fmt.Sprintf("%s, %s", strings.ToLower(string(out.Type)), strings.ToLower(string(out.Status)))}, nil
-		}}, "Step Functions", "states", arn)
+		}}, "Step Functions", "states", "the state machine "+arn)
 	}
 	for _, t := range d.Topics {
 		arn := filled(t.ARN, me)
 		add(question{check: "topic " + arn, region: regionOf(arn), role: t.Role, call: "GetTopicAttributes", ask: func(ctx context.Context, with aws.Config) (reply, error) {
 			_, err := sns.NewFromConfig(with).GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &arn})
 			return reply{detail: "is there, for channel " + t.Channel}, err
-		}}, "SNS", "sns", arn)
+		}}, "SNS", "sns", "the topic "+arn)
 	}
 	for _, b := range d.Buses {
 		arn := filled(b.ARN, me)
 		add(question{check: "event bus " + arn, region: regionOf(arn), role: b.Role, call: "DescribeEventBus", ask: func(ctx context.Context, with aws.Config) (reply, error) {
 			_, err := eventbridge.NewFromConfig(with).DescribeEventBus(ctx, &eventbridge.DescribeEventBusInput{Name: &arn})
 			return reply{detail: "is there, for channel " + b.Channel}, err
-		}}, "EventBridge", "events", arn)
+		}}, "EventBridge", "events", "the event bus "+arn)
+	}
+	return all
+}
+
+// remedies are of what is not there, or in another region, by the codes of each
+// service.
+func remedies(resource string) map[string]string {
+	all := map[string]string{}
+	for _, code := range []string{"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NoSuchBucket", "StateMachineDoesNotExist", "NotFound", "NotFoundException", "ResourceNotFoundException", "ResourceNotFound"} {
+		all[code] = "there is no " + strings.TrimPrefix(resource, "the ") + ": make it, or correct its name, region and account"
+	}
+	for _, code := range []string{"PermanentRedirect", "AuthorizationHeaderMalformed", "MovedPermanently", "InvalidArn", "InvalidAddress"} {
+		all[code] = resource + " is in another region: correct region"
 	}
 	return all
 }

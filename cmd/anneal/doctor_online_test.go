@@ -175,6 +175,9 @@ func TestDoctorOnline(t *testing.T) {
 				if (f.Status == checkOK) != (f.Remedy == "") || f.Detail == "" || strings.Contains(f.String(), "\n") {
 					t.Errorf("%s: a line has a detail, and a remedy where it is not well", f)
 				}
+				if strings.Contains(f.Check, "gone") && f.Remedy != "make it, or correct its name, region and account" {
+					t.Errorf("%s: want the remedy of a queue that is not there", f)
+				}
 				got = append(got, f.Status+" "+regexp.MustCompile(`arn:aws:\w+:eu-central-1:123456789012:(stateMachine)?`).ReplaceAllString(f.Check, "…:"))
 			}
 			for i := range got {
