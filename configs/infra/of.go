@@ -30,6 +30,9 @@ func Of(cfg *configs.Config, options Options) (Daemon, error) {
 			}
 		}
 	}
+	if err := o.channels(); err != nil {
+		return Daemon{}, err
+	}
 	for _, p := range cfg.Policies {
 		o.policy(p.Policy)
 	}
@@ -82,12 +85,17 @@ func (o *of) nameOf(s configs.Secret, what, key, pattern string) (value, name st
 	if s.Env() == "" {
 		return "", "", fmt.Errorf("%s: %w", key, err)
 	}
-	parameter := camel(strings.ToLower(s.Env())) + "Name"
-	if !slices.ContainsFunc(o.d.Parameters, func(p Parameter) bool { return p.Name == parameter }) {
-		o.d.Parameters = append(o.d.Parameters, Parameter{Name: parameter, Pattern: pattern,
-			Description: fmt.Sprintf("The name of the %s that the environment variable %s is to have", what, s.Env())})
+	return "", o.parameter(s.Env(), what, pattern), nil
+}
+
+// parameter asks for the name of what a variable of the environment names.
+func (o *of) parameter(variable, what, pattern string) string {
+	name := camel(strings.ToLower(variable)) + "Name"
+	if !slices.ContainsFunc(o.d.Parameters, func(p Parameter) bool { return p.Name == name }) {
+		o.d.Parameters = append(o.d.Parameters, Parameter{Name: name, Pattern: pattern,
+			Description: fmt.Sprintf("The name of the %s that the environment variable %s is to have", what, variable)})
 	}
-	return "", "${" + parameter + "}", nil
+	return "${" + name + "}"
 }
 
 // role is the ARN of a role to assume, empty for none.
