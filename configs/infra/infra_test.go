@@ -23,7 +23,8 @@ var update = flag.Bool("update", false, "rewrite the templates in testdata")
 // deployed are the values that a stack has in these tests.
 var deployed = map[string]string{
 	"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "123456789012",
-	"Queue.Arn":       "arn:aws:sqs:eu-central-1:123456789012:uploads",
+	"Queue.Arn":          "arn:aws:sqs:eu-central-1:123456789012:uploads",
+	"AnnealTopicArnName": "ml", "ChurnSfnArnName": "churn",
 	"DeadLetters.Arn": "arn:aws:sqs:eu-central-1:123456789012:uploads-dead",
 }
 
@@ -162,6 +163,32 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s calls nothing of AWS, and its role may: %v", file, x.own())
 		}
 	}
+}
+
+// TestAWS generates for the example that has everything on AWS.
+func TestAWS(t *testing.T) {
+	for _, name := range []string{"ANNEAL_QUEUE_URL", "ANNEAL_TOPIC_ARN", "CHURN_SFN_ARN"} {
+		if _, set := os.LookupEnv(name); set {
+			t.Setenv(name, "") // puts it back
+			os.Unsetenv(name)
+		}
+	}
+	cfg, err := configs.Load("../aws/anneal.yaml", configs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := infra.Of(cfg, infra.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Doubts) > 0 {
+		t.Errorf("left open: %q", d.Doubts)
+	}
+	text := infra.Template(d, infra.ForECS)
+	golden(t, "aws.cfn.yaml", text)
+	sound(t, text)
+	given := files(t, "aws.txt")
+	check(t, read(t, text, deployed, nil).own(), requests(given["allowed"]), requests(given["refused"]))
 }
 
 func TestLake(t *testing.T) {

@@ -33,6 +33,9 @@ func Of(cfg *configs.Config, options Options) (Daemon, error) {
 	if err := o.channels(); err != nil {
 		return Daemon{}, err
 	}
+	if err := o.parts(); err != nil {
+		return Daemon{}, err
+	}
 	for _, p := range cfg.Policies {
 		o.policy(p.Policy)
 	}
