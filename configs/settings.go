@@ -78,9 +78,13 @@ type Directory struct {
 
 // Embedded configures what the embedded engine runs.
 type Embedded struct {
-	// AWS is what happens to a resource that nothing here stands in for:
-	// deny, which is refused at load, is the only choice so far.
-	AWS string `json:"aws" enum:"deny"`
+	// AWS is what happens to a resource that nothing here stands in for: with deny
+	// it is refused at load; with allow it goes to AWS, and may cost money. deny if
+	// empty.
+	AWS string `json:"aws" enum:"deny,allow"`
+	// Role is the ARN of a role to assume where AWS is called. The daemon's own if
+	// empty.
+	Role Secret `json:"role"`
 	// Jobs is how many local jobs run at a time; the rest queue. 2 if zero.
 	Jobs int `json:"jobs,omitempty" min:"1"`
 	// Functions stand in for Lambda functions: by exact name or ARN, then by
@@ -430,11 +434,9 @@ func inside(path, folder string) bool {
 
 func (e *Embedded) check(d *decoder, builtins []string, channels map[string]Channel) {
 	switch e.AWS {
-	case "deny":
-	case "allow":
-		d.add("embedded.aws", -1, "allow is not built yet (have deny)")
+	case "deny", "allow":
 	default:
-		d.add("embedded.aws", -1, "unknown value %q (have deny)", e.AWS)
+		d.add("embedded.aws", -1, "unknown value %q (have allow, deny)", e.AWS)
 	}
 	e.checkListen(d)
 	if e.Jobs < 0 {

@@ -106,6 +106,11 @@ type Machine struct {
 	Definition []byte // in Amazon States Language
 	ARN        string
 	Role       string // ARN of the role that its executions tell they have
+
+	// Begin is how the embedded engine is to know an execution of this name that
+	// another one begins: by its key, its ARN, and what is recorded with it. Nil:
+	// by the names of both.
+	Begin func(name string) (key, arn string, beside []journal.Record, err error)
 }
 
 // An Execution is where one run of a machine stands.

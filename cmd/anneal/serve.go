@@ -239,7 +239,11 @@ func (d *daemon) newTasks(buckets map[string]string, read func(configs.Secret) (
 		Objects:  jobObjects{d.objects},
 		Machines: d.nestedMachines,
 		Executor: lateEngine{d},
+		Buckets:  sortedKeys(d.cfg.Settings.Buckets),
 		Log:      d.log,
+	}
+	if err := d.reachAWS(&cfg, read); err != nil {
+		return nil, err
 	}
 	// What a local process needs to resolve s3:// URIs as anneal does.
 	mapped, err := json.Marshal(buckets)

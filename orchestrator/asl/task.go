@@ -34,6 +34,23 @@ func (f *frame) schedule() {
 	}
 	now, r := f.t.env.Now, f.st.task.resource
 	text := params.String()
+	p := &Pending{ID: f.effectID(), Heartbeat: heartbeat}
+	if timeout > 0 {
+		p.Deadline = now.Add(time.Duration(timeout) * time.Second)
+	}
+	e := Effect{
+		ID: p.ID, Execution: f.t.s.Execution.Handle(), State: f.st.name, Attempt: int(f.c.RetryCount),
+		Resource: r.arn, Input: json.RawMessage(text), Deadline: p.Deadline,
+	}
+	if credentials != nil {
+		e.RoleARN = credentials.RoleARN
+	}
+	if f.t.env.Refuses != nil {
+		if why := f.t.env.Refuses(e); why != "" {
+			f.fail(f.runtime("%s", why))
+			return
+		}
+	}
 	switch r.service {
 	case serviceTask:
 		f.t.emit(f.c, HistoryEvent{Type: TaskScheduled, TaskScheduled: &TaskScheduledDetails{
@@ -51,19 +68,8 @@ func (f *frame) schedule() {
 			Resource: r.arn, Input: text, TimeoutInSeconds: timeout, HeartbeatInSeconds: heartbeat,
 		}}, len(text))
 	}
-	p := &Pending{ID: f.effectID(), Heartbeat: heartbeat}
-	if timeout > 0 {
-		p.Deadline = now.Add(time.Duration(timeout) * time.Second)
-	}
 	p.beat(now)
 	f.c.Phase, f.c.Effect = PhaseTask, p
-	e := Effect{
-		ID: p.ID, Execution: f.t.s.Execution.Handle(), State: f.st.name, Attempt: int(f.c.RetryCount),
-		Resource: r.arn, Input: json.RawMessage(text), Deadline: p.Deadline,
-	}
-	if credentials != nil {
-		e.RoleARN = credentials.RoleARN
-	}
 	f.t.out.Effects = append(f.t.out.Effects, e)
 }
 

@@ -61,6 +61,13 @@ type Tasks interface {
 	Check(r asl.Resource) error
 }
 
+// A Refuser is [Tasks] that know what cannot be begun at all.
+type Refuser interface {
+	// Refuses says why, as the end of a sentence about the state; empty: it can be
+	// tried.
+	Refuses(e asl.Effect) string
+}
+
 // Config is what an engine works with.
 type Config struct {
 	Journal *journal.Journal
@@ -278,7 +285,7 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		info.Deadline = now.Add(in.Timeout)
 	}
 	x.desk = &desk{machine: m, digest: digest}
-	turn, err := guard(func() asl.Turn { return asl.Start(m, info, in.Input, x.env(now)) })
+	turn, err := guard(func() asl.Turn { return asl.Start(m, info, in.Input, e.env(x, now)) })
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}

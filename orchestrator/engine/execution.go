@@ -167,7 +167,7 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 	now := time.Now().UTC()
 	turn, err := asl.Turn{}, x.broken
 	if err == nil {
-		turn, err = guard(func() asl.Turn { return in.step(x.env(now)) })
+		turn, err = guard(func() asl.Turn { return in.step(e.env(x, now)) })
 	}
 	if err == nil && turn.State == x.state && in.tick && !turn.Wake.IsZero() && !turn.Wake.After(now) {
 		err = errors.New("the execution does not go on")
@@ -309,10 +309,14 @@ func guard(step func() asl.Turn) (turn asl.Turn, err error) {
 
 // env is what a turn at this time depends on besides the state. The seed is
 // the execution's own, so that a turn which is made again is the same.
-func (x *execution) env(now time.Time) asl.Env {
+func (e *Engine) env(x *execution, now time.Time) asl.Env {
 	h := fnv.New64a()
 	h.Write([]byte(x.name))
-	return asl.Env{Now: now, Seed: h.Sum64()}
+	env := asl.Env{Now: now, Seed: h.Sum64()}
+	if r, ok := e.tasks.(Refuser); ok {
+		env.Refuses = r.Refuses
+	}
+	return env
 }
 
 // park is the turn that ends an execution which the core cannot go on with.

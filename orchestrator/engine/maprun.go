@@ -674,7 +674,7 @@ func (d *distribution) beginSome(n int) (done bool, err error) {
 			desk: &desk{machine: d.machine, digest: d.digest},
 		}
 		info, input := d.spec.Child(index, d.batch.Len(), now), d.batch.Input()
-		turn, err := guard(func() asl.Turn { return asl.Start(d.machine, info, input, c.x.env(now)) })
+		turn, err := guard(func() asl.Turn { return asl.Start(d.machine, info, input, d.e.env(c.x, now)) })
 		if err != nil {
 			return true, err
 		}

@@ -49,7 +49,7 @@ func (e *Engine) redrive(ctx context.Context, name string) (orchestrator.Executi
 	if x.machine, err = e.machine(ctx, t.Machine); err != nil {
 		return orchestrator.Execution{}, err
 	}
-	turn, err := guard(func() asl.Turn { return x.machine.Redrive(x.state, x.env(now)) })
+	turn, err := guard(func() asl.Turn { return x.machine.Redrive(x.state, e.env(x, now)) })
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}

@@ -54,9 +54,6 @@ func (a *Activities) Do(ctx context.Context, e asl.Effect, recovered bool, submi
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.exists != nil && !a.exists(name) {
-		return asl.Outcome{Error: asl.ErrRuntime, Cause: "The activity " + e.Resource + " does not exist."}, nil
-	}
 	q := a.queue(name)
 	if len(q.waiters) > 0 {
 		q.waiters[0] <- e // has room for one
@@ -65,6 +62,25 @@ func (a *Activities) Do(ctx context.Context, e asl.Effect, recovered bool, submi
 		q.tasks = append(q.tasks, e)
 	}
 	return asl.Outcome{}, orchestrator.ErrLater
+}
+
+// Refuses implements [engine.Refuser]: nothing can be begun with an activity that
+// does not exist.
+func (a *Activities) Refuses(e asl.Effect) string {
+	name, ok := activityName(e.Resource)
+	if !ok {
+		if r, ok := a.inside.(engine.Refuser); ok {
+			return r.Refuses(e)
+		}
+		return ""
+	}
+	a.mu.Lock()
+	exists := a.exists
+	a.mu.Unlock()
+	if exists == nil || exists(name) {
+		return ""
+	}
+	return "The activity " + e.Resource + " does not exist."
 }
 
 // Stop implements [engine.Tasks].

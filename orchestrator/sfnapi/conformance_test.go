@@ -127,7 +127,6 @@ func TestRecordedCalls(t *testing.T) {
 
 // notYet are sequences that do not agree, and why.
 var notYet = map[string]string{
-	"activities_activity_task_on_deleted_api": "the task is scheduled before the activity is looked for, and two events more are told",
 	"sfn_api_logs_deleted_log_group":          "there are no log groups here, so that none is missed",
 }
 

@@ -212,10 +212,27 @@ func (s *Server) Machines(ctx context.Context) (map[string]orchestrator.Machine,
 			}
 		}
 		texts[m.Digest] = text
-		all[name] = orchestrator.Machine{Name: name, Definition: text, Role: m.Role}
+		all[name] = orchestrator.Machine{
+			Name: name, Definition: text, Role: m.Role, ARN: s.arn("stateMachine", name),
+			Begin: func(execution string) (string, string, []journal.Record, error) { return s.nested(m, execution) },
+		}
 	}
 	s.texts = texts
 	return all, nil
+}
+
+// nested is how an execution is known that another one begins.
+func (s *Server) nested(m *machine, name string) (key, arn string, beside []journal.Record, err error) {
+	key, arn = m.key(name), s.arn("execution", m.Name, name)
+	if m.Type == typeExpress {
+		id := uuid(anneal.ID("nested", name))
+		key, arn = m.key(id), s.arn("express", m.Name, name, id)
+	}
+	data, err := json.Marshal(start{Machine: m.ID, Name: name, revision: m.revision})
+	if err != nil {
+		return "", "", nil, fmt.Errorf("write start of %s: %w", key, err)
+	}
+	return key, arn, []journal.Record{{Kind: KindExecution, Key: key, Data: data}}, nil
 }
 
 // change changes a state machine. f gets a copy, whose lists it must not change

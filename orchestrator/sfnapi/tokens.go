@@ -17,6 +17,9 @@ type tokenInput struct {
 }
 
 func (s *Server) sendTaskSuccess(ctx context.Context, in tokenInput) (any, error) {
+	if _, _, ok := asl.ParseToken(in.Token); !ok { // which is looked at first
+		return told(engine.ErrInvalidToken)
+	}
 	if why := notJSON(in.Output); why != "" {
 		return nil, refuse("InvalidOutput", "Invalid Output: '%s'", why)
 	}

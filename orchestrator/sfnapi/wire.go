@@ -52,29 +52,47 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", id)
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	out, err := s.answer(w, r)
+	status, data := s.written(r.Context(), r.Header.Get("X-Amz-Target"), id, out, err)
+	if status == 0 {
+		return // nobody waits for the answer
+	}
+	if status != http.StatusOK {
+		w.WriteHeader(status)
+	}
+	w.Write(data)
+}
+
+// Do answers an operation to somebody inside this process, with the status and the
+// body of the answer; its body is as that of a request.
+func (s *Server) Do(ctx context.Context, operation string, body []byte) (status int, answer []byte) {
+	out, err := s.operate(ctx, operation, body)
+	return s.written(ctx, operation, "", out, err)
+}
+
+// written is an answer, or a refusal, as it is written; its status is 0 where
+// nobody waits for it.
+func (s *Server) written(ctx context.Context, operation, id string, out any, err error) (status int, data []byte) {
 	if err == nil {
 		data, failed := json.Marshal(out)
 		if failed == nil {
-			w.Write(data)
-			return
+			return http.StatusOK, data
 		}
 		err = failed
 	}
 	var e *apiError
 	if !errors.As(err, &e) {
-		if r.Context().Err() != nil {
-			return // nobody waits for the answer
+		if ctx.Err() != nil {
+			return 0, nil
 		}
-		s.log.ErrorContext(r.Context(), "request failed", "operation", r.Header.Get("X-Amz-Target"), "request", id, "err", err)
+		s.log.ErrorContext(ctx, "request failed", "operation", operation, "request", id, "err", err)
 		e = &apiError{status: http.StatusInternalServerError, code: "InternalFailure", message: "The request processing has failed because of an unknown error, exception or failure."}
 	}
 	body := map[string]string{"__type": e.code, "message": e.message}
 	if e.reason != "" {
 		body["reason"] = e.reason
 	}
-	data, _ := json.Marshal(body) // strings only
-	w.WriteHeader(e.status)
-	w.Write(data)
+	data, _ = json.Marshal(body) // strings only
+	return e.status, data
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -95,8 +113,16 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 		}
 	}
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), target)
+	if !ok {
+		return nil, refuse("UnknownOperationException", "")
+	}
+	return s.operate(r.Context(), name, body)
+}
+
+// operate does an operation.
+func (s *Server) operate(ctx context.Context, name string, body []byte) (any, error) {
 	do, known := operations[name]
-	if !ok || !known {
+	if !known {
 		return nil, refuse("UnknownOperationException", "")
 	}
 	if len(body) == 0 {
@@ -105,7 +131,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := do.fields.check(body); err != nil {
 		return nil, err
 	}
-	return do.serve(s, r.Context(), body)
+	return do.serve(s, ctx, body)
 }
 
 // requestID is the UUID of a request.

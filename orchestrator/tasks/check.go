@@ -3,9 +3,11 @@ package tasks
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/wire"
 )
 
 // ErrMissing is in what Check says of a parameter that a state does not send.
@@ -32,7 +34,7 @@ func (t *Tasks) checkResource(r asl.Resource) error {
 	}
 	switch service + ":" + strings.TrimSuffix(action, ".sync") {
 	case "lambda:function":
-		if _, ok := t.lookup(r.ARN); !ok {
+		if _, ok := t.lookup(r.ARN); !ok && t.cfg.Remote == nil {
 			return unmapped("function", r.ARN, "functions", functionNames(r.ARN)[0])
 		}
 		return nil
@@ -44,7 +46,7 @@ func (t *Tasks) checkResource(r asl.Resource) error {
 			return err
 		}
 		if p, ok := r.Parameter("FunctionName"); ok && p.Text != "" {
-			if _, ok := t.lookup(p.Text); !ok {
+			if _, ok := t.lookup(p.Text); !ok && t.cfg.Remote == nil {
 				return unmapped("function", p.Text, "functions", functionNames(p.Text)[0])
 			}
 		}
@@ -68,7 +70,7 @@ func (t *Tasks) checkResource(r asl.Resource) error {
 		}
 		for _, key := range []string{"TopicArn", "TargetArn"} {
 			if p, ok := r.Parameter(key); ok && p.Text != "" {
-				if _, ok := match(t.cfg.Topics, topicNames(p.Text)...); !ok {
+				if _, ok := match(t.cfg.Topics, topicNames(p.Text)...); !ok && t.cfg.Remote == nil {
 					return unmapped("topic", p.Text, "topics", topicNames(p.Text)[0])
 				}
 			}
@@ -82,7 +84,7 @@ func (t *Tasks) checkResource(r asl.Resource) error {
 			return err
 		}
 		if p, ok := r.Parameter("QueueUrl"); ok && p.Text != "" {
-			if _, ok := match(t.cfg.Topics, queueNames(p.Text)...); !ok {
+			if _, ok := match(t.cfg.Topics, queueNames(p.Text)...); !ok && t.cfg.Remote == nil {
 				return unmapped("queue", p.Text, "topics", queueNames(p.Text)[0])
 			}
 		}
@@ -92,13 +94,57 @@ func (t *Tasks) checkResource(r asl.Resource) error {
 			return err
 		}
 		if p, ok := r.Parameter("StateMachineArn"); ok && p.Text != "" {
-			if _, ok := match(t.cfg.Machines(), machineNames(p.Text)...); !ok {
+			if _, ok := match(t.cfg.Machines(), machineNames(p.Text)...); !ok && t.cfg.Remote == nil {
 				return unmapped("state machine", p.Text, "stateMachines", machineNames(p.Text)[0])
 			}
 		}
 		return nil
 	}
-	return notBuilt(r.ARN)
+	if bucket, ok := r.Parameter("Bucket"); ok && service == "aws-sdk" && strings.HasPrefix(action, "s3:") && slices.Contains(t.cfg.Buckets, bucket.Text) {
+		return nil
+	}
+	return t.checkRemote(r.ARN, service, action)
+}
+
+// Refuses says, in the words of Step Functions, that a task cannot be begun with
+// its parameters: nothing is scheduled then. Parameters are looked at again when
+// the task is done.
+func (t *Tasks) Refuses(e asl.Effect) string {
+	service, action := integration(e.Resource)
+	action = strings.TrimSuffix(action, ".waitForTaskToken")
+	problem := ""
+	switch service + ":" + action {
+	case "lambda:invoke":
+		problem = invokeFields.check(e.Input)
+	case "sns:publish":
+		problem = publishFields.check(e.Input)
+	case "sqs:sendMessage":
+		problem = sendMessageFields.check(e.Input)
+	case "states:startExecution", "states:startExecution.sync", "states:startExecution.sync:2":
+		problem = startExecutionFields.check(e.Input)
+	case "sagemaker:createTrainingJob", "sagemaker:createTrainingJob.sync":
+		problem = training.fields.check(e.Input)
+	case "sagemaker:createProcessingJob", "sagemaker:createProcessingJob.sync":
+		problem = processing.fields.check(e.Input)
+	case "apigateway:invoke":
+		_, problem = checkAPI(e.Input)
+	default:
+		if service == "aws-sdk" {
+			service, action, _ = strings.Cut(action, ":")
+		}
+		if err := wire.Check(modelOf(service), action, params(e)); err != nil {
+			problem = err.Error()
+		}
+	}
+	if problem == "" {
+		return ""
+	}
+	return cannotStart(e, problem)
+}
+
+// cannotStart is how Step Functions refuses to begin a task at all.
+func cannotStart(e asl.Effect, problem string) string {
+	return fmt.Sprintf("The Parameters '%s' could not be used to start the Task: [%s]", e.Input, problem)
 }
 
 // Builtin is the name of the function of this program that stands for a Lambda
@@ -146,5 +192,5 @@ func unmapped(noun, name, section, key string) error {
 
 // notBuilt says which resource nothing here can do.
 func notBuilt(arn string) error {
-	return fmt.Errorf("resource %q is not built yet (have lambda:invoke, a Lambda function's ARN, sagemaker:createTrainingJob[.sync], sagemaker:createProcessingJob[.sync], states:startExecution[.sync[:2]], sns:publish, sqs:sendMessage, and .waitForTaskToken of those that SageMaker does not run)", arn)
+	return fmt.Errorf("resource %q is not built yet (have lambda:invoke, a Lambda function's ARN, sagemaker:createTrainingJob[.sync], sagemaker:createProcessingJob[.sync], states:startExecution[.sync[:2]], sns:publish, sqs:sendMessage, events:putEvents, apigateway:invoke, dynamodb:getItem, putItem, updateItem and deleteItem, aws-sdk, and .waitForTaskToken of those that SageMaker does not run)", arn)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 	"github.com/anneal-ml/anneal/orchestrator/tasks/job"
 )
 
@@ -34,6 +35,11 @@ var invokeFields = fields{
 // function is a Task whose resource is a function's ARN: the parameters are
 // the payload, the result is the result.
 func (t *Tasks) function(ctx context.Context, e asl.Effect) (asl.Outcome, error) {
+	if _, ok := t.lookup(e.Resource); !ok && t.cfg.Remote != nil {
+		in := value.OfObject(value.Member{Key: "FunctionName", Value: value.OfString(e.Resource)})
+		_, o, err := t.callLambda(ctx, e, in, e.Input)
+		return o, err
+	}
 	return t.call(ctx, e, e.Resource, e.Input, false)
 }
 
@@ -49,8 +55,12 @@ func (t *Tasks) invoke(ctx context.Context, e asl.Effect) (asl.Outcome, error) {
 	if err := json.Unmarshal(e.Input, &in); err != nil {
 		return runtimeError(e, err.Error()), nil
 	}
-	if in.Payload == nil {
-		in.Payload = json.RawMessage("{}")
+	in.Payload = raw(in.Payload)
+	if _, ok := t.lookup(in.FunctionName); !ok && t.cfg.Remote != nil {
+		return t.invokeLambda(ctx, e, in.Payload)
+	}
+	if !json.Valid(in.Payload) {
+		return awsError("Lambda", "InvalidRequestContentException", fmt.Sprintf("Could not parse request body into json: Could not parse payload into json: %.100q is not JSON", in.Payload), "AWSLambda", 400, "InvalidRequestContentException", e.ID), nil
 	}
 	out := map[string]any{"ExecutedVersion": "$LATEST", "StatusCode": 200}
 	switch in.InvocationType {

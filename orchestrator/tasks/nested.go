@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/tasks/job"
@@ -35,6 +36,9 @@ func (t *Tasks) startExecution(ctx context.Context, e asl.Effect, sync string, s
 			return asl.Outcome{}, ctx.Err()
 		}
 		return awsError("StepFunctions", "AWSStepFunctionsException", err.Error(), "AWSStepFunctions", 500, "InternalFailure", e.ID), nil
+	}
+	if t.elsewhere(ctx, e) {
+		return t.startAtAWS(ctx, e, sync, submitted)
 	}
 	x, key, refused, err := t.begin(ctx, e, sync != "")
 	switch {
@@ -78,12 +82,22 @@ func (t *Tasks) begin(ctx context.Context, e asl.Effect, awaited bool) (x orches
 	if err == nil && x.StartedBy == e.ID || err != nil && !errors.Is(err, orchestrator.ErrNotFound) {
 		return x, key, nil, err
 	}
+	arn, beside := executionARN(name, in.Name), []journal.Record(nil)
 	machine, ok := match(t.cfg.Machines(), machineNames(in.StateMachineArn)...)
 	if !ok {
 		t.cfg.Log.Warn("state machine not mapped", "machine", in.StateMachineArn, "want", "embedded.stateMachines."+name)
 		return refuse(sfnError(e, "StateMachineDoesNotExist", "State Machine Does Not Exist: '"+in.StateMachineArn+"'"))
 	}
 	machine.Name = name
+	if machine.Begin != nil {
+		if key, arn, beside, err = machine.Begin(in.Name); err != nil {
+			return x, key, nil, err
+		}
+		x, err = t.cfg.Executor.Describe(ctx, key)
+		if err == nil && x.StartedBy == e.ID || err != nil && !errors.Is(err, orchestrator.ErrNotFound) {
+			return x, key, nil, err
+		}
+	}
 	input, err := executionInput(in.Input)
 	if err != nil {
 		return refuse(sfnError(e, "InvalidExecutionInput", "Invalid State Machine Execution Input: '"+err.Error()+"'"))
@@ -104,9 +118,10 @@ func (t *Tasks) begin(ctx context.Context, e asl.Effect, awaited bool) (x orches
 	}
 	x, err = t.cfg.Executor.Start(ctx, orchestrator.StartInput{
 		Name: in.Name, Key: key, Machine: machine, Input: input, StartedBy: e.ID, Depth: parent.Depth + 1,
+		ARN: arn, Beside: beside,
 	})
 	if errors.Is(err, orchestrator.ErrExecutionExists) || err == nil && x.StartedBy != e.ID && x.Status.Ended() {
-		return refuse(sfnError(e, "ExecutionAlreadyExists", "Execution Already Exists: '"+executionARN(name, in.Name)+"'"))
+		return refuse(sfnError(e, "ExecutionAlreadyExists", "Execution Already Exists: '"+arn+"'"))
 	}
 	return x, key, nil, err
 }

@@ -282,9 +282,9 @@ func TestTokens(t *testing.T) {
 		token                      func() string
 		child                      string // that is begun
 	}{
-		{"lambda", lambdaInvoke, `{"FunctionName": "Ask", "Payload.$": "$$.Task.Token"}`, func() string { return strings.Trim(message(), `"`) }, ""},
-		{"lambda-that-has-not-ended", lambdaInvoke, `{"FunctionName": "Slow", "Payload.$": "$$.Task.Token"}`, func() string { return strings.Trim(message(), `"`) }, ""},
-		{"lambda-as-an-event", lambdaInvoke, `{"FunctionName": "Slow", "InvocationType": "Event", "Payload.$": "$$.Task.Token"}`, func() string { return strings.Trim(message(), `"`) }, ""},
+		{"lambda", lambdaInvoke, `{"FunctionName": "Ask", "Payload.$": "States.JsonToString($$.Task.Token)"}`, func() string { return strings.Trim(message(), `"`) }, ""},
+		{"lambda-that-has-not-ended", lambdaInvoke, `{"FunctionName": "Slow", "Payload.$": "States.JsonToString($$.Task.Token)"}`, func() string { return strings.Trim(message(), `"`) }, ""},
+		{"lambda-as-an-event", lambdaInvoke, `{"FunctionName": "Slow", "InvocationType": "Event", "Payload.$": "States.JsonToString($$.Task.Token)"}`, func() string { return strings.Trim(message(), `"`) }, ""},
 		{"sns", publish, `{"TopicArn": "arn:aws:sns:us-east-1:1:news", "Message.$": "$$.Task.Token"}`, func() string { return last(told()) }, ""},
 		{"sqs", "arn:aws:states:::sqs:sendMessage", `{"QueueUrl": "https://sqs.us-east-1.amazonaws.com/1/news", "MessageBody.$": "$$.Task.Token"}`, func() string { return last(told()) }, ""},
 		{"nested", startExecution, `{"StateMachineArn": "tells", "Name": "nested", "Input": {"token.$": "$$.Task.Token"}}`, func() string { return last(told()) }, "tells:nested"},
@@ -327,7 +327,7 @@ func TestTokens(t *testing.T) {
 		})
 	}
 
-	h.begin(t, "a-function-that-fails", lambdaInvoke+".waitForTaskToken", `{"FunctionName": "Fails", "Payload.$": "$$.Task.Token"}`)
+	h.begin(t, "a-function-that-fails", lambdaInvoke+".waitForTaskToken", `{"FunctionName": "Fails", "Payload.$": "States.JsonToString($$.Task.Token)"}`)
 	if x := h.ended(t, "a-function-that-fails"); x.Error != "Runtime.ExitError" {
 		t.Errorf("ended %s %s", x.Status, x.Error)
 	}

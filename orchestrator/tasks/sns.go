@@ -37,10 +37,13 @@ func (t *Tasks) publish(ctx context.Context, e asl.Effect) (asl.Outcome, error) 
 	if topic == "" {
 		topic = in.TargetArn
 	}
+	channel, ok := match(t.cfg.Topics, topicNames(topic)...)
+	if !ok && t.cfg.Remote != nil {
+		return t.direct(ctx, e, "sns", "publish", "", params(e))
+	}
 	if topic == "" {
 		return awsError("SNS", "InvalidParameterException", "Invalid parameter: TopicArn or TargetArn Reason: no value for required parameter", "AmazonSNS", 400, "InvalidParameter", e.ID), nil
 	}
-	channel, ok := match(t.cfg.Topics, topicNames(topic)...)
 	if !ok {
 		t.cfg.Log.Warn("topic not mapped", "topic", topic, "want", "embedded.topics."+topicNames(topic)[0])
 		return awsError("SNS", "NotFoundException", "Topic does not exist", "AmazonSNS", 404, "NotFound", e.ID), nil

@@ -33,6 +33,10 @@ func (t *Tasks) sendMessage(ctx context.Context, e asl.Effect) (asl.Outcome, err
 	if err := json.Unmarshal(e.Input, &in); err != nil {
 		return runtimeError(e, err.Error()), nil
 	}
+	channel, ok := match(t.cfg.Topics, queueNames(in.QueueUrl)...)
+	if !ok && t.cfg.Remote != nil {
+		return t.direct(ctx, e, "sqs", "sendMessage", in.QueueUrl, params(e))
+	}
 	var body string
 	if json.Unmarshal(in.MessageBody, &body) != nil {
 		body = string(in.MessageBody)
@@ -40,7 +44,6 @@ func (t *Tasks) sendMessage(ctx context.Context, e asl.Effect) (asl.Outcome, err
 	if body == "" {
 		return awsError("SQS", "AmazonSQSException", "The request must contain the parameter MessageBody.", "AmazonSQS", 400, "MissingParameter", e.ID), nil
 	}
-	channel, ok := match(t.cfg.Topics, queueNames(in.QueueUrl)...)
 	if !ok {
 		t.cfg.Log.Warn("queue not mapped", "queue", in.QueueUrl, "want", "embedded.topics."+queueNames(in.QueueUrl)[0])
 		return awsError("SQS", "QueueDoesNotExistException", "The specified queue does not exist.", "AmazonSQS", 400, "AWS.SimpleQueueService.NonExistentQueue", e.ID), nil

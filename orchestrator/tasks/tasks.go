@@ -6,6 +6,11 @@
 //	sagemaker:createProcessingJob[.sync]       the same
 //	states:startExecution[.sync[:2]]           an execution of the engine itself
 //	sns:publish, sqs:sendMessage               a channel
+//	aws-sdk:s3                                 objects of buckets that are folders
+//	aws-sdk:sfn                                the daemon's own API
+//
+// What is not mapped goes to AWS where that is allowed ([Config.Remote]), and so do
+// dynamodb, events:putEvents, apigateway:invoke and the other services of aws-sdk.
 //
 // All but the SageMaker jobs may wait for their token too (.waitForTaskToken).
 //
@@ -42,6 +47,7 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/tasks/job"
+	"github.com/anneal-ml/anneal/orchestrator/wire"
 )
 
 // Config is where things run.
@@ -75,6 +81,13 @@ type Config struct {
 	Publish func(ctx context.Context, effect, topic, channel, subject, message string) error
 	// Objects is where jobs read their input and leave their output.
 	Objects Objects
+	// Buckets are those that Objects has.
+	Buckets []string
+	// Remote calls AWS for what nothing here stands in for; nil: that is refused.
+	Remote *wire.Client
+	// StepFunctions answers an operation of Step Functions, aws-sdk:sfn, with what
+	// HTTP would have as status and body; nil: AWS does.
+	StepFunctions func(ctx context.Context, operation string, body []byte) (int, []byte)
 	// Executor runs nested executions: the one whose effects these are.
 	Executor Executor
 
@@ -274,6 +287,15 @@ func (t *Tasks) handOver(ctx context.Context, e asl.Effect, service, action stri
 		return t.sendMessage(ctx, e)
 	case "states:startExecution":
 		return t.startExecution(ctx, e, "", nil)
+	case "events:putEvents":
+		return t.putEvents(ctx, e)
+	case "apigateway:invoke":
+		return t.invokeAPI(ctx, e)
+	case "dynamodb:getItem", "dynamodb:putItem", "dynamodb:updateItem", "dynamodb:deleteItem":
+		return t.direct(ctx, e, service, action, "", params(e))
+	}
+	if service == "aws-sdk" {
+		return t.sdk(ctx, e, action)
 	}
 	return runtimeError(e, notBuilt(e.Resource).Error()), nil
 }
@@ -340,12 +362,9 @@ func integration(resource string) (service, action string) {
 	return p[2], p[5]
 }
 
-// runtimeError is how Step Functions refuses to begin a task at all.
+// runtimeError is the end of a task that could not be begun.
 func runtimeError(e asl.Effect, problem string) asl.Outcome {
-	return asl.Outcome{
-		Error: "States.Runtime",
-		Cause: fmt.Sprintf("An error occurred while executing the state '%s'. The Parameters '%s' could not be used to start the Task: [%s]", e.State, e.Input, problem),
-	}
+	return asl.Outcome{Error: asl.ErrRuntime, Cause: fmt.Sprintf("An error occurred while executing the state '%s'. %s", e.State, cannotStart(e, problem))}
 }
 
 // environ is the small fixed environment of a command, and what is added;

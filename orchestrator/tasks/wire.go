@@ -103,7 +103,7 @@ func (f field) check(in map[string]any, path []string) []string {
 	name, each := strings.CutSuffix(path[0], "[]")
 	v, ok := in[name]
 	if !ok || v == nil {
-		if len(path) == 1 && f.required {
+		if len(path) == 1 && f.required && !ok {
 			return []string{fmt.Sprintf("The field '%s' is required but was missing", name)}
 		}
 		return nil
