@@ -337,7 +337,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 	}
 	for _, f := range states.members() {
 		if len(reached) > 0 && !reached[f.step] && !astray { // else that is where it leads, once it is mended
-			c.add(f.node.KeyOffset, f.pointer(), SeverityWarning, "nothing leads to this state")
+			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "nothing leads to this state, which AWS refuses")
 		}
 	}
 	if !ends {

@@ -3,6 +3,7 @@ package asl
 import (
 	"errors"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -225,9 +226,13 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 		if _, there := at.at("Resource"); !there {
 			c.errorf(at, `must have "Resource", an ARN`)
 		}
-	} else if st.task.resource, ok = parseResource(arn); !ok {
+	} else if st.task.resource, ok = parseResource(arn); !ok && !foreign(arn) {
 		c.errorf(f, "%q is not the ARN of an integration (arn:aws:states:::lambda:invoke), a Lambda function or an activity", arn)
 	} else {
+		if !ok { // the language allows it, and whoever runs it does not
+			st.task.resource = resource{arn: arn}
+			c.warnf(f, "%q is the ARN of nothing that AWS runs: an integration (arn:aws:states:::lambda:invoke), a Lambda function or an activity; a ${placeholder} is filled in before", arn)
+		}
 		line, column := c.place(f.node.Offset)
 		r := Resource{State: st.name, ARN: arn, Line: line, Column: column, place: c.place, jsonata: c.jsonata}
 		sent := "Parameters"
@@ -248,6 +253,16 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 		f, _ := at.at("HeartbeatSeconds")
 		c.errorf(f, "must be less than TimeoutSeconds, which is %d", t)
 	}
+}
+
+// filledIn is text that is filled in before a definition is used.
+var filledIn = regexp.MustCompile(`^\$\{[A-Za-z0-9_.]+\}$`)
+
+// foreign reports whether a resource is the ARN of another service, or stands for
+// one that is filled in.
+func foreign(arn string) bool {
+	parts := strings.SplitN(arn, ":", 6)
+	return filledIn.MatchString(arn) || len(parts) == 6 && parts[0] == "arn" && parts[5] != "" && !slices.Contains([]string{"", "states", "lambda"}, parts[2])
 }
 
 // credentials reads whose rights a task is done with.

@@ -127,7 +127,7 @@ func TestRecordedCalls(t *testing.T) {
 
 // notYet are sequences that do not agree, and why.
 var notYet = map[string]string{
-	"sfn_api_logs_deleted_log_group":          "there are no log groups here, so that none is missed",
+	"sfn_api_logs_deleted_log_group": "there are no log groups here, so that none is missed",
 }
 
 // onlyElsewhere reports whether the sequence cannot run without what the API does

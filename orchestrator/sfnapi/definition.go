@@ -116,6 +116,9 @@ func shortened(s string) string {
 
 const unsupported = "Field is not supported"
 
+// foreign is what the language allows and the service does not.
+var foreign = regexp.MustCompile(`^"(.*)" is the ARN of nothing that AWS runs`)
+
 // words are how the service says what the language's parser says in its own. A
 // $1 in the message is the first group; "up" is how many members of the pointer
 // its location has less.
@@ -128,7 +131,9 @@ var words = []struct {
 	{regexp.MustCompile(`^must have "(\w+)"`), codeSchema, "The field '$1' is required but was missing", 0},
 	{regexp.MustCompile(`^must be a time of RFC 3339`), codeSchema, "String does not match RFC3339 timestamp", 0},
 	{regexp.MustCompile(`^"(.*)" is not a state`), codeTarget, "Missing '$key' target: $1", 0},
+	{regexp.MustCompile(`^nothing leads to this state`), codeTarget, `State "$key" is not reachable.`, 0},
 	{regexp.MustCompile(`has no field `), codeSchema, unsupported, 0},
+	{foreign, codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^"(.*)" is not the ARN of an integration`), codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^(?:not an? (?:path|JSONPath)|not a JSONPath|.*intrinsic function|.*JSONPath)`), codeSchema, "The value for the field '$key' must be a valid JSONPath or a valid intrinsic function call", 1},
 }
@@ -136,6 +141,9 @@ var words = []struct {
 func translate(p asl.Problem) diagnostic {
 	d := diagnostic{Severity: strings.ToUpper(string(p.Severity)), Code: codeSchema, Message: p.Message, Location: p.Pointer}
 	steps := strings.Split(p.Pointer, "/")
+	if foreign.MatchString(p.Message) {
+		p.Severity, d.Severity = asl.SeverityError, strings.ToUpper(string(asl.SeverityError))
+	}
 	for _, w := range words {
 		if p.Severity != asl.SeverityError {
 			break
