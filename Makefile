@@ -76,4 +76,4 @@ conformance:
 # The API of Step Functions by other clients than the tests': Debian's AWS CLI and
 # boto3, which .ci/run installs.
 clients: build
-	./deploy/clients/drive
+	orchestrator/sfnapi/clients/drive
