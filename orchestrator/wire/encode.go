@@ -383,7 +383,7 @@ func (w *writer) rest(op operation, s *shape, params value.Value) {
 			}
 		case xmlBody:
 			w.out.header.Set("Content-Type", "application/xml")
-			w.out.body = w.xml(nil, m.as, w.m.Shapes[m.shape].Namespace, m.shape, v)
+			w.out.body = w.xml(nil, m.as, s.Namespace, m.shape, v)
 		default:
 			w.out.header.Set("Content-Type", "application/json")
 			w.out.body = w.jsonValue(m.shape, v).Append(nil)

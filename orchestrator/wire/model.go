@@ -38,7 +38,7 @@ type shape struct {
 	Type      string
 	Members   map[string]string // see member
 	Payload   string            // the member that is the whole body
-	Namespace string            // of rest-xml
+	Namespace string            // of the payload in XML
 	Of        string            // elements of an array, values of a map
 	Item, Key string            // names of theirs in XML
 }

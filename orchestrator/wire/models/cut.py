@@ -74,9 +74,8 @@ def cut(model, name, into, protocol):
             out["members"][large] = text
         if shape.get("payload"):
             out["payload"] = shape["payload"][:1].upper() + shape["payload"][1:]
-        if shape.get("xmlNamespace"):
-            n = shape["xmlNamespace"]
-            out["namespace"] = n if isinstance(n, str) else n["uri"]
+            if "xmlNamespace" in shape["members"][shape["payload"]]:
+                out["namespace"] = shape["members"][shape["payload"]]["xmlNamespace"]["uri"]
     else:
         value = shape["member"] if shape["type"] == "list" else shape["value"]
         out["of"] = kind(model, value, "body", protocol)
