@@ -93,6 +93,9 @@ func TestCalls(t *testing.T) {
 		{"secretsmanager:createSecret", `{"Name":"n","SecretBinary":"ä"}`,
 			"POST /\nContent-Type: application/x-amz-json-1.1\nX-Amz-Target: secretsmanager.CreateSecret\n" + `{"Name":"n","SecretBinary":"w6Q="}`,
 			ok(`{"ARN":"a","Name":"n","CreatedDate":1.5}`), `{"ARN":"a","Name":"n"}`},
+		{"sqs:sendMessage", `{"QueueUrl":"q","MessageBody":"m","MessageAttributes":{"k":{"DataType":"String","StringValue":"v"}}}`,
+			"POST /\nContent-Type: application/x-amz-json-1.0\nX-Amz-Target: AmazonSQS.SendMessage\n" + `{"QueueUrl":"q","MessageBody":"m","MessageAttributes":{"k":{"DataType":"String","StringValue":"v"}}}`,
+			ok(`{"MessageId":"m","MD5OfMessageBody":"5"}`), `{"MessageId":"m","MD5OfMessageBody":"5"}`},
 		{"sns:publish", `{"TopicArn":"arn","Message":{"a":"b c"},"MessageAttributes":{"k":{"DataType":"String","StringValue":"v"}}}`,
 			"POST /\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\n" +
 				"Action=Publish&Message=%7B%22a%22%3A%22b+c%22%7D&MessageAttributes.entry.1.Name=k&MessageAttributes.entry.1.Value.DataType=String&MessageAttributes.entry.1.Value.StringValue=v&TopicArn=arn&Version=2010-03-31",

@@ -58,7 +58,7 @@ def cut(model, name, into, protocol):
             place = PLACES.get(target.get("location"), "body")
             written = target.get("locationName")
             inner = model["shapes"][target["shape"]]
-            if inner.get("flattened") or target.get("flattened"):
+            if protocol in ("rest-xml", "query") and (inner.get("flattened") or target.get("flattened")):
                 place = "flat"
                 if inner["type"] == "list":
                     written = written or inner["member"].get("locationName")
