@@ -464,9 +464,20 @@ func (o jobObjects) List(ctx context.Context, prefix string) ([]string, error) {
 }
 
 func (o jobObjects) Open(ctx context.Context, uri string) (io.ReadCloser, error) {
-	r, _, err := o.Store.Open(ctx, uri)
-	return r, err
+	r, info, err := o.Store.Open(ctx, uri)
+	if err != nil {
+		return nil, err
+	}
+	return dated{r, info.ModTime}, nil
 }
+
+// dated is an object with the time that it was written.
+type dated struct {
+	io.ReadCloser
+	at time.Time
+}
+
+func (d dated) ModTime() time.Time { return d.at }
 
 func (o jobObjects) Write(ctx context.Context, uri string, r io.Reader) error {
 	w, err := o.Store.Create(ctx, uri)

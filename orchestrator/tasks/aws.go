@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -323,19 +322,6 @@ func unknownAction(arn, service, action string, known bool) error {
 		err = fmt.Errorf("%w (have %q)", err, near)
 	}
 	return err
-}
-
-// modified is when an object was written, where that is known.
-func modified(r any) (time.Time, bool) {
-	f, ok := r.(interface{ Stat() (os.FileInfo, error) })
-	if !ok {
-		return time.Time{}, false
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return time.Time{}, false
-	}
-	return info.ModTime(), true
 }
 
 // raw is the body of a call of Lambda: text is taken as the text of JSON, and

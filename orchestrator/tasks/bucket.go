@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
@@ -38,7 +39,7 @@ func (t *Tasks) localObject(ctx context.Context, e asl.Effect, action string, in
 			return refuse("NoSuchKey", "NoSuchKey", "The specified key does not exist.", 404)
 		}
 		defer r.Close()
-		at, known := modified(r)
+		dated, known := r.(interface{ ModTime() time.Time })
 		sum := md5.New()
 		var kept strings.Builder
 		length, err := io.Copy(io.MultiWriter(sum, &prefix{&kept, asl.MaxData + 1}), r)
@@ -53,7 +54,7 @@ func (t *Tasks) localObject(ctx context.Context, e asl.Effect, action string, in
 			{Key: "Metadata", Value: value.OfObject()},
 		}
 		if known {
-			members = append(members, value.Member{Key: "LastModified", Value: value.OfString(at.UTC().Format("2006-01-02T15:04:05Z"))})
+			members = append(members, value.Member{Key: "LastModified", Value: value.OfString(dated.ModTime().UTC().Format("2006-01-02T15:04:05Z"))})
 		}
 		if action == "getObject" {
 			members = append(members, value.Member{Key: "Body", Value: value.OfString(strings.ToValidUTF8(kept.String(), "\uFFFD"))})

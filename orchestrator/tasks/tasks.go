@@ -126,6 +126,7 @@ type Builtin func(ctx context.Context, payload json.RawMessage) (json.RawMessage
 type Objects interface {
 	// List gives the URIs of all objects that begin with prefix, in order.
 	List(ctx context.Context, prefix string) ([]string, error)
+	// Open opens an object. What it gives may have ModTime() time.Time.
 	Open(ctx context.Context, uri string) (io.ReadCloser, error)
 	// Write makes or replaces an object, whole or not at all.
 	Write(ctx context.Context, uri string, r io.Reader) error

@@ -65,7 +65,22 @@ func (f folder) file(uri string) string {
 }
 
 func (f folder) Open(_ context.Context, uri string) (io.ReadCloser, error) {
-	return os.Open(f.file(uri))
+	r, err := os.Open(f.file(uri))
+	if err != nil {
+		return nil, err
+	}
+	return dated{r}, nil
+}
+
+// dated is a file with the time that it was written.
+type dated struct{ *os.File }
+
+func (d dated) ModTime() time.Time {
+	info, err := d.Stat()
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 func (f folder) Write(_ context.Context, uri string, r io.Reader) error {

@@ -1,0 +1,143 @@
+package tasks
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/wire"
+)
+
+// cloudAt lets tasks call a server that answers as AWS.
+func cloudAt(t *testing.T, answer http.HandlerFunc) func(*Config) {
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	return func(c *Config) {
+		c.Remote = wire.New(func(_ context.Context, role string) (aws.Config, error) {
+			return aws.Config{
+				Region: "eu-central-1", BaseEndpoint: &server.URL, HTTPClient: server.Client(), RetryMaxAttempts: 1,
+				Credentials: credentials.NewStaticCredentialsProvider("id"+strings.ReplaceAll(role, "/", "-"), "key", ""),
+			}, nil
+		})
+	}
+}
+
+// How Step Functions tells what a service refuses, by either kind of
+// integration.
+func TestRefusedByAWS(t *testing.T) {
+	b := newBench(t, cloudAt(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Amzn-Requestid", "req")
+		switch {
+		case strings.HasPrefix(r.Host, "api."):
+			if !strings.Contains(r.Header.Get("Authorization"), "/eu-west-1/execute-api/") {
+				t.Errorf("signed %q", r.Header.Get("Authorization"))
+			}
+			w.WriteHeader(http.StatusTeapot)
+			io.WriteString(w, "short and stout "+r.URL.String())
+		case strings.Contains(r.Header.Get("Authorization"), "Credential=idarn:aws:iam::1:role-other/"):
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"__type":"AccessDeniedException","message":"not as that role"}`)
+		default:
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"__type":"ResourceNotFoundException","message":"not there"}`)
+		}
+	}))
+	for _, c := range []struct{ resource, input, role, name, cause string }{
+		{"arn:aws:states:::dynamodb:getItem", `{"TableName":"t","Key":{}}`, "", "DynamoDB.ResourceNotFoundException",
+			"not there (Service: AmazonDynamoDBv2; Status Code: 400; Error Code: ResourceNotFoundException; Request ID: req; Proxy: null)"},
+		{"arn:aws:states:::aws-sdk:dynamodb:getItem", `{"TableName":"t","Key":{}}`, "", "DynamoDb.ResourceNotFoundException",
+			"not there (Service: DynamoDb, Status Code: 400, Request ID: req) (SDK Attempt Count: 1)"},
+		{"arn:aws:states:::aws-sdk:secretsmanager:getSecretValue", `{"SecretId":"s"}`, "arn:aws:iam::1:role/other", "SecretsManager.SecretsManagerException",
+			"not as that role (Service: SecretsManager, Status Code: 400, Request ID: req) (SDK Attempt Count: 1)"},
+		{"arn:aws:states:::aws-sdk:kms:encrypt", `{"KeyID":"k","nope":1}`, "", "States.Runtime", ""},
+		{"arn:aws:states:::apigateway:invoke", `{"ApiEndpoint":"api.execute-api.eu-west-1.amazonaws.com","Method":"GET","Stage":"dev","Path":"/a b","QueryParameters":{"q":["1","2"]},"AuthType":"IAM_ROLE"}`, "",
+			"ApiGateway.418", "short and stout /dev/a%20b?q=1&q=2"},
+	} {
+		o, err := b.Do(t.Context(), asl.Effect{ID: "e", Execution: "x", State: "S", Resource: c.resource, Input: json.RawMessage(c.input), RoleARN: c.role}, false, nil)
+		if err != nil || o.Error != c.name || c.cause != "" && o.Cause != c.cause {
+			t.Errorf("%s\n got %s: %s (%v)\nwant %s: %s", c.resource, o.Error, o.Cause, err, c.name, c.cause)
+		}
+	}
+}
+
+// What is refused at load, and why.
+func TestCheckAWS(t *testing.T) {
+	resource := func(arn, parameters string) asl.Resource {
+		m, err := asl.Parse([]byte(`{"StartAt":"S","States":{"S":{"Type":"Task","Resource":"`+arn+`","Parameters":`+parameters+`,"End":true}}}`), "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Resources()[0]
+	}
+	deny := newBench(t, func(c *Config) { c.Buckets = []string{"here"} })
+	allow := newBench(t, cloudAt(t, func(http.ResponseWriter, *http.Request) {}))
+	for _, c := range []struct{ arn, parameters, deny, allow string }{
+		{"arn:aws:states:::dynamodb:putItem", `{}`, "embedded.aws is deny", ""},
+		{"arn:aws:states:::aws-sdk:s3:getObject", `{"Bucket":"there","Key":"k"}`, "embedded.aws is deny", ""},
+		{"arn:aws:states:::aws-sdk:s3:getObject", `{"Bucket":"here","Key":"k"}`, "", ""},
+		{"arn:aws:states:::aws-sdk:s3:getObjet", `{}`, `(have "getObject")`, `(have "getObject")`},
+		{"arn:aws:states:::aws-sdk:translate:translateText", `{}`, "aws-sdk:translate is not built yet (have dynamodb,", "aws-sdk:translate is not built yet"},
+		{"arn:aws:states:::lambda:invoke", `{"FunctionName":"Unmapped"}`, `add "Unmapped" under embedded.functions`, ""},
+		{"arn:aws:states:::sns:publish", `{"TopicArn":"arn:aws:sns:eu-central-1:1:unmapped","Message":"m"}`, `add "unmapped" under embedded.topics`, ""},
+		{"arn:aws:states:::events:putEvents", `{}`, "embedded.aws is deny", ""},
+		{"arn:aws:states:::glue:startJobRun", `{}`, "is not built yet", "is not built yet"},
+	} {
+		for _, way := range []struct {
+			b    *bench
+			want string
+		}{{deny, c.deny}, {allow, c.allow}} {
+			err := way.b.Check(resource(c.arn, c.parameters))
+			if (err == nil) != (way.want == "") || err != nil && !strings.Contains(err.Error(), way.want) {
+				t.Errorf("%s %s: %v, want %q", c.arn, c.parameters, err, way.want)
+			}
+		}
+	}
+}
+
+// Objects of a bucket that is a folder.
+func TestLocalBucket(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Buckets = []string{"here"} })
+	do := func(action, input string) asl.Outcome {
+		o, err := b.Do(t.Context(), asl.Effect{ID: "e", State: "S", Resource: "arn:aws:states:::aws-sdk:s3:" + action, Input: json.RawMessage(input)}, false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	if o := do("putObject", `{"Bucket":"here","Key":"a/b.json","Body":{"x":1}}`); !strings.Contains(string(o.Output), `"ETag":"\"ac3ef48caa08fa3ed5e025da69edc645\""`) {
+		t.Errorf("put: %+v", o)
+	}
+	if data, err := os.ReadFile(filepath.Join(string(b.objects), "here", "a", "b.json")); err != nil || string(data) != `{"x":1}` {
+		t.Errorf("the file has %q (%v)", data, err)
+	}
+	if o := do("getObject", `{"Bucket":"here","Key":"a/b.json"}`); !strings.Contains(string(o.Output), `"ContentLength":7`) || !strings.Contains(string(o.Output), `"Body":"{\"x\":1}"`) || !strings.Contains(string(o.Output), `"LastModified":"`) {
+		t.Errorf("get: %s %s", o.Output, o.Cause)
+	}
+	if o := do("listObjectsV2", `{"Bucket":"here","Prefix":"a/"}`); !strings.Contains(string(o.Output), `{"Key":"a/b.json"}`) {
+		t.Errorf("list: %s", o.Output)
+	}
+	if o := do("getObject", `{"Bucket":"here","Key":"no"}`); o.Error != "S3.NoSuchKeyException" {
+		t.Errorf("get: %+v", o)
+	}
+	if o := do("deleteBucket", `{"Bucket":"here"}`); o.Error != asl.ErrRuntime {
+		t.Errorf("delete: %+v", o)
+	}
+}
+
+func TestClassName(t *testing.T) {
+	for id, want := range map[string]string{"Secrets Manager": "SecretsManager", "DynamoDB": "DynamoDb", "SFN": "Sfn", "S3": "S3", "KMS": "Kms", "EventBridge": "EventBridge", "CloudWatch Logs": "CloudWatchLogs"} {
+		if got := className(id); got != want {
+			t.Errorf("%s is %s, want %s", id, got, want)
+		}
+	}
+}
