@@ -1,0 +1,237 @@
+package witness
+
+import "math"
+
+// The constants of gradient boosting are scikit-learn's HistGradientBoosting's.
+const (
+	rounds    = 100
+	rate      = 0.1
+	mostLeafs = 31
+	leastLeaf = 20 // rows
+	leastFlat = 1e-3
+)
+
+// A loss gives gradient and curvature of what is minimised at a raw score.
+type loss func(y, score float64) (gradient, curvature float64)
+
+func squared(y, score float64) (float64, float64) { return score - y, 1 }
+
+func logistic(y, score float64) (float64, float64) {
+	p := 1 / (1 + math.Exp(-score))
+	return p - y, p * (1 - p)
+}
+
+// A forest is the sum of trees over binned features (Friedman: Greedy Function
+// Approximation, 2001), grown leaf by leaf as LightGBM does (Ke et al. 2017).
+type forest struct {
+	base  float64
+	trees [][]node
+	gain  []float64 // by feature: what its splits have won
+}
+
+// A node splits at a bin, at most bin to the left, or is a leaf: left is 0.
+type node struct {
+	feature     int
+	bin         uint8
+	left, right int
+	value       float64
+}
+
+// grow fits a forest to y; bins is by feature, then by row.
+func grow(bins [][]uint8, y []float64, base float64, of loss) *forest {
+	score := make([]float64, len(y))
+	for i := range score {
+		score[i] = base
+	}
+	f := growOn(bins, y, score, of, rounds)
+	f.base = base
+	return f
+}
+
+// growOn fits a forest to what scores leave to be learnt of y, and moves them by
+// it.
+func growOn(bins [][]uint8, y, score []float64, of loss, rounds int) *forest {
+	f := &forest{gain: make([]float64, len(bins))}
+	n := len(y)
+	g := &grower{bins: bins, gradient: make([]float64, n), curvature: make([]float64, n), order: make([]int32, n), spare: make([]int32, n), gain: f.gain}
+	for range rounds {
+		for i := range n {
+			g.gradient[i], g.curvature[i] = of(y[i], score[i])
+		}
+		tree := g.tree(score)
+		if len(tree) == 1 {
+			break // nothing is left to be learnt
+		}
+		f.trees = append(f.trees, tree)
+	}
+	return f
+}
+
+// at is the raw score of row i.
+func (f *forest) at(bins [][]uint8, i int) float64 {
+	score := f.base
+	for _, t := range f.trees {
+		k := 0
+		for t[k].left != 0 {
+			if bins[t[k].feature][i] <= t[k].bin {
+				k = t[k].left
+			} else {
+				k = t[k].right
+			}
+		}
+		score += t[k].value
+	}
+	return score
+}
+
+// A grower holds what the trees of a forest are grown with.
+type grower struct {
+	bins                [][]uint8
+	gradient, curvature []float64
+	order, spare        []int32 // rows; those of a leaf lie side by side
+	free                [][]sums
+	gain                []float64
+}
+
+// sums are over the rows of a leaf in one bin.
+type sums struct {
+	g, h float64
+	n    int
+}
+
+func (s sums) less(o sums) sums { return sums{s.g - o.g, s.h - o.h, s.n - o.n} }
+
+// worth is what a leaf with these sums wins.
+func (s sums) worth() float64 { return s.g * s.g / (s.h + 1e-12) }
+
+// A leaf may be split yet: best is how.
+type leaf struct {
+	at         int // node
+	start, end int // of order
+	total      sums
+	parts      []sums // by feature and bin
+	gain       float64
+	feature    int
+	bin        uint8
+}
+
+// tree grows one tree and moves the scores by it.
+func (g *grower) tree(score []float64) []node {
+	for i := range g.order {
+		g.order[i] = int32(i)
+	}
+	root := &leaf{end: len(g.order), parts: g.histogram(0, len(g.order))}
+	for _, s := range root.parts[:256] {
+		root.total = root.total.less(sums{-s.g, -s.h, -s.n})
+	}
+	g.best(root)
+	tree, leafs := []node{{}}, []*leaf{root}
+	for len(leafs) < mostLeafs {
+		var l *leaf
+		for _, o := range leafs {
+			if o.gain > 0 && (l == nil || o.gain > l.gain) {
+				l = o
+			}
+		}
+		if l == nil {
+			break
+		}
+		g.gain[l.feature] += l.gain
+		middle := g.split(l)
+		right := &leaf{at: len(tree) + 1, start: middle, end: l.end}
+		tree[l.at] = node{feature: l.feature, bin: l.bin, left: len(tree), right: len(tree) + 1}
+		tree = append(tree, node{}, node{})
+		l.at, l.end = len(tree)-2, middle
+		small, large := l, right
+		if right.end-right.start < l.end-l.start {
+			small, large = right, l
+		}
+		parts := l.parts
+		small.parts = g.histogram(small.start, small.end)
+		for i, s := range small.parts {
+			parts[i] = parts[i].less(s)
+		}
+		large.parts = parts
+		for _, o := range []*leaf{l, right} {
+			o.total = sums{}
+			for _, s := range o.parts[:256] {
+				o.total = o.total.less(sums{-s.g, -s.h, -s.n})
+			}
+			g.best(o)
+		}
+		leafs = append(leafs, right)
+	}
+	for _, l := range leafs {
+		value := -rate * l.total.g / (l.total.h + 1e-12)
+		tree[l.at].value = value
+		for _, i := range g.order[l.start:l.end] {
+			score[i] += value
+		}
+		g.free = append(g.free, l.parts)
+	}
+	return tree
+}
+
+func (g *grower) histogram(start, end int) []sums {
+	var parts []sums
+	if last := len(g.free) - 1; last >= 0 {
+		parts, g.free = g.free[last], g.free[:last]
+		clear(parts)
+	} else {
+		parts = make([]sums, 256*len(g.bins))
+	}
+	for f, bins := range g.bins {
+		of := parts[256*f : 256*(f+1)]
+		for _, i := range g.order[start:end] {
+			s := &of[bins[i]]
+			s.g += g.gradient[i]
+			s.h += g.curvature[i]
+			s.n++
+		}
+	}
+	return parts
+}
+
+// best finds the split of a leaf that wins most.
+func (g *grower) best(l *leaf) {
+	l.gain = 0
+	if l.end-l.start < 2*leastLeaf {
+		return
+	}
+	whole := l.total.worth()
+	for f := range g.bins {
+		var left sums
+		for b, s := range l.parts[256*f : 256*(f+1)-1] {
+			if s.n == 0 {
+				continue
+			}
+			left = left.less(sums{-s.g, -s.h, -s.n})
+			right := l.total.less(left)
+			if right.n < leastLeaf {
+				break
+			}
+			if left.n < leastLeaf || left.h < leastFlat || right.h < leastFlat {
+				continue
+			}
+			if gain := left.worth() + right.worth() - whole; gain > l.gain+1e-9 {
+				l.gain, l.feature, l.bin = gain, f, uint8(b)
+			}
+		}
+	}
+}
+
+// split moves the rows of the left part before those of the right, each in
+// their order, and says where the right begins.
+func (g *grower) split(l *leaf) int {
+	bins, middle, rest := g.bins[l.feature], l.start, g.spare[:0]
+	for _, i := range g.order[l.start:l.end] {
+		if bins[i] <= l.bin {
+			g.order[middle] = i
+			middle++
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	copy(g.order[middle:], rest)
+	return middle
+}

@@ -1,0 +1,168 @@
+package witness
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+
+	"github.com/anneal-ml/anneal/drift/dataset"
+)
+
+// mostBins is how many bins a feature has besides bin 0, which is of what is
+// missing or was never seen.
+const mostBins = 254
+
+// fewWhole is up to how many different whole numbers are taken for classes: of a
+// target, and of a feature, which then may have some that were never seen.
+const fewWhole = 10
+
+// A feature is how a column is binned: a number by edges, a class by a table.
+type feature struct {
+	name  string
+	edges []float64
+	bins  map[string]uint8 // nil for numbers
+}
+
+// learn makes features of columns, by rows of the index.
+func learn(r *Rows, names []string, rows []int) []feature {
+	var features []feature
+	for _, name := range names {
+		c := r.column(name)
+		if c == nil || c.kind != dataset.Numeric && c.kind != dataset.Categorical {
+			continue
+		}
+		if classes, ok := classesOf(c, rows); ok {
+			features = append(features, feature{name: name, bins: table(c, rows, classes)})
+		} else {
+			features = append(features, feature{name: name, edges: edges(c, rows)})
+		}
+	}
+	return features
+}
+
+// edges are between neighbouring values where they are few, and quantiles
+// otherwise.
+func edges(c *column, rows []int) []float64 {
+	values := make([]float64, 0, len(rows))
+	for _, i := range rows {
+		if v := c.numbers[i]; v == v {
+			values = append(values, v)
+		}
+	}
+	slices.Sort(values)
+	different := slices.Compact(slices.Clone(values))
+	var edges []float64
+	if len(different) <= mostBins+1 {
+		for i := range max(0, len(different)-1) {
+			edges = append(edges, different[i]/2+different[i+1]/2)
+		}
+		return edges
+	}
+	for k := 1; k <= mostBins; k++ {
+		at := float64(k) / (mostBins + 1) * float64(len(values)-1)
+		edges = append(edges, values[int(math.Floor(at))]/2+values[int(math.Ceil(at))]/2)
+	}
+	return slices.Compact(edges)
+}
+
+// table gives each class a bin, in the order of the classes; beyond mostBins only
+// the frequent ones have one. A class that was never seen is in bin 0, also if it
+// is a number.
+func table(c *column, rows []int, classes []string) map[string]uint8 {
+	if len(classes) > mostBins {
+		n := map[string]int{}
+		for _, i := range rows {
+			n[class(c, i)]++
+		}
+		slices.SortStableFunc(classes, func(a, b string) int { return cmp.Compare(n[b], n[a]) })
+		classes = classes[:mostBins]
+		slices.SortFunc(classes, byValue)
+	}
+	bins := map[string]uint8{}
+	for i, name := range classes {
+		bins[name] = uint8(i + 1)
+	}
+	return bins
+}
+
+// classesOf are the different values of categories, and of numbers that are
+// taken for them: whole ones, of which at most fewWhole differ.
+func classesOf(c *column, rows []int) ([]string, bool) {
+	seen := map[string]bool{}
+	for _, i := range rows {
+		if c.kind == dataset.Numeric {
+			if v := c.numbers[i]; v == v && v != math.Trunc(v) || len(seen) > fewWhole {
+				return nil, false
+			}
+		}
+		if name := class(c, i); name != "" {
+			seen[name] = true
+		}
+	}
+	if c.kind == dataset.Numeric && len(seen) > fewWhole {
+		return nil, false
+	}
+	return slices.SortedFunc(maps.Keys(seen), byValue), true
+}
+
+// byValue puts numbers in their order, and before names.
+func byValue(a, b string) int {
+	x, errX := strconv.ParseFloat(a, 64)
+	y, errY := strconv.ParseFloat(b, 64)
+	switch {
+	case errX == nil && errY == nil:
+		return cmp.Compare(x, y)
+	case errX == nil:
+		return -1
+	case errY == nil:
+		return 1
+	}
+	return cmp.Compare(a, b)
+}
+
+// class is the value of row i as a class; "" where there is none.
+func class(c *column, i int) string {
+	switch v := c.numbers[i]; {
+	case c.kind == dataset.Numeric && v == v:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case c.kind == dataset.Categorical && c.codes[i] >= 0:
+		return c.text[c.codes[i]]
+	}
+	return ""
+}
+
+// encode bins some rows; a column that r lacks is missing.
+func encode(features []feature, r *Rows, rows []int) [][]uint8 {
+	all := make([][]uint8, len(features))
+	for k, f := range features {
+		bins := make([]uint8, len(rows))
+		all[k] = bins
+		c := r.column(f.name)
+		if c == nil {
+			continue
+		}
+		var of []uint8 // by code
+		if f.bins != nil {
+			of = make([]uint8, len(c.text))
+			for code, text := range c.text {
+				of[code] = f.bins[text]
+			}
+		}
+		for at, i := range rows {
+			switch {
+			case f.bins == nil:
+				if v := c.numbers[i]; v == v {
+					bins[at] = uint8(1 + sort.SearchFloat64s(f.edges, v))
+				}
+			case c.codes[i] >= 0:
+				bins[at] = of[c.codes[i]]
+			default:
+				bins[at] = f.bins[class(c, i)]
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,221 @@
+package witness
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/anneal-ml/anneal/drift/dataset"
+)
+
+// A history is a recorded data set.
+type history struct {
+	Target, Format       string
+	Numeric, Categorical []string
+	dir                  string
+}
+
+func open(t *testing.T, name string) history {
+	t.Helper()
+	h := history{dir: filepath.Join(cmp.Or(os.Getenv("ANNEAL_SHARED"), filepath.Join("..", "..", "..", "shared")), "drift", "datasets", name)}
+	b, err := os.ReadFile(filepath.Join(h.dir, "schema.json"))
+	if err != nil {
+		if os.Getenv("ANNEAL_STRICT") == "1" {
+			t.Fatalf("the recorded data are needed: %v", err)
+		}
+		t.Skipf("without the recorded data: %v", err)
+	}
+	if err := json.Unmarshal(b, &h); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func (h history) columns() []string { return slices.Concat(h.Numeric, h.Categorical) }
+
+// add reads one part of a history.
+func (h history) add(t *testing.T, r *Rows, part string) {
+	t.Helper()
+	types := map[string]dataset.Type{}
+	for _, c := range h.Categorical {
+		types[c] = dataset.Categorical
+	}
+	f, err := os.Open(filepath.Join(h.dir, part+"."+h.Format))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := r.Add(t.Context(), f, f.Name(), dataset.Options{Columns: types}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestScikit measures witnesses of recorded references on their batches, and
+// compares with scikit-learn's HistGradientBoosting of the same constants.
+func TestScikit(t *testing.T) {
+	for _, name := range []string{"elec2", "bike", "bank"} {
+		h := open(t, name)
+		type figures struct {
+			Accuracy float64 `json:"accuracy"`
+			AUC      float64 `json:"roc_auc"`
+			MAE      float64 `json:"mae"`
+		}
+		var expected struct {
+			Baseline struct{ GBM figures } `json:"baseline_time_split"`
+			Batches  []struct {
+				Batch       string
+				Performance struct{ GBM figures }
+			}
+		}
+		b, err := os.ReadFile(filepath.Join(h.dir, "expected.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b, &expected); err != nil {
+			t.Fatal(err)
+		}
+		ref := &Rows{}
+		h.add(t, ref, "reference")
+		w, err := New(ref, h.Target, h.columns())
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(where, metric string, got float64, want figures) {
+			t.Helper()
+			value := map[string]float64{"accuracy": want.Accuracy, "auc": want.AUC, "mae": want.MAE}[metric]
+			if math.Abs(got-value) > 0.005*value { // sums in another order decide near ties otherwise
+				t.Errorf("%s %s: %s is %.6g, want %.6g", name, where, metric, got, value)
+			}
+		}
+		for metric, got := range w.Baseline() {
+			check("reference", metric, got, expected.Baseline.GBM)
+		}
+		for _, batch := range expected.Batches {
+			cur := &Rows{}
+			h.add(t, cur, batch.Batch)
+			q, ok := w.Judge(cur)
+			if !ok {
+				t.Fatalf("%s %s: not judged", name, batch.Batch)
+			}
+			for _, m := range q.Metrics {
+				check(batch.Batch, m.Metric, m.Current, batch.Performance.GBM)
+			}
+		}
+	}
+}
+
+// made is rows of CSV: y by some law of x and a category.
+func made(t *testing.T, n int, seed uint64, row func(r *rand.Rand) string) *Rows {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 0))
+	var b strings.Builder
+	b.WriteString("x,c,y\n")
+	for range n {
+		b.WriteString(row(r) + "\n")
+	}
+	rows := &Rows{}
+	if err := rows.Add(t.Context(), strings.NewReader(b.String()), "rows.csv", dataset.Options{Columns: map[string]dataset.Type{"x": dataset.Numeric, "c": dataset.Categorical}}); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func TestJudge(t *testing.T) {
+	noisy := func(r *rand.Rand, p float64) int {
+		if r.Float64() < p {
+			return 1
+		}
+		return 0
+	}
+	share := func(high, low float64, shift float64) func(*rand.Rand) string {
+		return func(r *rand.Rand) string {
+			x := r.Float64() + shift
+			p := low
+			if x > 0.5+shift/2 {
+				p = high
+			}
+			return fmt.Sprintf("%v,%c,%d", x, 'a'+rune(r.IntN(3)), noisy(r, p))
+		}
+	}
+	class := func(turn int) func(*rand.Rand) string {
+		return func(r *rand.Rand) string {
+			c := r.IntN(4)
+			return fmt.Sprintf("%v,%c,class %d", r.Float64(), 'a'+rune(c), (c+turn)%4)
+		}
+	}
+	amount := func(slope float64) func(*rand.Rand) string {
+		return func(r *rand.Rand) string {
+			x := r.Float64()
+			return fmt.Sprintf("%v,a,%v", x, slope*x+0.1*r.NormFloat64())
+		}
+	}
+	for name, test := range map[string]struct {
+		reference, current *Rows
+		task, verdict      string
+	}{
+		"the same law":                 {made(t, 2000, 1, share(0.9, 0.1, 0)), made(t, 2000, 2, share(0.9, 0.1, 0)), Classification, Holds},
+		"another law of the same x":    {made(t, 2000, 1, share(0.9, 0.1, 0)), made(t, 2000, 2, share(0.1, 0.9, 0)), Classification, Worse},
+		"x moves and the law holds":    {made(t, 2000, 1, share(0.9, 0.1, 0)), made(t, 2000, 2, share(0.9, 0.1, 0.01)), Classification, Holds},
+		"40 rows":                      {made(t, 2000, 1, share(0.9, 0.1, 0)), made(t, 40, 2, share(0.9, 0.1, 0)), Classification, TooFew},
+		"four classes":                 {made(t, 2000, 1, class(0)), made(t, 2000, 2, class(0)), Classification, Holds},
+		"four classes that are turned": {made(t, 2000, 1, class(0)), made(t, 2000, 2, class(1)), Classification, Worse},
+		"an amount":                    {made(t, 2000, 1, amount(3)), made(t, 2000, 2, amount(3)), Regression, Holds},
+		"an amount that grows":         {made(t, 2000, 1, amount(3)), made(t, 2000, 2, amount(4)), Regression, Worse},
+	} {
+		w, err := New(test.reference, "y", []string{"x", "c"})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		q, ok := w.Judge(test.current)
+		if !ok || q.Task != test.task || q.Verdict != test.verdict {
+			t.Errorf("%s: judged %v, %s %q, want %s %q: %+v", name, ok, q.Task, q.Verdict, test.task, test.verdict, q.Metrics)
+		}
+		sum := 0.0
+		for _, share := range w.Importance() {
+			sum += share
+		}
+		if math.Abs(sum-1) > 1e-9 {
+			t.Errorf("%s: importances add up to %v", name, sum)
+		}
+		if _, ok := w.Judge(&Rows{}); ok {
+			t.Errorf("%s: no rows were judged", name)
+		}
+	}
+}
+
+func TestNoWitness(t *testing.T) {
+	plain := made(t, 300, 1, func(r *rand.Rand) string { return fmt.Sprintf("%v,a,1", r.Float64()) })
+	for target, rows := range map[string]*Rows{
+		"z": plain,
+		"y": plain, // always the same
+		"c": made(t, 100, 1, func(r *rand.Rand) string { return fmt.Sprintf("1,%d,1", r.IntN(2)) }),
+	} {
+		if _, err := New(rows, target, []string{"x"}); !errors.Is(err, ErrNoWitness) {
+			t.Errorf("target %s: %v, want no witness", target, err)
+		}
+	}
+}
+
+// TestThin keeps an even part of many rows, in their order.
+func TestThin(t *testing.T) {
+	i := 0
+	rows := made(t, 3*mostRows, 1, func(*rand.Rand) string { i++; return fmt.Sprintf("%d,,1", i-1) })
+	x := rows.column("x").numbers
+	if rows.Seen() != 3*mostRows || rows.n > mostRows || len(x) != rows.n {
+		t.Fatalf("%d rows of %d kept, %d values", rows.n, rows.Seen(), len(x))
+	}
+	for i, v := range x {
+		if v != float64(4*i) {
+			t.Fatalf("row %d is %v, want every fourth", i, v)
+		}
+	}
+}
