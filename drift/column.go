@@ -64,6 +64,12 @@ func (c *Column) categorical(ref, cur *profile.Column, opt Options) {
 		c.Verdict, c.Effect = NotTested, "no chosen test is for categories"
 		return
 	}
+	c.come(k)
+}
+
+// come says what categories have moved, come and gone.
+func (c *Column) come(k *categories) {
+	ref, cur := k.ref, k.cur
 	c.Moved = moved(k.names, k.p, k.q)
 	var parts []string
 	if len(c.Moved) > 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/drift/statistics"
+	"github.com/anneal-ml/anneal/drift/witness"
 )
 
 // A Verdict says what a comparison, a column or a test came to.
@@ -46,6 +47,10 @@ type Options struct {
 
 	MinRows int64   // of values on both sides, for a verdict: 30
 	Share   float64 // of drifted columns that makes drift of it all: 0.5
+
+	Rules   RuleSet            // AnnealRules
+	Chunks  []*profile.Profile // of the reference, in their order: for NannyMLRules
+	Quality *witness.Quality   // of the current data, where they carry the target: for AnnealRules
 }
 
 func (o Options) withDefaults() Options {
@@ -58,6 +63,9 @@ func (o Options) withDefaults() Options {
 	def(&o.MissingAlpha, 0.01)
 	def(&o.MissingRise, 0.01)
 	def(&o.Share, 0.5)
+	if o.Rules == "" {
+		o.Rules = AnnealRules
+	}
 	if o.Correction == "" {
 		o.Correction = statistics.BenjaminiHochberg
 	}
@@ -85,6 +93,9 @@ type Comparison struct {
 	CurrentRows   int64    `json:"currentRows"`
 	Columns       []Column `json:"columns"` // the reference's, in its order, then the new ones
 	Facts         []Fact   `json:"facts"`   // about the quality of the current data
+	// Quality is what was learnt from the reference is worth on the current data,
+	// where they carry the target and a witness was asked.
+	Quality *witness.Quality `json:"quality,omitempty"`
 }
 
 // A Column says how one column differs.
@@ -161,18 +172,22 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 	c := Comparison{ReferenceRows: reference.Counts.Rows, CurrentRows: current.Counts.Rows, Columns: []Column{}}
 	for i := range reference.Columns {
 		ref := &reference.Columns[i]
-		c.Columns = append(c.Columns, compareColumn(ref, current.Column(ref.Name), current.Counts.Rows, opt))
+		c.Columns = append(c.Columns, compareColumn(ref, current.Column(ref.Name), reference.Counts.Rows, current.Counts.Rows, opt))
 	}
 	for i := range current.Columns {
 		cur := &current.Columns[i]
 		if reference.Column(cur.Name) == nil {
-			c.Columns = append(c.Columns, compareColumn(nil, cur, reference.Counts.Rows, opt))
+			c.Columns = append(c.Columns, compareColumn(nil, cur, reference.Counts.Rows, current.Counts.Rows, opt))
 		}
 	}
-	opt.correct(c.Columns)
+	if opt.Rules == AnnealRules {
+		opt.correct(c.Columns)
+	}
 	for i := range c.Columns {
 		col := &c.Columns[i]
-		opt.judge(col)
+		if opt.Rules == AnnealRules {
+			opt.judge(col)
+		}
 		if col.Target || col.Verdict != Drift && col.Verdict != None {
 			continue
 		}
@@ -186,24 +201,19 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 		col := &c.Columns[i]
 		col.New, col.Vanished = col.New[:min(mostNamed, len(col.New))], col.Vanished[:min(mostNamed, len(col.Vanished))]
 	}
-	c.Verdict = TooFew
-	if c.Tested > 0 {
-		share := float64(c.Drifted) / float64(c.Tested)
-		c.Share = &share
-		c.Verdict = None
-		if share >= opt.Share {
-			c.Verdict = Drift
-		}
-	}
+	c.conclude(opt)
 	return c
 }
 
-// compareColumn measures one column; ref or cur is nil where the column is on
-// one side only, of whose other otherRows are the rows.
-func compareColumn(ref, cur *profile.Column, otherRows int64, opt Options) Column {
-	either := ref
+// compareColumn measures one column of data sets of n and m rows; ref or cur is
+// nil where the column is on one side only.
+func compareColumn(ref, cur *profile.Column, n, m int64, opt Options) Column {
+	either, otherRows := ref, m
 	if ref == nil || ref.Type == dataset.Empty && cur != nil {
 		either = cur
+	}
+	if ref == nil {
+		otherRows = n
 	}
 	c := Column{Name: either.Name, Type: either.Kind(), Target: either.Name == opt.Target, Tests: []Test{}}
 	if ref != nil {
@@ -211,6 +221,9 @@ func compareColumn(ref, cur *profile.Column, otherRows int64, opt Options) Colum
 	}
 	if cur != nil {
 		c.Current = side(cur)
+	}
+	if c.foreign(ref, cur, n, opt) {
+		return c
 	}
 	switch {
 	case slices.Contains(opt.Ignore, c.Name):

@@ -11,6 +11,11 @@
 // changes. Each follows the reference that it names to the digit, and can be
 // asked for alone by the name it has there: [Eval].
 //
+// Columns may move and do no harm. Where current data carry the target, package
+// witness measures what a model of the reference is worth on them, and
+// [AnnealRules] go by it; [Due] says when that makes a retraining worth its cost.
+// The rules of Evidently and NannyML are there for who comes from them.
+//
 // Reading data is dataset's, summarising it sketch's and profile's; what to do
 // about drift is policy's.
 package drift

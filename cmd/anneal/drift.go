@@ -17,6 +17,7 @@ import (
 	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/drift/statistics"
+	"github.com/anneal-ml/anneal/drift/witness"
 	"github.com/anneal-ml/anneal/objects"
 )
 
@@ -27,7 +28,7 @@ func newDrift() *cobra.Command {
 }
 
 func newDriftCompare() *cobra.Command {
-	var reference, current, target, tests, correction string
+	var reference, current, target, tests, correction, rules string
 	var ignore []string
 	var out output
 	c := &cobra.Command{
@@ -41,7 +42,11 @@ with the credentials of every AWS SDK; or http(s):// files; or what
 
 --tests chooses what counts, with a threshold where the default is not wanted:
 ` + "`--tests ks,psi=0.2`" + `. A test finds drift where the change is large enough to matter and
-too large for chance, corrected over the columns.`,
+too large for chance, corrected over the columns.
+
+Where both A and B have the column --target, a model of gradient boosting is fitted
+on A and measured on B: what that says of the relation of columns and target is the
+verdict, since columns that move may do no harm. --rules judges as other tools do.`,
 		Example: "  anneal drift compare --reference january.csv --current 'february/*.csv' --target price",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -56,6 +61,12 @@ too large for chance, corrected over the columns.`,
 			if opt.Tests, err = drift.ParseTests(tests); err != nil {
 				return usage(fmt.Errorf("--tests: %w", err))
 			}
+			if opt.Rules, err = drift.ParseRules(rules); err != nil {
+				return usage(fmt.Errorf("--rules: %w", err))
+			}
+			if err := opt.Validate(); err != nil {
+				return usage(err)
+			}
 			if !slices.Contains(statistics.Corrections(), opt.Correction) {
 				return usage(fmt.Errorf("--correction %q: want one of %q", correction, statistics.Corrections()))
 			}
@@ -65,6 +76,9 @@ too large for chance, corrected over the columns.`,
 			}
 			cur, err := profileAll(cmd.Context(), current, ref.Schema())
 			if err != nil {
+				return usage(err)
+			}
+			if err := askRules(cmd.Context(), &opt, reference, current, ref, cur); err != nil {
 				return usage(err)
 			}
 			comparison := drift.Compare(ref, cur, opt)
@@ -84,6 +98,7 @@ too large for chance, corrected over the columns.`,
 	c.Flags().StringVar(&current, "current", "", "file, folder, glob or URI")
 	c.Flags().StringVar(&target, "target", "", "column that a model predicts; not counted in the share")
 	c.Flags().StringVar(&tests, "tests", "", "tests that count, of "+strings.Join(drift.TestNames(), ", ")+" (default: as a policy's signal)")
+	c.Flags().StringVar(&rules, "rules", string(drift.AnnealRules), "how columns and data sets are judged: anneal, evidently or nannyml")
 	c.Flags().StringVar(&correction, "correction", string(statistics.BenjaminiHochberg), "over the columns: fdr_bh, fdr_by, holm, bonferroni or none")
 	c.Flags().StringSliceVar(&ignore, "ignore", nil, "columns not to compare")
 	return c
@@ -91,11 +106,7 @@ too large for chance, corrected over the columns.`,
 
 // profileAll reads all files that a name stands for.
 func profileAll(ctx context.Context, name string, columns map[string]dataset.Type) (*profile.Profile, error) {
-	store, err := anyObjects()
-	if err != nil {
-		return nil, err
-	}
-	list, err := store.Glob(ctx, name)
+	store, list, err := inputs(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +161,12 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 			where = printable(fact.Column) + ": "
 		}
 		fmt.Fprintf(w, "note: %s%s\n", where, printable(fact.Text))
+	}
+	if err := writeQuality(w, c.Quality); err != nil {
+		return err
+	}
+	if c.Verdict == drift.None && c.Share != nil && *c.Share >= 0.5 && c.Quality != nil && c.Quality.Verdict == witness.Holds {
+		fmt.Fprintln(w, "note: columns have moved, and what was learnt from the reference still holds")
 	}
 	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, c.CurrentRows, c.ReferenceRows)
 	return err

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"github.com/anneal-ml/anneal/drift"
+	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/witness"
+	"github.com/anneal-ml/anneal/objects"
+)
+
+// askRules reads once more what rules need beside the profiles: the chunks of the
+// reference, or the rows of both for a witness.
+func askRules(ctx context.Context, opt *drift.Options, reference, current string, ref, cur *profile.Profile) error {
+	var err error
+	switch {
+	case opt.Rules == drift.NannyMLRules:
+		opt.Chunks, err = chunksOf(ctx, reference, ref)
+	case opt.Rules == drift.AnnealRules && opt.Target != "" && cur.Column(opt.Target) != nil:
+		var w *witness.Witness
+		if w, err = witnessOf(ctx, reference, ref, *opt); err != nil {
+			if errors.Is(err, witness.ErrNoWitness) || errors.Is(err, errKept) { // the columns are compared all the same
+				err = nil
+			}
+			break
+		}
+		var rows *witness.Rows
+		if rows, err = labelledRows(ctx, current, ref); err != nil {
+			if errors.Is(err, errKept) {
+				err = nil
+			}
+			break
+		}
+		if q, ok := w.Judge(rows); ok {
+			opt.Quality = &q
+		}
+	}
+	return err
+}
+
+func witnessOf(ctx context.Context, reference string, ref *profile.Profile, opt drift.Options) (*witness.Witness, error) {
+	rows, err := labelledRows(ctx, reference, ref)
+	if err != nil {
+		return nil, err
+	}
+	return witness.New(rows, opt.Target, drift.WitnessColumns(ref, opt))
+}
+
+// labelledRows reads the rows that a name stands for, as the reference was read.
+func labelledRows(ctx context.Context, name string, ref *profile.Profile) (*witness.Rows, error) {
+	rows := &witness.Rows{}
+	return rows, each(ctx, name, func(r io.Reader, uri string) error {
+		return rows.Add(ctx, r, uri, dataset.Options{Columns: ref.Schema()})
+	})
+}
+
+// chunkCount is how many chunks NannyML makes of a reference by default.
+const chunkCount = 10
+
+func chunksOf(ctx context.Context, name string, ref *profile.Profile) (chunks []*profile.Profile, err error) {
+	size := max(1, (ref.Counts.Rows+chunkCount-1)/chunkCount)
+	err = each(ctx, name, func(r io.Reader, uri string) error {
+		of, err := profile.BuildChunks(ctx, r, uri, dataset.Options{Columns: ref.Schema()}, size)
+		chunks = append(chunks, of...)
+		return err
+	})
+	return chunks, err
+}
+
+// inputs are the objects that a name stands for, and where to open them.
+func inputs(ctx context.Context, name string) (*objects.Store, []objects.Info, error) {
+	store, err := anyObjects()
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := store.Glob(ctx, name)
+	return store, list, err
+}
+
+// errKept is why there are no rows to read.
+var errKept = errors.New("it is a kept profile, and rows are needed")
+
+// each opens the objects that a name stands for, one after another.
+func each(ctx context.Context, name string, read func(r io.Reader, uri string) error) error {
+	store, list, err := inputs(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, info := range list {
+		if path.Ext(objects.Name(info.URI)) == profileExt {
+			return fmt.Errorf("%s: %w", info.URI, errKept)
+		}
+		r, _, err := store.Open(ctx, info.URI)
+		if err != nil {
+			return err
+		}
+		err = read(r, info.URI)
+		r.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeQuality(w io.Writer, q *witness.Quality) error {
+	if q == nil {
+		return nil
+	}
+	for _, m := range q.Metrics {
+		_, err := fmt.Fprintf(w, "witness: %s %.4g → %.4g, worse by %.2g (%.2g to %.2g, tolerance %.2g): %s\n",
+			m.Metric, m.Reference, m.Current, m.Worse, m.Low, m.High, m.Tolerance, m.Verdict)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package drift
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/profile"
+)
+
+func profileOf(t *testing.T, csv string, types map[string]dataset.Type) *profile.Profile {
+	t.Helper()
+	p, err := profile.Build(t.Context(), strings.NewReader(csv), "x.csv", dataset.Options{Columns: types})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// lines is a column x of n cells, besides a good one.
+func lines(n int, cell func(i int) any) string {
+	var b strings.Builder
+	b.WriteString("x,good\n")
+	for i := range n {
+		fmt.Fprintf(&b, "%v,%d\n", cell(i), i*i%101)
+	}
+	return b.String()
+}
+
+// TestEvidentlyChoice has the test that Evidently chooses by type, number of
+// values and rows of the reference; and a bad column that spoils no other.
+func TestEvidentlyChoice(t *testing.T) {
+	number := func(mod int) func(int) any { return func(i int) any { return i * i % mod } }
+	name := func(mod int) func(int) any { return func(i int) any { return fmt.Sprint("name", i%mod) } }
+	for _, test := range []struct {
+		what     string
+		rows     int
+		ref, cur func(int) any
+		test     string // "" where there is none
+		verdict  Verdict
+	}{
+		{"numbers", 1000, number(97), number(97), "ks", None},
+		{"numbers", 1000, number(97), number(41), "ks", Drift},
+		{"numbers", 1001, number(97), number(41), "wasserstein", Drift},
+		{"five numbers", 1000, number(5), number(5), "chi2", None},
+		{"five numbers", 1001, number(5), number(5), "js", None},
+		{"two numbers", 1000, number(2), number(2), "z", None},
+		{"a constant", 1000, number(1), number(1), "z", None},
+		{"a constant", 2000, number(1), number(1), "js", None},
+		{"three names", 1000, name(3), name(3), "chi2", None},
+		{"two names", 1000, name(2), name(2), "z", None},
+		{"a new name", 1000, name(2), name(3), "chi2", Drift},
+		{"a new name", 1001, name(2), name(3), "js", Drift},
+		{"nothing", 1000, func(int) any { return "" }, number(5), "", NotTested},
+		{"another type", 1000, number(97), name(3), "", NotTested},
+	} {
+		what := fmt.Sprintf("%s in %d rows", test.what, test.rows)
+		// With as many rows on both sides the shares of i mod n are nearly alike.
+		c := Compare(profileOf(t, lines(test.rows, test.ref), nil), profileOf(t, lines(test.rows, test.cur), nil), Options{Rules: EvidentlyRules})
+		got := column(t, c, "x")
+		used := ""
+		if len(got.Tests) > 0 {
+			used = got.Tests[0].Test
+		}
+		if used != test.test || got.Verdict != test.verdict || len(got.Tests) > 1 {
+			t.Errorf("%s: test %q says %s (%+v), want %q and %s", what, used, got.Verdict, got.Tests, test.test, test.verdict)
+		}
+		if good := column(t, c, "good"); good.Verdict != None {
+			t.Errorf("%s: the other column is %s", what, good.Verdict)
+		}
+	}
+}
+
+// TestNannyMLThreshold takes the threshold from the chunks that have values.
+func TestNannyMLThreshold(t *testing.T) {
+	chunk := func(from int) *profile.Profile {
+		return profileOf(t, lines(500, func(i int) any { return (from + i*i) % 97 }), map[string]dataset.Type{"x": dataset.Numeric})
+	}
+	empty := profileOf(t, lines(500, func(int) any { return "" }), nil)
+	chunks := []*profile.Profile{chunk(0), chunk(3), empty, chunk(6)}
+	ref := profile.Merge(chunks[0], chunks[1], chunks[3])
+	opt := Options{Rules: NannyMLRules, Chunks: chunks}
+	if got := column(t, Compare(ref, chunk(1), opt), "x"); got.Verdict != None || got.Tests[0].Threshold <= 0 {
+		t.Errorf("the same law: %s, %+v", got.Verdict, got.Tests)
+	}
+	moved := profileOf(t, lines(500, func(i int) any { return 60 + i*i%97 }), nil)
+	if got := column(t, Compare(ref, moved, opt), "x"); got.Verdict != Drift {
+		t.Errorf("another law: %s, %+v", got.Verdict, got.Tests)
+	}
+	opt.Chunks = chunks[2:]
+	if got := column(t, Compare(ref, moved, opt), "x"); got.Verdict != NotTested {
+		t.Errorf("one chunk alone gives a threshold: %s, %+v", got.Verdict, got.Tests)
+	}
+}
