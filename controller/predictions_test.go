@@ -311,9 +311,9 @@ func (s *teller) came() string {
 	return "        " + strings.Join(lines, "\n        ") + "\n"
 }
 
-// TestNames holds that policies can choose what drift has.
+// TestNames holds that policies can choose what drift has for profiles.
 func TestNames(t *testing.T) {
-	if diff := cmp.Diff(drift.TestNames(), policy.DriftTests()); diff != "" {
+	if diff := cmp.Diff(drift.SketchTestNames(), policy.DriftTests()); diff != "" {
 		t.Errorf("tests of drift and of policies (-drift +policy):\n%s", diff)
 	}
 	for _, c := range policy.Corrections() {

@@ -39,20 +39,26 @@ type kind struct {
 	numbers, categories role
 	ofNumbers           func(*numbers) (Test, bool)
 	ofCategories        func(*categories) (Test, bool)
+	exact               bool // sketches are not enough for it
 }
 
 // kinds are in the order in which they are done and reported.
 func kinds() []kind {
 	return []kind{
-		{"ks", []string{"kolmogorov-smirnov", "ks_2samp"}, 0.1, counts, unfit, (*numbers).ks, nil},
-		{"linf", []string{"l-infinity", "l_infinity"}, 0.05, unfit, counts, nil, (*categories).linf},
-		{"psi", nil, 0.25, counts, counts, (*numbers).psi, (*categories).psi},
-		{"wasserstein", []string{"wasserstein-normed", "wasserstein_normed", "emd"}, 0.1, counts, unfit, (*numbers).wasserstein, nil},
-		{"js", []string{"jensen-shannon", "jensenshannon", "jensen_shannon"}, 0.1, advises, counts, (*numbers).js, (*categories).js},
-		{"chi2", []string{"chi-squared", "chi-square", "chisquare", "chi_squared"}, 0.1, onlyAsk, onlyAsk, (*numbers).chi2, (*categories).chi2},
-		{"hellinger", nil, 0.1, onlyAsk, onlyAsk, (*numbers).hellinger, (*categories).hellinger},
-		{"tvd", []string{"total-variation", "total_variation"}, 0.1, onlyAsk, onlyAsk, (*numbers).tvd, (*categories).tvd},
-		{"t", []string{"welch", "t-test", "ttest"}, 0.2, onlyAsk, unfit, (*numbers).t, nil},
+		{"ks", []string{"kolmogorov-smirnov", "ks_2samp"}, 0.1, counts, unfit, (*numbers).ks, nil, false},
+		{"linf", []string{"l-infinity", "l_infinity"}, 0.05, unfit, counts, nil, (*categories).linf, false},
+		{"psi", nil, 0.25, counts, counts, (*numbers).psi, (*categories).psi, false},
+		{"wasserstein", []string{"wasserstein-normed", "wasserstein_normed", "emd"}, 0.1, counts, unfit, (*numbers).wasserstein, nil, false},
+		{"js", []string{"jensen-shannon", "jensenshannon", "jensen_shannon"}, 0.1, advises, counts, (*numbers).js, (*categories).js, false},
+		{"chi2", []string{"chi-squared", "chi-square", "chisquare", "chi_squared"}, 0.1, onlyAsk, onlyAsk, (*numbers).chi2, (*categories).chi2, false},
+		{"hellinger", nil, 0.1, onlyAsk, onlyAsk, (*numbers).hellinger, (*categories).hellinger, false},
+		{"tvd", []string{"total-variation", "total_variation"}, 0.1, onlyAsk, onlyAsk, (*numbers).tvd, (*categories).tvd, false},
+		{"t", []string{"welch", "t-test", "ttest"}, 0.2, onlyAsk, unfit, (*numbers).t, nil, false},
+		{"energy", []string{"energy_distance", "ed"}, 0.1, onlyAsk, unfit, (*numbers).energy, nil, false},
+		{"mw", []string{"mann-whitney", "mannwhitneyu", "mann-whitney-u"}, 0.1, onlyAsk, unfit, (*numbers).mw, nil, false},
+		{"cvm", []string{"cramer-von-mises", "cramervonmises", "cramer_von_mises"}, 0.05, onlyAsk, unfit, (*numbers).cvm, nil, true},
+		{"ad", []string{"anderson", "anderson_ksamp", "anderson-darling"}, 0.1, onlyAsk, unfit, (*numbers).ad, nil, true},
+		{"es", []string{"epps-singleton", "epps_singleton"}, 0.1, onlyAsk, unfit, (*numbers).es, nil, true},
 	}
 }
 
@@ -61,6 +67,17 @@ func TestNames() []string {
 	var names []string
 	for _, k := range kinds() {
 		names = append(names, k.name)
+	}
+	return names
+}
+
+// SketchTestNames are those that profiles are enough for.
+func SketchTestNames() []string {
+	var names []string
+	for _, k := range kinds() {
+		if !k.exact {
+			names = append(names, k.name)
+		}
 	}
 	return names
 }
@@ -165,8 +182,13 @@ type numbers struct {
 	p, q     []float64 // shares in the quantile bins of the reference
 }
 
-func newNumbers(ref, cur *profile.Column, bins int) *numbers {
-	n := &numbers{ref: ref, cur: cur, x: ref.Quantiles.Points(), y: cur.Quantiles.Points(), ex: ref.Quantiles.Error(), ey: cur.Quantiles.Error()}
+func newNumbers(ref, cur *profile.Column, bins int, of map[string]points) *numbers {
+	n := &numbers{ref: ref, cur: cur}
+	if p, ok := of[ref.Name]; ok && statistics.N(p.x) == ref.N() && statistics.N(p.y) == cur.N() {
+		n.x, n.y = p.x, p.y
+	} else { // the data may have changed since
+		n.x, n.y, n.ex, n.ey = ref.Quantiles.Points(), cur.Quantiles.Points(), ref.Quantiles.Error(), cur.Quantiles.Error()
+	}
 	n.edges = statistics.QuantileEdges(n.x, bins)
 	n.p, n.q = statistics.Shares(n.x, n.edges), statistics.Shares(n.y, n.edges)
 	return n

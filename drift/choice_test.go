@@ -26,7 +26,7 @@ func TestParseTests(t *testing.T) {
 		{"psi=", nil, `threshold "" of test psi: want a number above 0`},
 		{"psi=-1", nil, `threshold "-1" of test psi: want a number above 0`},
 		{"psi=NaN", nil, `threshold "NaN" of test psi: want a number above 0`},
-		{"ks,,psi", nil, `there is no test "" (have ks, linf, psi, wasserstein, js, chi2, hellinger, tvd, t)`},
+		{"ks,,psi", nil, `there is no test "" (have ks, linf, psi, wasserstein, js, chi2, hellinger, tvd, t, energy, mw, cvm, ad, es)`},
 	} {
 		got, err := ParseTests(c.list)
 		if message := fmt.Sprint(err); c.err == "" && err != nil || c.err != "" && message != c.err {

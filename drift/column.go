@@ -14,9 +14,13 @@ import (
 
 // numeric tests a column of numbers.
 func (c *Column) numeric(ref, cur *profile.Column, opt Options) {
-	n := newNumbers(ref, cur, opt.Bins)
+	n := newNumbers(ref, cur, opt.Bins, opt.points)
 	tested := false
 	for _, p := range opt.plan(func(k kind) role { return k.numbers }) {
+		if p.exact && n.ex+n.ey > 0 {
+			c.Effect = "the test " + p.name + " needs all values: they were not read again"
+			continue
+		}
 		if t, ok := p.ofNumbers(n); ok {
 			t = p.done(t)
 			c.Tests = append(c.Tests, t)
@@ -29,7 +33,10 @@ func (c *Column) numeric(ref, cur *profile.Column, opt Options) {
 		c.Tests, tested = append(c.Tests, planned{ks, ks.threshold, false}.done(t)), true
 	}
 	if !tested {
-		c.Verdict, c.Effect = NotTested, "no chosen test is for numbers"
+		c.Verdict = NotTested
+		if c.Effect == "" {
+			c.Effect = "no chosen test is for numbers"
+		}
 		return
 	}
 	c.Effect = means(ref.Moments, cur.Moments)

@@ -220,8 +220,8 @@ func TestLarge(t *testing.T) {
 	}
 	dir := shared(t, "drift/gen")
 	var expected map[string]struct {
-		KS   *float64
-		Chi2 []float64
+		KS, WN, JS *float64
+		Chi2       []float64
 	}
 	readJSON(t, filepath.Join(dir, "expected_1m.json"), &expected)
 	generate := generatedTables(t, dir)
@@ -234,8 +234,19 @@ func TestLarge(t *testing.T) {
 			if *want.KS < ks.Low-1e-12 || *want.KS > ks.High+1e-12 {
 				t.Errorf("%s: D in [%.5f, %.5f], exactly %.5f", name, ks.Low, ks.High, *want.KS)
 			}
-			if ks.High-ks.Low > 2*2*0.005 {
-				t.Errorf("%s: D in [%.5f, %.5f] is wider than 4 x 0.005", name, ks.Low, ks.High)
+			if ks.High-ks.Low > 2*0.005 {
+				t.Errorf("%s: D in [%.5f, %.5f] is wider than 2 x 0.005", name, ks.Low, ks.High)
+			}
+			// SciPy's figures have ten digits.
+			for of, exact := range map[string]float64{"wasserstein": *want.WN, "js": *want.JS} {
+				if got := test(t, x, of); exact < got.Low-1e-9 || exact > got.High+1e-9 {
+					t.Errorf("%s: %s in [%.5f, %.5f], exactly %.5f", name, of, got.Low, got.High, exact)
+				}
+			}
+			m, w := ref.Column(name).Moments, test(t, x, "wasserstein")
+			width := max(m.Max, cur.Column(name).Moments.Max) - min(m.Min, cur.Column(name).Moments.Min)
+			if w.High-w.Low > 2*0.005*width/m.StdDev() {
+				t.Errorf("%s: distance in [%.5f, %.5f] is wider than 2 x 0.005 of %.3g deviations", name, w.Low, w.High, width/m.StdDev())
 			}
 		}
 		if want.Chi2 != nil {

@@ -56,7 +56,7 @@ const evidentlySmall = 1000
 
 // evidently judges a column as Evidently does by default. Missing and infinite
 // values are dropped. What it would end in an error for is not tested.
-func (c *Column) evidently(ref, cur *profile.Column, rows int64) {
+func (c *Column) evidently(ref, cur *profile.Column, rows int64, opt Options) {
 	if min(ref.N(), cur.N()) == 0 {
 		c.Verdict, c.Effect = NotTested, "no values on one side"
 		return
@@ -64,7 +64,7 @@ func (c *Column) evidently(ref, cur *profile.Column, rows int64) {
 	var t Test
 	switch {
 	case ref.Type == dataset.Numeric:
-		n := newNumbers(ref, cur, 10)
+		n := newNumbers(ref, cur, 10, opt.points)
 		different := statistics.Pool(n.x, n.y)
 		switch {
 		case len(different) > 5 && rows <= evidentlySmall:
@@ -223,7 +223,7 @@ func (c *Column) foreign(ref, cur *profile.Column, rows int64, opt Options) bool
 	case ref.Type != cur.Type:
 		c.Verdict, c.Effect = NotTested, fmt.Sprintf("was %s, is %s", ref.Type, cur.Type)
 	case opt.Rules == EvidentlyRules:
-		c.evidently(ref, cur, rows)
+		c.evidently(ref, cur, rows, opt)
 	default:
 		c.nannyML(ref, cur, opt.Chunks)
 	}

@@ -27,7 +27,7 @@ const (
 
 // DriftTests are the tests that a drift signal can choose: those of profiles.
 func DriftTests() []string {
-	return []string{"ks", "linf", "psi", "wasserstein", "js", "chi2", "hellinger", "tvd", "t"}
+	return []string{"ks", "linf", "psi", "wasserstein", "js", "chi2", "hellinger", "tvd", "t", "energy", "mw"}
 }
 
 // Corrections are those of probabilities for the number of columns.

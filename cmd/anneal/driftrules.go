@@ -59,6 +59,57 @@ func labelledRows(ctx context.Context, name string, ref *profile.Profile) (*witn
 	})
 }
 
+// mostAgain is how many values are held of columns that are read again at
+// a time: 100 MB with what is made of them. A column that alone has more than
+// mostAlone keeps its interval.
+const (
+	mostAgain = 4 << 20
+	mostAlone = 20 << 20
+)
+
+// readAgain reads the values of columns whose verdict sketches leave open, as many
+// columns at a time as there is room for.
+func readAgain(ctx context.Context, reference, current string, ref, cur *profile.Profile, opt drift.Options, columns []string) (map[string]drift.Exact, error) {
+	all := map[string]drift.Exact{}
+	for len(columns) > 0 {
+		var now []string
+		room := int64(mostAgain)
+		for len(columns) > 0 {
+			n := ref.Column(columns[0]).N() + cur.Column(columns[0]).N()
+			if n > mostAlone {
+				columns = columns[1:]
+				continue
+			}
+			if n > room && len(now) > 0 {
+				break
+			}
+			room -= n
+			now, columns = append(now, columns[0]), columns[1:]
+		}
+		if len(now) == 0 {
+			break
+		}
+		values := [2]map[string][]float64{{}, {}}
+		for side, name := range []string{reference, current} {
+			for _, c := range now {
+				values[side][c] = []float64{}
+			}
+			err := each(ctx, name, func(r io.Reader, uri string) error {
+				return drift.ReadValues(ctx, r, uri, dataset.Options{Columns: ref.Schema()}, values[side])
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		for _, c := range now {
+			all[c] = drift.NewExact(c, ref, cur, values[0][c], values[1][c], opt)
+			delete(values[0], c)
+			delete(values[1], c)
+		}
+	}
+	return all, nil
+}
+
 // chunkCount is how many chunks NannyML makes of a reference by default.
 const chunkCount = 10
 
