@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,7 +64,7 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 		return signal
 	}
 	signal.Window = windowID(window)
-	comparison, rows, err := c.compare(ctx, p, spec.Signals[name], champion.Objects, window)
+	comparison, rows, err := c.compare(ctx, p, name, champion.Objects, window)
 	if err == nil {
 		signal.Detail, err = json.Marshal(comparison)
 	}
@@ -81,7 +82,8 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 }
 
 // compare measures how far window has moved from reference.
-func (c *Controller) compare(ctx context.Context, p *policy.Policy, s policy.Signal, reference, window []anneal.Object) (drift.Comparison, int64, error) {
+func (c *Controller) compare(ctx context.Context, p *policy.Policy, name string, reference, window []anneal.Object) (drift.Comparison, int64, error) {
+	s := p.Spec.Spec.Signals[name]
 	ref, err := c.profiles.merged(ctx, p, reference)
 	if err != nil {
 		return drift.Comparison{}, 0, fmt.Errorf("reference: %w", err)
@@ -90,13 +92,27 @@ func (c *Controller) compare(ctx context.Context, p *policy.Policy, s policy.Sig
 	if err != nil {
 		return drift.Comparison{}, 0, fmt.Errorf("window: %w", err)
 	}
-	return drift.Compare(ref, cur, driftOptions(p, s)), cur.Counts.Rows, nil
+	opt := driftOptions(p, s)
+	switch opt.Rules {
+	case drift.NannyMLRules:
+		for _, o := range reference { // each object is a chunk
+			part, err := c.profiles.merged(ctx, p, []anneal.Object{o})
+			if err != nil {
+				return drift.Comparison{}, 0, fmt.Errorf("reference: %w", err)
+			}
+			opt.Chunks = append(opt.Chunks, part)
+		}
+	case drift.AnnealRules:
+		opt.Alpha = c.state.Found[p.Name()][name].Level(cmp.Or(opt.Alpha, drift.DefaultAlpha))
+	}
+	return drift.Compare(ref, cur, opt), cur.Counts.Rows, nil
 }
 
 // driftOptions are what a signal says of how drift is found.
 func driftOptions(p *policy.Policy, s policy.Signal) drift.Options {
 	opt := drift.Options{
 		Target: p.Spec.Spec.Data.Target, Ignore: s.Ignore,
+		Rules: drift.RuleSet(cmp.Or(s.Rules, string(drift.AnnealRules))),
 		Alpha: s.Alpha, Correction: statistics.Correction(s.Correction), MinRows: s.MinRows, Thresholds: s.Thresholds,
 	}
 	for _, test := range s.Chosen() {

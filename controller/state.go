@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/drift/statistics"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/notify"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
@@ -49,11 +50,14 @@ type State struct {
 	Models registry.State   `json:"models"`
 	Data   map[string]*Data `json:"data"` // by policy
 	// Fed is what signals over predictions are measured on, by policy and signal.
-	Fed    map[string]map[string]*Fed `json:"fed,omitempty"`
-	Wakes  wakes                      `json:"wakes"`  // in the order they were taken; not decided yet
-	Runs   map[string]anneal.Run      `json:"runs"`   // open ones, by ID
-	Unsent map[string]anneal.Notice   `json:"unsent"` // notices on their way, by ID
-	Told   notify.Told                `json:"told"`
+	Fed map[string]map[string]*Fed `json:"fed,omitempty"`
+	// Found is what drift signals have found so far, by policy and signal: the level of
+	// the next test depends on it.
+	Found  map[string]map[string]statistics.Online `json:"found,omitempty"`
+	Wakes  wakes                                   `json:"wakes"`  // in the order they were taken; not decided yet
+	Runs   map[string]anneal.Run                   `json:"runs"`   // open ones, by ID
+	Unsent map[string]anneal.Notice                `json:"unsent"` // notices on their way, by ID
+	Told   notify.Told                             `json:"told"`
 }
 
 // A wake is a policy that has to decide about an event.
@@ -157,6 +161,8 @@ func (s *State) Apply(r journal.Record) error {
 			return err
 		}
 		s.applyFed(f)
+	case KindSignal:
+		return s.found(r)
 	case KindEvent:
 		if !s.Past.Awaits() {
 			break // decoding every event would be most of a start's time
@@ -251,3 +257,31 @@ func decode(r journal.Record, v any) error {
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// found counts what a drift signal tested and found. A signal that could not be
+// measured, and one by the rules of another tool, is no test.
+func (s *State) found(r journal.Record) error {
+	var signal struct {
+		Name, Policy string
+		Detail       *struct {
+			Alpha   float64
+			Drifted int
+		}
+	}
+	if err := decode(r, &signal); err != nil {
+		return err
+	}
+	if signal.Detail == nil || signal.Detail.Alpha == 0 {
+		return nil
+	}
+	if s.Found == nil {
+		s.Found = map[string]map[string]statistics.Online{}
+	}
+	if s.Found[signal.Policy] == nil {
+		s.Found[signal.Policy] = map[string]statistics.Online{}
+	}
+	o := s.Found[signal.Policy][signal.Name]
+	o.Add(signal.Detail.Drifted > 0)
+	s.Found[signal.Policy][signal.Name] = o
+	return nil
+}

@@ -62,7 +62,7 @@ func (o Options) withDefaults() Options {
 			*v = d
 		}
 	}
-	def(&o.Alpha, 0.05)
+	def(&o.Alpha, DefaultAlpha)
 	def(&o.MissingAlpha, 0.01)
 	def(&o.MissingRise, 0.01)
 	def(&o.Share, 0.5)
@@ -81,6 +81,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// DefaultAlpha is up to which corrected probability a change is no chance.
+const DefaultAlpha = 0.05
+
 // mostNamed is how many categories are named of those that came or went.
 const mostNamed = 20
 
@@ -94,8 +97,10 @@ type Comparison struct {
 	Tested        int      `json:"tested"`  // columns with a verdict, without the target
 	ReferenceRows int64    `json:"referenceRows"`
 	CurrentRows   int64    `json:"currentRows"`
-	Columns       []Column `json:"columns"` // the reference's, in its order, then the new ones
-	Facts         []Fact   `json:"facts"`   // about the quality of the current data
+	// Alpha is the level that columns were tested at, by AnnealRules.
+	Alpha   float64  `json:"alpha,omitempty"`
+	Columns []Column `json:"columns"` // the reference's, in its order, then the new ones
+	Facts   []Fact   `json:"facts"`   // about the quality of the current data
 	// Quality is what was learnt from the reference is worth on the current data,
 	// where they carry the target and a witness was asked.
 	Quality *witness.Quality `json:"quality,omitempty"`
@@ -184,6 +189,7 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 		}
 	}
 	if opt.Rules == AnnealRules {
+		c.Alpha = opt.Alpha
 		opt.correct(c.Columns)
 	}
 	for i := range c.Columns {

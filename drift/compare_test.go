@@ -148,7 +148,7 @@ func TestComparisonJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"share":0,"verdict":"none","drifted":0,"tested":1,"referenceRows":100,"currentRows":100,"columns":[` +
+	want := `{"share":0,"verdict":"none","drifted":0,"tested":1,"referenceRows":100,"currentRows":100,"alpha":0.05,"columns":[` +
 		`{"name":"a","type":"numeric","verdict":"none","effect":"mean 4.5 → 4.5 (+0.00 sd)",` +
 		`"reference":{"n":100,"missing":0,"mean":4.5},"current":{"n":100,"missing":0,"mean":4.5},"tests":[` +
 		`{"test":"missing","statistic":0,"pValue":1,"pAdjusted":1,"low":-0.03699349820698567,"high":0.03699349820698567,"threshold":0.01,"verdict":"none"},` +

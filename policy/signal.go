@@ -30,6 +30,9 @@ func DriftTests() []string {
 	return []string{"ks", "linf", "psi", "wasserstein", "js", "chi2", "hellinger", "tvd", "t", "energy", "mw"}
 }
 
+// DriftRules are the rules that a drift signal can choose.
+func DriftRules() []string { return []string{"anneal", "evidently", "nannyml"} }
+
 // Corrections are those of probabilities for the number of columns.
 func Corrections() []string { return []string{"fdr_bh", "fdr_by", "holm", "bonferroni", "none"} }
 
@@ -127,7 +130,7 @@ func (c *compiler) refuse(path, where string, uses ...[]use) {
 // ofDrift and ofPredictions are the keys that only such a signal has.
 func (s Signal) ofDrift() []use {
 	return []use{
-		{"reference", s.Reference != ""}, {"test", s.Test != ""}, {"tests", len(s.Tests) > 0}, {"thresholds", len(s.Thresholds) > 0},
+		{"reference", s.Reference != ""}, {"rules", s.Rules != ""}, {"test", s.Test != ""}, {"tests", len(s.Tests) > 0}, {"thresholds", len(s.Thresholds) > 0},
 		{"alpha", s.Alpha != 0}, {"correction", s.Correction != ""}, {"ignore", len(s.Ignore) > 0},
 	}
 }
@@ -161,6 +164,17 @@ func (c *compiler) drift(path string, s Signal) {
 		c.problems.add(path+".window", "the window of a drift signal counts objects: {objects: 3}")
 	case s.Window.Objects < 1:
 		c.problems.add(path+".window", "a drift signal needs a window: {objects: 3}; or count with reduce: rows")
+	}
+	if s.Rules != "" {
+		before := len(c.problems)
+		c.problems.oneOf(path+".rules", s.Rules, DriftRules(), nil)
+		if len(c.problems) == before && s.Rules != DriftRules()[0] {
+			for _, u := range []use{{"test", s.Test != ""}, {"tests", len(s.Tests) > 0}, {"thresholds", len(s.Thresholds) > 0}, {"alpha", s.Alpha != 0}, {"minRows", s.MinRows != 0}} {
+				if u.set {
+					c.problems.add(path+"."+u.key, "the rules of %s choose the tests themselves: %s is for those of anneal", s.Rules, u.key)
+				}
+			}
+		}
 	}
 	if s.Test != "" {
 		c.problems.oneOf(path+".test", s.Test, DriftTests(), nil)

@@ -17,12 +17,17 @@ func TestSignalProblems(t *testing.T) {
 		{`{"source": "data", "window": {"objects": 3}}`, nil},
 		{`{"source": "data", "window": {"objects": 3}, "test": "psi", "thresholds": {"psi": 0.2}, "alpha": 0.01, "correction": "holm", "ignore": ["id"], "minRows": 50}`, nil},
 		{`{"source": "data", "window": {"objects": 3}, "tests": ["ks", "pis", "ks"]}`,
-			[]string{`tests[1]: unknown value "pis": did you mean "psi"? (have ks, linf, psi, wasserstein, js, chi2, hellinger, tvd, t)`, `tests[2]: the test ks is given twice`}},
+			[]string{`tests[1]: unknown value "pis": did you mean "psi"? (have ks, linf, psi, wasserstein, js, chi2, hellinger, tvd, t, energy, mw)`, `tests[2]: the test ks is given twice`}},
 		{`{"source": "data", "window": {"objects": 3}, "test": "ks", "tests": ["ks"], "thresholds": {"psi": 1, "ks": -1}, "alpha": 2, "correction": "bh"}`,
 			[]string{`test: choose test or tests, not both`, `thresholds.ks: a threshold is above 0`, `thresholds.psi: the test psi is not among those chosen: ks`,
 				`alpha: alpha is a probability, such as 0.05`, `correction: unknown value "bh" (have fdr_bh, fdr_by, holm, bonferroni, none)`}},
 		{`{"source": "data", "window": "7d", "key": "id"}`,
 			[]string{`window: the window of a drift signal counts objects: {objects: 3}`, `key: key is for a signal over predictions (source: predictions)`}},
+		{`{"source": "data", "window": {"objects": 3}, "rules": "evidently"}`, nil},
+		{`{"source": "data", "window": {"objects": 3}, "rules": "nannyml", "tests": ["ks"], "alpha": 0.1}`, []string{
+			`tests: the rules of nannyml choose the tests themselves: tests is for those of anneal`,
+			`alpha: the rules of nannyml choose the tests themselves: alpha is for those of anneal`}},
+		{`{"source": "data", "window": {"objects": 3}, "rules": "evidentally"}`, []string{`rules: unknown value "evidentally": did you mean "evidently"? (have anneal, evidently, nannyml)`}},
 		{`{"source": "data", "reduce": "rows", "tests": ["ks"]}`, []string{`tests: tests is for a signal that is drift (window: {objects: 3})`}},
 
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "prediction": "p", "label": "y", "metric": "accuracy", "window": "7d", "labelsWithin": "3d"}`, nil},

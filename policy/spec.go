@@ -133,12 +133,16 @@ type Signal struct {
 	Reduce    string `json:"reduce,omitempty" enum:"rows"`        // rows
 	Since     string `json:"since,omitempty" enum:"lastTrained"`  // lastTrained: the objects no successful run has trained on
 
+	// Rules say what drift is: anneal if empty, or the defaults of Evidently or
+	// NannyML, which choose the tests themselves.
+	Rules string `json:"rules,omitempty" enum:"anneal,evidently,nannyml"`
+
 	// What finds drift. Test is short for Tests with one; without either, those
 	// that docs/drift.md calls the default count. Thresholds are by test.
 	Test       string             `json:"test,omitempty"`
 	Tests      []string           `json:"tests,omitempty"`
 	Thresholds map[string]float64 `json:"thresholds,omitempty"`
-	Alpha      float64            `json:"alpha,omitempty"`      // 0.05 if zero
+	Alpha      float64            `json:"alpha,omitempty"`      // of what is found over time may be chance: 0.05 if zero
 	Correction string             `json:"correction,omitempty"` // over the columns; fdr_bh if empty
 	Ignore     []string           `json:"ignore,omitempty"`     // columns
 
