@@ -105,7 +105,20 @@ func (c *Controller) compare(ctx context.Context, p *policy.Policy, name string,
 	case drift.AnnealRules:
 		opt.Alpha = c.state.Found[p.Name()][name].Level(cmp.Or(opt.Alpha, drift.DefaultAlpha))
 	}
-	return drift.Compare(ref, cur, opt), cur.Counts.Rows, nil
+	comparison := drift.Compare(ref, cur, opt)
+	if comparison.Drifted > 0 && len(window) > 1 {
+		var parts []*profile.Profile
+		var names []string
+		for _, o := range window {
+			part, err := c.profiles.merged(ctx, p, []anneal.Object{o})
+			if err != nil {
+				return drift.Comparison{}, 0, fmt.Errorf("window: %w", err)
+			}
+			parts, names = append(parts, part), append(names, o.URI)
+		}
+		comparison.Date(ref, parts, names, opt)
+	}
+	return comparison, cur.Counts.Rows, nil
 }
 
 // driftOptions are what a signal says of how drift is found.

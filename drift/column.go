@@ -54,6 +54,27 @@ func (c *Column) numeric(ref, cur *profile.Column, opt Options) {
 		}
 	}
 	c.Moved = moved(names, n.p, n.q)
+	if opt.Parts {
+		c.Parts = charted(names, n.p, n.q)
+	}
+}
+
+// mostCharted is how many parts are reported for a chart.
+const mostCharted = 12
+
+// charted are the shares of the parts in their order; of many, the largest.
+func charted(names []string, p, q []float64) []Move {
+	var all []Move
+	for i, name := range names {
+		if p[i]+q[i] > 0 {
+			all = append(all, Move{name, p[i], q[i]})
+		}
+	}
+	if len(all) > mostCharted {
+		slices.SortStableFunc(all, func(a, b Move) int { return cmp.Compare(b.Reference+b.Current, a.Reference+a.Current) })
+		all = all[:mostCharted]
+	}
+	return all
 }
 
 // categorical tests a column of categories.
@@ -72,6 +93,9 @@ func (c *Column) categorical(ref, cur *profile.Column, opt Options) {
 		return
 	}
 	c.come(k)
+	if opt.Parts {
+		c.Parts = charted(k.names, k.p, k.q)
+	}
 }
 
 // come says what categories have moved, come and gone.

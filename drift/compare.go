@@ -53,6 +53,9 @@ type Options struct {
 	Chunks  []*profile.Profile // of the reference, in their order: for NannyMLRules
 	Quality *witness.Quality   // of the current data, where they carry the target: for AnnealRules
 
+	// Parts has the shares of all parts of each column reported, drifted or not.
+	Parts bool
+
 	points map[string]points // of a column that is compared by its values
 }
 
@@ -120,6 +123,11 @@ type Column struct {
 	// Moved are the up to three bins or categories whose shares changed most,
 	// in a column that drifted.
 	Moved []Move `json:"moved,omitempty"`
+	// Since is the first object of the current data from which on all have drifted,
+	// where they are several.
+	Since string `json:"since,omitempty"`
+	// Parts are all bins, or the largest categories, for a chart: if asked for.
+	Parts []Move `json:"parts,omitempty"`
 	// New are the categories that the reference has not at all, and Vanished
 	// those that only it has, the largest first; at most 20 of each.
 	New      []Move `json:"new,omitempty"`

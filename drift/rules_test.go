@@ -153,3 +153,25 @@ func TestExact(t *testing.T) {
 		t.Errorf("a threshold above the interval: undecided are %q", open)
 	}
 }
+
+// TestDate finds since which part each column has drifted.
+func TestDate(t *testing.T) {
+	part := func(x, good int) *profile.Profile {
+		var b strings.Builder
+		b.WriteString("x,good\n")
+		for i := range 500 {
+			fmt.Fprintf(&b, "%d,%d\n", x+i*i%97, good+i*i%101)
+		}
+		return profileOf(t, b.String(), nil)
+	}
+	ref := part(0, 0)
+	parts := []*profile.Profile{part(90, 0), part(0, 0), part(90, 0), part(90, 90)}
+	names := []string{"a", "b", "c", "d"}
+	c := Compare(ref, profile.Merge(parts...), Options{})
+	c.Date(ref, parts, names, Options{})
+	for name, want := range map[string]string{"x": "c", "good": "d"} {
+		if got := column(t, c, name); got.Verdict != Drift || got.Since != want {
+			t.Errorf("%s: %s since %q, want drift since %q", name, got.Verdict, got.Since, want)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func newDrift() *cobra.Command {
 }
 
 func newDriftCompare() *cobra.Command {
-	var reference, current, target, tests, correction, rules string
+	var reference, current, target, tests, correction, rules, page string
 	var ignore []string
 	var exact bool
 	var out output
@@ -58,7 +58,7 @@ verdict, since columns that move may do no harm. --rules judges as other tools d
 			if reference == "" || current == "" {
 				return usage(errors.New("compare needs --reference and --current"))
 			}
-			opt := drift.Options{Target: target, Ignore: ignore, Correction: statistics.Correction(correction)}
+			opt := drift.Options{Target: target, Ignore: ignore, Correction: statistics.Correction(correction), Parts: page != ""}
 			if opt.Tests, err = drift.ParseTests(tests); err != nil {
 				return usage(fmt.Errorf("--tests: %w", err))
 			}
@@ -89,6 +89,16 @@ verdict, since columns that move may do no harm. --rules judges as other tools d
 				}
 				comparison = drift.Compare(ref, cur, opt)
 			}
+			if comparison.Drifted > 0 {
+				if err := dated(cmd.Context(), &comparison, current, ref, opt); err != nil {
+					return usage(err)
+				}
+			}
+			if page != "" {
+				if err := writePage(page, comparison); err != nil {
+					return err
+				}
+			}
 			if asJSON {
 				err = writeJSON(cmd.OutOrStdout(), comparison)
 			} else {
@@ -105,6 +115,7 @@ verdict, since columns that move may do no harm. --rules judges as other tools d
 	c.Flags().StringVar(&current, "current", "", "file, folder, glob or URI")
 	c.Flags().StringVar(&target, "target", "", "column that a model predicts; not counted in the share")
 	c.Flags().StringVar(&tests, "tests", "", "tests that count, of "+strings.Join(drift.TestNames(), ", ")+" (default: as a policy's signal)")
+	c.Flags().StringVar(&page, "html", "", "write a page with charts to this file too")
 	c.Flags().BoolVar(&exact, "exact", false, "read columns again for which sketches stand (default: where they leave the verdict open)")
 	c.Flags().StringVar(&rules, "rules", string(drift.AnnealRules), "how columns and data sets are judged: anneal, evidently or nannyml")
 	c.Flags().StringVar(&correction, "correction", string(statistics.BenjaminiHochberg), "over the columns: fdr_bh, fdr_by, holm, bonferroni or none")
@@ -162,6 +173,9 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if c.Drifted > 0 {
+		writeMoves(w, c.Columns)
 	}
 	for _, fact := range c.Facts {
 		where := ""

@@ -97,6 +97,9 @@ func readAgain(ctx context.Context, reference, current string, ref, cur *profile
 			err := each(ctx, name, func(r io.Reader, uri string) error {
 				return drift.ReadValues(ctx, r, uri, dataset.Options{Columns: ref.Schema()}, values[side])
 			})
+			if errors.Is(err, errKept) {
+				return all, nil // the intervals stay
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -170,5 +173,25 @@ func writeQuality(w io.Writer, q *witness.Quality) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// dated says since which of several files columns have drifted. It reads them
+// again, one by one.
+func dated(ctx context.Context, c *drift.Comparison, current string, ref *profile.Profile, opt drift.Options) error {
+	store, list, err := inputs(ctx, current)
+	if err != nil || len(list) < 2 {
+		return err
+	}
+	var parts []*profile.Profile
+	var names []string
+	for _, info := range list {
+		p, err := profileOf(ctx, store, info, ref.Schema())
+		if err != nil {
+			return err
+		}
+		parts, names = append(parts, p), append(names, info.URI)
+	}
+	c.Date(ref, parts, names, opt)
 	return nil
 }
