@@ -92,12 +92,12 @@ const mostNamed = 20
 
 // A Comparison says how current data differs from a reference.
 type Comparison struct {
-	// Share is that of drifted columns among those with a verdict, without the
-	// target; nil where none has one.
+	// Share is that of drifted columns among those that were tested, without the
+	// target; nil where none was.
 	Share         *float64 `json:"share"`
 	Verdict       Verdict  `json:"verdict"` // Drift, None or TooFew
 	Drifted       int      `json:"drifted"` // columns
-	Tested        int      `json:"tested"`  // columns with a verdict, without the target
+	Tested        int      `json:"tested"`  // columns that were tested, without the target
 	ReferenceRows int64    `json:"referenceRows"`
 	CurrentRows   int64    `json:"currentRows"`
 	// Alpha is the level that columns were tested at, by AnnealRules.
@@ -125,7 +125,8 @@ type Column struct {
 	Moved []Move `json:"moved,omitempty"`
 	// Since is the first object of the current data from which on all have drifted,
 	// where they are several.
-	Since string `json:"since,omitempty"`
+	Since   string `json:"since,omitempty"`
+	perhaps bool   // its verdict is TooFew, as what was seen may be chance
 	// Parts are all bins, or the largest categories, for a chart: if asked for.
 	Parts []Move `json:"parts,omitempty"`
 	// New are the categories that the reference has not at all, and Vanished
@@ -196,6 +197,7 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 			c.Columns = append(c.Columns, compareColumn(nil, cur, reference.Counts.Rows, current.Counts.Rows, opt))
 		}
 	}
+	perhaps := 0
 	if opt.Rules == AnnealRules {
 		c.Alpha = opt.Alpha
 		opt.correct(c.Columns)
@@ -205,10 +207,13 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 		if opt.Rules == AnnealRules {
 			opt.judge(col)
 		}
-		if col.Target || col.Verdict != Drift && col.Verdict != None {
+		if col.Target || col.Verdict != Drift && col.Verdict != None && !col.perhaps {
 			continue
 		}
 		c.Tested++
+		if col.perhaps {
+			perhaps++
+		}
 		if col.Verdict == Drift {
 			c.Drifted++
 		}
@@ -218,7 +223,7 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 		col := &c.Columns[i]
 		col.New, col.Vanished = col.New[:min(mostNamed, len(col.New))], col.Vanished[:min(mostNamed, len(col.Vanished))]
 	}
-	c.conclude(opt)
+	c.conclude(perhaps, opt)
 	return c
 }
 
@@ -354,7 +359,7 @@ func (o Options) correct(columns []Column) {
 
 // judge gives the tests of a column their verdicts, and the column its own.
 func (o Options) judge(c *Column) {
-	drift := false
+	drift, perhaps := false, false
 	for i := range c.Tests {
 		t := &c.Tests[i]
 		switch {
@@ -366,6 +371,8 @@ func (o Options) judge(c *Column) {
 				c.Effect = strings.TrimPrefix(fmt.Sprintf("%s, unusable %s → %s", c.Effect,
 					percent(c.Reference.Missing), percent(c.Current.Missing)), ", ")
 			}
+		case t.Test != "missing" && t.least() >= t.Threshold:
+			t.Verdict, perhaps = TooFew, true // as large as matters, and may be chance
 		default:
 			t.Verdict = None
 		}
@@ -374,6 +381,8 @@ func (o Options) judge(c *Column) {
 	switch {
 	case drift:
 		c.Verdict = Drift
+	case c.Verdict == "" && perhaps:
+		c.Verdict, c.perhaps = TooFew, true
 	case c.Verdict == "":
 		c.Verdict = None
 	}

@@ -199,7 +199,8 @@ func TestNoFalseAlarm(t *testing.T) {
 		drifted, tested, worst := 0, 0, 0.0
 		for seed := range uint64(100) {
 			c := Compare(ref, table(t, header, n, law(seed+2)), Options{})
-			if c.Verdict != None {
+			// Few rows may look like drift, and are said to be too few to tell.
+			if c.Verdict == Drift || c.Verdict != None && n == 1000 {
 				t.Errorf("%d rows, seed %d: %s with share %v", n, seed, c.Verdict, *c.Share)
 			}
 			drifted += c.Drifted

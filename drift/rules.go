@@ -230,18 +230,23 @@ func (c *Column) foreign(ref, cur *profile.Column, rows int64, opt Options) bool
 	return true
 }
 
-// conclude is the verdict on it all. Where a witness measured what the drift
+// conclude is the verdict on it all: too few rows where the columns that perhaps
+// drifted would make the difference. Where a witness measured what the drift
 // does, that counts: columns that move and do no harm are no drift, and columns
 // that stay while the target goes another way are. A column that is new, gone or
 // of another type is drift whatever the witness saw.
-func (c *Comparison) conclude(opt Options) {
+func (c *Comparison) conclude(perhaps int, opt Options) {
 	c.Verdict = TooFew
 	if c.Tested > 0 {
 		share := float64(c.Drifted) / float64(c.Tested)
 		c.Share = &share
-		c.Verdict = None
-		if share >= opt.Share {
+		switch most := float64(c.Drifted+perhaps) / float64(c.Tested); {
+		case share >= opt.Share:
 			c.Verdict = Drift
+		case most >= opt.Share:
+			c.Verdict = TooFew
+		default:
+			c.Verdict = None
 		}
 	}
 	c.Quality = opt.Quality
@@ -252,9 +257,7 @@ func (c *Comparison) conclude(opt Options) {
 	case witness.Worse:
 		c.Verdict = Drift
 	case witness.Holds:
-		if c.Verdict == Drift {
-			c.Verdict = None
-		}
+		c.Verdict = None
 	}
 }
 
