@@ -90,7 +90,7 @@ verdict, since columns that move may do no harm. --rules judges as other tools d
 				comparison = drift.Compare(ref, cur, opt)
 			}
 			if comparison.Drifted > 0 {
-				if err := dated(cmd.Context(), &comparison, current, ref, opt); err != nil {
+				if err := date(cmd.Context(), &comparison, current, ref, opt); err != nil {
 					return usage(err)
 				}
 			}

@@ -176,9 +176,9 @@ func writeQuality(w io.Writer, q *witness.Quality) error {
 	return nil
 }
 
-// dated says since which of several files columns have drifted. It reads them
+// date says since which of several files columns have drifted. It reads them
 // again, one by one.
-func dated(ctx context.Context, c *drift.Comparison, current string, ref *profile.Profile, opt drift.Options) error {
+func date(ctx context.Context, c *drift.Comparison, current string, ref *profile.Profile, opt drift.Options) error {
 	store, list, err := inputs(ctx, current)
 	if err != nil || len(list) < 2 {
 		return err

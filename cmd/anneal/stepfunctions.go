@@ -32,8 +32,8 @@ func (d *daemon) newAPI(activities *sfnapi.Activities, fold sfnapi.Fold) (*api, 
 		Region: settings.Region, Account: settings.Account, Log: d.log,
 		Policies: func() map[string]orchestrator.Machine { return embeddedMachines(d.generation.config()) },
 		Runs:     d.embeddedRuns,
-		Tell: func(ctx context.Context, e anneal.Event) error {
-			_, _, err := d.controller.Ingest(ctx, e)
+		Tell: func(ctx context.Context, events []anneal.Event) error {
+			_, err := d.controller.IngestAll(ctx, events)
 			return err
 		},
 	}

@@ -39,18 +39,18 @@ type statusDetail struct {
 	Cause         *string   `json:"cause"`
 }
 
-// tell makes an event of a change of status. It tries again until ctx ends:
-// what has happened must not be forgotten.
-func (s *Server) tell(ctx context.Context, c change) {
+// tell makes events of changes of status. It tries again until ctx ends: what has
+// happened must not be forgotten.
+func (s *Server) tell(ctx context.Context, changes []change) {
 	if s.cfg.Tell == nil {
 		return
 	}
 	for {
-		err := s.tellOnce(ctx, c)
+		err := s.tellOnce(ctx, changes)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		s.log.ErrorContext(ctx, "change of status not told, trying again", "execution", c.Key, "err", err)
+		s.log.ErrorContext(ctx, "changes of status not told, trying again", "changes", len(changes), "err", err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -59,17 +59,33 @@ func (s *Server) tell(ctx context.Context, c change) {
 	}
 }
 
-func (s *Server) tellOnce(ctx context.Context, c change) error {
-	x, err := s.cfg.Engine.Describe(ctx, c.Key)
-	if errors.Is(err, orchestrator.ErrNotFound) {
-		return nil // older than the retention
+func (s *Server) tellOnce(ctx context.Context, changes []change) error {
+	var events []anneal.Event
+	for _, c := range changes {
+		e, err := s.eventOf(ctx, c)
+		if errors.Is(err, orchestrator.ErrNotFound) {
+			continue // older than the retention
+		}
+		if err != nil {
+			return fmt.Errorf("execution %s: %w", c.Key, err)
+		}
+		events = append(events, e)
 	}
+	if len(events) == 0 {
+		return nil
+	}
+	return s.cfg.Tell(ctx, events)
+}
+
+// eventOf is the event of a change.
+func (s *Server) eventOf(ctx context.Context, c change) (anneal.Event, error) {
+	x, err := s.cfg.Engine.Describe(ctx, c.Key)
 	if err != nil {
-		return err
+		return anneal.Event{}, err
 	}
 	b, err := s.began(ctx, &machine{}, c.Key)
 	if err != nil {
-		return err
+		return anneal.Event{}, err
 	}
 	d := statusDetail{
 		ARN: x.ARN, Machine: x.Machine, Name: x.Name, Status: c.Status, Started: millis(x.Started),
@@ -101,12 +117,12 @@ func (s *Server) tellOnce(ctx context.Context, c change) error {
 	}
 	data, err := json.Marshal(d)
 	if err != nil {
-		return fmt.Errorf("write event: %w", err)
+		return anneal.Event{}, fmt.Errorf("write event: %w", err)
 	}
-	return s.cfg.Tell(ctx, anneal.Event{
+	return anneal.Event{
 		SpecVersion: "1.0", ID: c.Event, Source: sourceStates, Type: typeStatus, Subject: x.ARN,
 		Time: c.At, DataContentType: "application/json", Data: data, Seen: time.Now().UTC(),
-	})
+	}, nil
 }
 
 // maxTold is how long an input and an output together may be in an event of the service;

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"iter"
 	"log/slog"
 	"sync"
@@ -38,7 +37,7 @@ type Config struct {
 
 	// Tell takes the event that a status has changed, and returns when it is
 	// durable. It may be told twice. Nil: nobody is told.
-	Tell func(ctx context.Context, event anneal.Event) error
+	Tell func(ctx context.Context, events []anneal.Event) error
 
 	Log *slog.Logger // default: nowhere
 }
@@ -81,7 +80,7 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	wg.Go(func() { s.sweep(ctx) })
-	tell := s.tellers(ctx, &wg)
+	tell := s.teller(ctx, &wg)
 	for _, c := range s.fold.Untold { // which nobody changes any more
 		tell(c)
 	}
@@ -112,31 +111,36 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// tellers is how many changes of status are told at a time.
-const tellers = 32
+// mostTold is how many changes of status are told at once.
+const mostTold = 64
 
-// tellers tells of changes, those of one execution in their order. What it returns
-// takes the next, as soon as there is room.
-func (s *Server) tellers(ctx context.Context, wg *sync.WaitGroup) func(change) {
-	queues := make([]chan change, tellers)
-	for i := range queues {
-		queues[i] = make(chan change, 4)
-		wg.Go(func() {
-			for {
+// teller tells of changes in their order, as many at once as have come meanwhile.
+// What it returns takes the next, as soon as there is room.
+func (s *Server) teller(ctx context.Context, wg *sync.WaitGroup) func(change) {
+	queue := make(chan change, mostTold)
+	wg.Go(func() {
+		var some []change
+		for {
+			select {
+			case c := <-queue:
+				some = append(some[:0], c)
+			case <-ctx.Done():
+				return
+			}
+			for more := true; more && len(some) < mostTold; {
 				select {
-				case c := <-queues[i]:
-					s.tell(ctx, c)
-				case <-ctx.Done():
-					return
+				case c := <-queue:
+					some = append(some, c)
+				default:
+					more = false
 				}
 			}
-		})
-	}
+			s.tell(ctx, some)
+		}
+	})
 	return func(c change) {
-		h := fnv.New32a()
-		h.Write([]byte(c.Key))
 		select {
-		case queues[h.Sum32()%tellers] <- c:
+		case queue <- c:
 		case <-ctx.Done():
 		}
 	}

@@ -94,14 +94,19 @@ func serve(t testing.TB, j *journal.Journal, change ...func(*sfnapi.Config)) *se
 	return s
 }
 
-func (s *service) tell(_ context.Context, e anneal.Event) error {
+func (s *service) tell(_ context.Context, events []anneal.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.events = append(s.events, e)
-	data, err := json.Marshal(e)
-	if err == nil {
-		_, err = s.journal.Append(context.Background(), journal.Record{Kind: "event", Key: e.ID, Data: data})
+	s.events = append(s.events, events...)
+	var records []journal.Record
+	for _, e := range events {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		records = append(records, journal.Record{Kind: "event", Key: e.ID, Data: data})
 	}
+	_, err := s.journal.Append(context.Background(), records...)
 	return err
 }
 
