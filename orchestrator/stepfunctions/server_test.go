@@ -71,11 +71,13 @@ func serve(t testing.TB) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := sfnapi.New(sfnapi.Config{Journal: j, Engine: e, Activities: activities, Tell: func(_ context.Context, e anneal.Event) error {
+	api := sfnapi.New(sfnapi.Config{Journal: j, Engine: e, Activities: activities, Tell: func(_ context.Context, events []anneal.Event) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.tell != nil {
-			s.tell(e)
+		for _, e := range events {
+			if s.tell != nil {
+				s.tell(e)
+			}
 		}
 		return nil
 	}}, sfnapi.Fold{})
