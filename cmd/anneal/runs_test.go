@@ -55,7 +55,7 @@ func TestRedrive(t *testing.T) {
 		"policies/churn.yaml": redrivePolicy,
 		"policies/machine.asl.json": `{"StartAt": "Ask", "States": {
 			"Ask": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
-				"Parameters": {"FunctionName": "Ask", "Payload.$": "$$.Task.Token"}, "Next": "Evaluate"},
+				"Parameters": {"FunctionName": "Ask", "Payload": {"Token.$": "$$.Task.Token"}}, "Next": "Evaluate"},
 			"Evaluate": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
 				"Parameters": {"FunctionName": "Evaluate", "Payload": {"Artifact": "s3://ml/model", "Metrics": {"accuracy": 0.9}}}, "Next": "Nest"},
 			"Nest": {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync",
@@ -69,11 +69,11 @@ func TestRedrive(t *testing.T) {
 	if out, status := p.anneal("trigger", "churn"); status != 0 {
 		t.Fatalf("trigger: %s", out)
 	}
-	var token string
+	var asked struct{ Token string }
 	eventually(t, 30*time.Second, func() error {
 		data, err := os.ReadFile(filepath.Join(dir, "token"))
 		if err == nil {
-			err = json.Unmarshal(data, &token)
+			err = json.Unmarshal(data, &asked)
 		}
 		return err
 	})
@@ -85,14 +85,14 @@ func TestRedrive(t *testing.T) {
 	if out, status := p.anneal("runs", "redrive", id); status != exitUsage || !strings.Contains(out, "Execution is RUNNING and cannot be redriven") {
 		t.Errorf("redrive of a run that waits: status %d: %s", status, out)
 	}
-	if out, status := p.anneal("tasks", "success", token, "--output", `{"approved": true}`); status != 0 {
+	if out, status := p.anneal("tasks", "success", asked.Token, "--output", `{"approved": true}`); status != 0 {
 		t.Fatalf("tasks success: %s", out)
 	}
 	run := p.ended(1)[0]
 	if run.Status != anneal.StatusFailed || run.Error != "States.TaskFailed" || !strings.Contains(run.Cause, "trying hard") {
 		t.Fatalf("the run ended %s %s: %s", run.Status, run.Error, run.Cause)
 	}
-	if out, status := p.anneal("tasks", "failure", token, "--error", "TooLate"); status != exitUsage || !strings.HasPrefix(out, "anneal: TaskTimedOut: ") {
+	if out, status := p.anneal("tasks", "failure", asked.Token, "--error", "TooLate"); status != exitUsage || !strings.HasPrefix(out, "anneal: TaskTimedOut: ") {
 		t.Errorf("a second answer: status %d: %s", status, out)
 	}
 
