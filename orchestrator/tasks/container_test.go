@@ -51,6 +51,9 @@ func standIn(args []string) error {
 			if read().Status == "exited" {
 				return true
 			}
+			if _, err := os.Stat(box); err != nil {
+				return false // it was removed
+			}
 		}
 		return false
 	}
