@@ -32,13 +32,7 @@ func TestManyWait(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		desks := 0
-		for _, x := range e.open {
-			if x.desk != nil {
-				desks++
-			}
-		}
-		if desks > maxDesks {
+		if desks := atHand(e); desks > maxDesks {
 			t.Errorf("%d executions are at hand; want at most %d", desks, maxDesks)
 		}
 		if x, err := e.Describe(t.Context(), name(0)); err != nil || x.Status != anneal.StatusRunning || !e.Running(name(0)) {
@@ -61,10 +55,8 @@ func TestManyWait(t *testing.T) {
 
 		e, stop = engineOn(t, j)
 		defer stop()
-		for _, x := range e.open {
-			if x.desk != nil {
-				t.Fatal("an execution that only waits for a time was read at the start")
-			}
+		if desks := atHand(e); desks > 0 {
+			t.Fatalf("%d executions that only wait for a time were read at the start", desks)
 		}
 		time.Sleep(time.Hour)
 		for i := 3; i < many; i += 2 {
@@ -92,4 +84,16 @@ func engineOn(t *testing.T, j *journal.Journal) (e *Engine, stop func()) {
 			t.Error(err)
 		}
 	}
+}
+
+// atHand is how many executions have their desks.
+func atHand(e *Engine) (desks int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, x := range e.open {
+		if x.desk != nil {
+			desks++
+		}
+	}
+	return desks
 }
