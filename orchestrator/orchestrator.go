@@ -106,6 +106,8 @@ type Machine struct {
 	Definition []byte // in Amazon States Language
 	ARN        string
 	Role       string // ARN of the role that its executions tell they have
+	Version    int    // by which version it was named; 0: by none
+	Alias      string // by which alias it was named; empty: by none
 
 	// Begin is how the embedded engine is to know an execution of this name that
 	// another one begins: by its key, its ARN, and what is recorded with it. Nil:
@@ -132,4 +134,6 @@ type Execution struct {
 	StartedBy string     // as in StartInput
 	Depth     int        // as in StartInput
 	MapRun    string     // ARN of the map run that began it, where it is a child of a distributed Map
+	Version   int        // as in Machine
+	Alias     string     // as in Machine
 }

@@ -47,6 +47,9 @@ type ExecutionInfo struct {
 	MapRun    string `json:"mapRun,omitempty"`
 	Processor string `json:"processor,omitempty"`
 	MapItems  int64  `json:"mapItems,omitempty"` // how many items it has
+	// Version and Alias are by which the state machine was named as it was started.
+	Version int    `json:"version,omitempty"`
+	Alias   string `json:"alias,omitempty"`
 }
 
 // Handle is by which the engine of the execution knows it.

@@ -98,6 +98,7 @@ type Engine struct {
 	runs     map[string]*mapRun       // guarded by mu; map runs that are not over, by ID
 	effects  map[string]*distribution // guarded by mu; what is done for them, by the effect that asks for it
 	children int                      // guarded by mu; how many of open are of map runs
+	lately   lately                   // guarded by mu
 }
 
 // New reads the open executions from the journal. fold, if not nil, is what its
@@ -154,7 +155,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			return err
 		}
 		for _, x := range ready {
-			wg.Go(func() { e.work(ctx, &wg, x) })
+			wg.Go(func() { e.lead(ctx, &wg, x) })
 		}
 		select {
 		case <-ctx.Done():
@@ -277,6 +278,8 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		Started:          now,
 		StartedBy:        in.StartedBy,
 		Depth:            in.Depth,
+		Version:          in.Machine.Version,
+		Alias:            in.Machine.Alias,
 	}
 	if in.Key != in.Name {
 		info.Key = in.Key
@@ -387,7 +390,7 @@ func (e *Engine) release(x *execution) {
 func (e *Engine) enter(x *execution, turn asl.Turn, seq uint64) {
 	x.advance(turn, seq)
 	e.mu.Lock()
-	x.durable, x.alive = x.state, !x.state.Ended()
+	e.stands(x, turn)
 	x.busy = true
 	x.todo = turn
 	e.ready = append(e.ready, x)
@@ -410,8 +413,8 @@ func (e *Engine) existing(ctx context.Context, in orchestrator.StartInput) (orch
 
 // Describe implements [orchestrator.Executor].
 func (e *Engine) Describe(ctx context.Context, name string) (orchestrator.Execution, error) {
-	if s := e.standing(name); s != nil {
-		return describe(asl.Turn{State: s, Status: s.Status}), nil
+	if x, ok := e.atHand(name); ok {
+		return x, nil
 	}
 	turn, err := e.newest(ctx, name)
 	if err != nil {
@@ -420,16 +423,25 @@ func (e *Engine) Describe(ctx context.Context, name string) (orchestrator.Execut
 	return describe(turn.Turn), nil
 }
 
-// standing is the state of an execution that goes on; nil: it does not, or it is not
-// at hand.
-func (e *Engine) standing(name string) *asl.State {
+// atHand is where an execution stands that goes on, or has ended lately, if that is
+// in memory.
+func (e *Engine) atHand(name string) (orchestrator.Execution, bool) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	x := e.open[name]
-	if x == nil || !x.alive || x.desk == nil {
-		return nil
+	if x == nil || !x.alive {
+		defer e.mu.Unlock()
+		ended, ok := e.lately.ends[name]
+		return ended, ok
 	}
-	return x.durable
+	var s *asl.State
+	if x.desk != nil {
+		s = x.durable
+	}
+	e.mu.Unlock()
+	if s == nil {
+		return orchestrator.Execution{}, false
+	}
+	return describe(asl.Turn{State: s, Status: s.Status}), true
 }
 
 // Running says whether an execution of this name goes on, from memory.
@@ -553,14 +565,15 @@ func (e *Engine) find(ctx context.Context, name string) (*execution, error) {
 	return x, nil
 }
 
-// describe is what a turn says of its execution.
+// describe is what a turn says of its execution. It keeps no more of the turn than
+// that.
 func describe(turn asl.Turn) orchestrator.Execution {
 	s := turn.State
 	x := orchestrator.Execution{
 		Name:    s.Execution.Name,
 		ARN:     s.Execution.ARN,
 		Status:  anneal.Status(turn.Status),
-		Started: &s.Execution.Started,
+		Started: new(s.Execution.Started),
 		Input:   s.Input,
 		Output:  turn.Output,
 		Error:   turn.Error,
@@ -572,12 +585,14 @@ func describe(turn asl.Turn) orchestrator.Execution {
 		StartedBy: s.Execution.StartedBy,
 		Depth:     s.Execution.Depth,
 		MapRun:    s.Execution.MapRun,
+		Version:   s.Execution.Version,
+		Alias:     s.Execution.Alias,
 	}
 	if s.Redrives > 0 {
-		x.Redriven = &s.RedrivenAt
+		x.Redriven = new(s.RedrivenAt)
 	}
 	if s.Ended() && len(turn.Events) > 0 {
-		x.Ended = &turn.Events[len(turn.Events)-1].Timestamp
+		x.Ended = new(turn.Events[len(turn.Events)-1].Timestamp)
 	}
 	return x
 }

@@ -97,6 +97,15 @@ func (e *Engine) sit(ctx context.Context, x *execution) error {
 	return nil
 }
 
+// stands takes the newest turn of an execution, which is durable. The caller holds
+// mu.
+func (e *Engine) stands(x *execution, turn asl.Turn) {
+	x.durable, x.alive = x.state, !x.state.Ended()
+	if !x.alive {
+		e.lately.add(x.name, describe(turn))
+	}
+}
+
 // An input is something that happened to an execution.
 type input struct {
 	step func(asl.Env) asl.Turn // reads the execution's state; changes nothing
@@ -119,11 +128,23 @@ func (e *Engine) tick(x *execution) {
 	e.post(x, input{tick: true, step: func(env asl.Env) asl.Turn { return x.machine.Tick(x.state, env) }})
 }
 
-// work acts on what an execution's newest turn asks for, and takes its inputs
-// one by one until there are none.
-func (e *Engine) work(ctx context.Context, wg *sync.WaitGroup, x *execution) {
+// lead works on an execution that is its own until it waits, does the last of what
+// it waits for, and so on: a chain of tasks takes one goroutine.
+func (e *Engine) lead(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 	for {
-		e.act(ctx, wg, x)
+		effect := e.work(ctx, wg, x)
+		if effect == nil || !e.do(ctx, x, *effect, false) {
+			return
+		}
+	}
+}
+
+// work acts on what an execution's newest turn asks for, and takes its inputs
+// one by one until there are none. It leaves one effect of the last turn to the
+// caller, if there is one.
+func (e *Engine) work(ctx context.Context, wg *sync.WaitGroup, x *execution) *asl.Effect {
+	for {
+		left := e.act(ctx, wg, x)
 		e.mu.Lock()
 		if !x.alive {
 			// Who asked for something meanwhile is answered: it is over.
@@ -139,22 +160,25 @@ func (e *Engine) work(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 			}
 			e.mu.Unlock()
 			close(x.ended)
-			return
+			return nil
 		}
 		if len(x.inbox) == 0 || ctx.Err() != nil {
 			x.busy = false
 			e.rest(x)
 			e.mu.Unlock()
-			return
+			return left
 		}
 		in := x.inbox[0]
 		x.inbox = x.inbox[1:]
 		e.mu.Unlock()
+		if left != nil {
+			e.spawn(ctx, wg, x, *left, false)
+		}
 		if err := e.turn(ctx, x, in); err != nil {
 			if ctx.Err() == nil {
 				e.fail(fmt.Errorf("execution %s: %w", x.name, err))
 			}
-			return
+			return nil
 		}
 	}
 }
@@ -187,7 +211,7 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 		}
 		x.advance(turn, seq)
 		e.mu.Lock()
-		x.durable, x.alive = x.state, !x.state.Ended()
+		e.stands(x, turn)
 		e.mu.Unlock()
 	}
 	x.todo = turn
@@ -214,10 +238,11 @@ func (e *Engine) append(ctx context.Context, r ...journal.Record) (uint64, error
 	}
 }
 
-// act does what the newest turn asks for, now that it is durable.
-func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) {
+// act does what the newest turn asks for, now that it is durable, except for the
+// last effect, which it leaves to the caller: nil where there is none.
+func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) (left *asl.Effect) {
 	if x.desk == nil {
-		return // it was acted on
+		return nil // it was acted on
 	}
 	turn := x.todo
 	x.todo = asl.Turn{}
@@ -239,18 +264,21 @@ func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 		e.spawn(ctx, wg, x, effect, true)
 	}
 	x.again = nil
-	for _, effect := range turn.Effects {
-		if effect.MapRun != "" {
+	for i, effect := range turn.Effects {
+		switch {
+		case effect.MapRun != "":
 			e.distribute(ctx, wg, x, effect)
-			continue
+		case x.of == nil && i == len(turn.Effects)-1:
+			left = &effect
+		default:
+			e.spawn(ctx, wg, x, effect, false)
 		}
-		e.spawn(ctx, wg, x, effect, false)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	wake := x.state.Wake()
 	if wake.Equal(x.wake) && x.at >= 0 {
-		return
+		return left
 	}
 	if x.at >= 0 {
 		e.times.remove(x)
@@ -262,10 +290,12 @@ func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 			e.signal()
 		}
 	}
+	return left
 }
 
-// do has one effect done, and hands its outcome to the execution.
-func (e *Engine) do(ctx context.Context, x *execution, effect asl.Effect, recovered bool) {
+// do has one effect done, and hands its outcome to the execution. mine says that
+// the execution is the caller's from now on.
+func (e *Engine) do(ctx context.Context, x *execution, effect asl.Effect, recovered bool) (mine bool) {
 	outcome, err := e.try(ctx, effect, recovered, func(output json.RawMessage) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -274,16 +304,19 @@ func (e *Engine) do(ctx context.Context, x *execution, effect asl.Effect, recove
 		}})
 	})
 	if ctx.Err() != nil || errors.Is(err, orchestrator.ErrLater) {
-		return
+		return false
 	}
 	if err != nil {
 		outcome = asl.Outcome{Error: asl.ErrTaskFailed, Cause: err.Error()}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.post(x, input{step: func(env asl.Env) asl.Turn {
+	x.inbox = append(x.inbox, input{step: func(env asl.Env) asl.Turn {
 		return x.machine.Resolve(x.state, effect.ID, outcome, env)
 	}})
+	mine = !x.busy
+	x.busy = true
+	return mine
 }
 
 // try keeps a panic in one task from the others.

@@ -165,11 +165,22 @@ func (r *mapRun) over(name string, end asl.Turn) {
 
 // spawn has an effect done: of a child, once there is room.
 func (e *Engine) spawn(ctx context.Context, wg *sync.WaitGroup, x *execution, effect asl.Effect, recovered bool) {
-	do := func() { e.do(ctx, x, effect, recovered) }
 	r := x.of
 	if r == nil {
-		wg.Go(do)
+		wg.Go(func() {
+			if e.do(ctx, x, effect, recovered) {
+				e.lead(ctx, wg, x)
+			}
+		})
 		return
+	}
+	do := func() {
+		if e.do(ctx, x, effect, recovered) {
+			e.mu.Lock()
+			e.ready = append(e.ready, x)
+			e.mu.Unlock()
+			e.signal()
+		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

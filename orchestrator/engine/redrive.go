@@ -57,6 +57,9 @@ func (e *Engine) redrive(ctx context.Context, name string) (orchestrator.Executi
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}
+	e.mu.Lock()
+	e.lately.drop(name)
+	e.mu.Unlock()
 	seq, err := e.journal.Append(ctx, record)
 	if err != nil {
 		return orchestrator.Execution{}, err

@@ -83,21 +83,17 @@ func (s *Server) eventOf(ctx context.Context, c change) (anneal.Event, error) {
 	if err != nil {
 		return anneal.Event{}, err
 	}
-	b, err := s.began(ctx, &machine{}, c.Key)
-	if err != nil {
-		return anneal.Event{}, err
-	}
 	d := statusDetail{
 		ARN: x.ARN, Machine: x.Machine, Name: x.Name, Status: c.Status, Started: millis(x.Started),
 		Redrives: x.Redrives, Redriven: millis(x.Redriven), RedriveStatus: "NOT_REDRIVABLE",
 		RedriveReason: new(fmt.Sprintf("Execution is %s and cannot be redriven", c.Status)),
 	}
 	d.Input, d.InputDetails = fits(string(x.Input))
-	if b.Version > 0 {
-		d.Version = new(fmt.Sprintf("%s:%d", x.Machine, b.Version))
+	if x.Version > 0 {
+		d.Version = new(fmt.Sprintf("%s:%d", x.Machine, x.Version))
 	}
-	if b.Alias != "" {
-		d.Alias = new(x.Machine + ":" + b.Alias)
+	if x.Alias != "" {
+		d.Alias = new(x.Machine + ":" + x.Alias)
 	}
 	switch status := anneal.Status(c.Status); {
 	case !status.Ended():
