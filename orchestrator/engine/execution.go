@@ -383,7 +383,7 @@ func (x *execution) waitedFor(turn asl.Turn) map[string]uint64 {
 
 // record is the turn as it is journaled.
 func (x *execution) record(turn asl.Turn) (journal.Record, error) {
-	data, err := json.Marshal(turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: x.waitedFor(turn), Turn: turn})
+	data, err := turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: x.waitedFor(turn), Turn: turn}.text()
 	if err != nil {
 		return journal.Record{}, fmt.Errorf("write turn: %w", err)
 	}

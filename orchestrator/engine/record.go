@@ -9,11 +9,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // The kinds of the engine's records.
@@ -33,6 +36,43 @@ type turnRecord struct {
 	// with the record that asked for it; 0 is this one.
 	Pending map[string]uint64 `json:"pending,omitempty"`
 	asl.Turn
+}
+
+// text is the record's JSON.
+func (t turnRecord) text() ([]byte, error) {
+	w := &value.Writer{Text: make([]byte, 0, 2<<10)}
+	w.Open('{')
+	w.Key("head")
+	w.Open('{')
+	w.String("status", t.Head.Status)
+	t.Head.First.write(w, "first")
+	t.Head.Last.write(w, "last")
+	w.TimeSome("wake", t.Head.Wake)
+	w.TrueSome("waits", t.Head.Waits)
+	w.TrueSome("cancels", t.Head.Cancels)
+	w.Close('}')
+	w.String("machine", t.Machine)
+	w.IntSome("previous", int64(t.Previous))
+	if len(t.Pending) > 0 {
+		w.Key("pending")
+		w.Open('{')
+		for _, id := range slices.Sorted(maps.Keys(t.Pending)) {
+			w.Int(id, int64(t.Pending[id]))
+		}
+		w.Close('}')
+	}
+	t.Turn.WriteMembers(w)
+	w.Close('}')
+	return w.Text, w.Err
+}
+
+func (e Event) write(w *value.Writer, key string) {
+	w.Key(key)
+	w.Open('{')
+	w.Int("id", e.ID)
+	w.String("type", string(e.Type))
+	w.Time("timestamp", e.Timestamp)
+	w.Close('}')
 }
 
 // pendingAt are the effects that are waited for after the turn in record seq, each

@@ -1,0 +1,126 @@
+package value
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// A Writer writes JSON member by member, as package encoding/json writes a struct:
+// what is written many thousand times a second is spared its reflection. Its methods
+// that end in Some leave a member out that is zero.
+type Writer struct {
+	Text []byte // what is written so far
+	Err  error  // the first; Text is of no use then
+}
+
+// comma writes a comma where one is due.
+func (w *Writer) comma() {
+	if n := len(w.Text); n > 0 && w.Text[n-1] != '{' && w.Text[n-1] != '[' && w.Text[n-1] != ':' {
+		w.Text = append(w.Text, ',')
+	}
+}
+
+// Open begins an object or array, with { or [.
+func (w *Writer) Open(bracket byte) {
+	w.comma()
+	w.Text = append(w.Text, bracket)
+}
+
+// Close ends what Open began.
+func (w *Writer) Close(bracket byte) { w.Text = append(w.Text, bracket) }
+
+// Key begins a member.
+func (w *Writer) Key(key string) {
+	w.comma()
+	w.Text = append(AppendQuoted(w.Text, key), ':')
+}
+
+// String writes a member.
+func (w *Writer) String(key, s string) {
+	w.Key(key)
+	w.Text = AppendQuoted(w.Text, s)
+}
+
+// StringSome writes a member, unless s is empty.
+func (w *Writer) StringSome(key, s string) {
+	if s != "" {
+		w.String(key, s)
+	}
+}
+
+// Int writes a member.
+func (w *Writer) Int(key string, n int64) {
+	w.Key(key)
+	w.Text = strconv.AppendInt(w.Text, n, 10)
+}
+
+// IntSome writes a member, unless n is 0.
+func (w *Writer) IntSome(key string, n int64) {
+	if n != 0 {
+		w.Int(key, n)
+	}
+}
+
+// TrueSome writes a member that is true, unless it is not.
+func (w *Writer) TrueSome(key string, yes bool) {
+	if yes {
+		w.Key(key)
+		w.Text = append(w.Text, "true"...)
+	}
+}
+
+// Time writes a member, in RFC 3339. A year beyond 9999 is an error.
+func (w *Writer) Time(key string, t time.Time) {
+	w.Key(key)
+	w.Text = append(w.Text, '"')
+	text, err := t.AppendText(w.Text)
+	if err != nil && w.Err == nil {
+		w.Err = err
+	}
+	w.Text = append(text, '"')
+}
+
+// TimeSome writes a member, unless t is zero.
+func (w *Writer) TimeSome(key string, t time.Time) {
+	if !t.IsZero() {
+		w.Time(key, t)
+	}
+}
+
+// JSON writes a member whose value is JSON already; nil is null. It is not checked.
+func (w *Writer) JSON(key string, text json.RawMessage) {
+	w.Key(key)
+	w.raw(text)
+}
+
+func (w *Writer) raw(text json.RawMessage) {
+	if text == nil {
+		text = json.RawMessage("null")
+	}
+	w.Text = append(w.Text, text...)
+}
+
+// JSONSome writes a member, unless text is empty.
+func (w *Writer) JSONSome(key string, text json.RawMessage) {
+	if len(text) > 0 {
+		w.JSON(key, text)
+	}
+}
+
+// Item writes an item of an array that is JSON already; nil is null.
+func (w *Writer) Item(text json.RawMessage) {
+	w.comma()
+	w.raw(text)
+}
+
+// Any writes an item of an array, or the value of a member whose key was written, by
+// package encoding/json.
+func (w *Writer) Any(v any) {
+	text, err := json.Marshal(v)
+	if err != nil && w.Err == nil {
+		w.Err = err
+	}
+	w.comma()
+	w.raw(text)
+}
