@@ -257,12 +257,9 @@ type taken struct {
 
 // follow reads events from the journal, from record number from on, for ever.
 func (c *Controller) follow(ctx context.Context, from uint64, events chan<- taken) error {
-	for record, err := range c.cfg.Journal.Read(ctx, from, true) {
+	for record, err := range c.cfg.Journal.Read(ctx, from, true, KindEvent) {
 		if err != nil {
 			return fmt.Errorf("follow the journal: %w", err)
-		}
-		if record.Kind != KindEvent {
-			continue
 		}
 		t := taken{seq: record.Seq}
 		if err := json.Unmarshal(record.Data, &t.event); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/anneal-ml/anneal/journal/internal/frame"
@@ -158,9 +159,9 @@ func (c *chain) add(f opened) (b batch, complete bool, damage *DamageError) {
 	return b, true, nil
 }
 
-// records are those of the batch from number from on. They share nothing with
-// the frame.
-func (b batch) records(from uint64) iter.Seq2[Record, error] {
+// records are those of the batch from number from on, of some kinds if they are
+// given. They share nothing with the frame.
+func (b batch) records(from uint64, kinds ...string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		seq := b.first
 		for e, err := range frame.Entries(b.body) {
@@ -168,7 +169,7 @@ func (b batch) records(from uint64) iter.Seq2[Record, error] {
 				yield(Record{}, fmt.Errorf("frame %d: %w", b.end, err))
 				return
 			}
-			if seq >= from {
+			if seq >= from && (len(kinds) == 0 || slices.Contains(kinds, string(e.Kind))) {
 				data := append([]byte(nil), e.Data...)
 				if !yield(Record{seq, string(e.Kind), string(e.Key), data}, nil) {
 					return

@@ -11,8 +11,9 @@ import (
 
 // Read yields the records from number from on, or from the oldest there is, in
 // order: up to the last one now, or with follow for ever, until ctx or the
-// journal ends. It stops after an error.
-func (j *Journal) Read(ctx context.Context, from uint64, follow bool) iter.Seq2[Record, error] {
+// journal ends. It stops after an error. Where kinds are given it yields only
+// records of those.
+func (j *Journal) Read(ctx context.Context, from uint64, follow bool, kinds ...string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		j.mu.Lock()
 		from, last, tip := max(from, j.first), j.last, j.tip
@@ -46,7 +47,7 @@ func (j *Journal) Read(ctx context.Context, from uint64, follow bool) iter.Seq2[
 			if b.count == 0 || b.last() < from {
 				continue
 			}
-			for r, err := range b.records(from) {
+			for r, err := range b.records(from, kinds...) {
 				if err != nil || !follow && r.Seq > last {
 					if err != nil {
 						yield(Record{}, fmt.Errorf("read the journal: %w", err))

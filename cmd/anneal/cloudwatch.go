@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -21,6 +20,7 @@ import (
 	"github.com/anneal-ml/anneal/journal"
 	publish "github.com/anneal-ml/anneal/notify/cloudwatch"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
 	"github.com/anneal-ml/anneal/triggers/cloudwatch"
 )
 
@@ -267,34 +267,20 @@ const kindTurn = "turn"
 // turn counts an execution's beginning and its end, in the turn that they are in.
 // The children of a distributed Map are parts of theirs.
 func (m *measures) turn(r journal.Record) error {
-	if !bytes.Contains(r.Data, []byte(`"type":"Execution`)) {
-		return nil // most turns have neither
+	if !engine.Changes(r) {
+		return nil // as most do not
 	}
-	var t struct {
-		State struct {
-			Execution asl.ExecutionInfo `json:"execution"`
-		} `json:"state"`
-		Status anneal.Status `json:"status"`
-		Events []struct {
-			Type      asl.EventType `json:"type"`
-			Timestamp time.Time     `json:"timestamp"`
-		} `json:"events"`
+	h, err := engine.HeadOf(r)
+	if err != nil || h.Of == "" {
+		return err
 	}
-	if err := json.Unmarshal(r.Data, &t); err != nil {
-		return fmt.Errorf("read turn record %d: %w", r.Seq, err)
-	}
-	x := t.State.Execution
-	if len(t.Events) == 0 || x.MapRun != "" {
-		return nil
-	}
-	machine := m.machine(x.StateMachineARN)
-	if t.Events[0].Type == asl.ExecutionStarted {
+	machine := m.machine(h.Of)
+	if h.First.Type == asl.ExecutionStarted {
 		m.executions.WithLabelValues(machine, string(anneal.StatusRunning)).Inc()
 	}
-	if t.Status.Ended() {
-		m.executions.WithLabelValues(machine, string(t.Status)).Inc()
-		took := t.Events[len(t.Events)-1].Timestamp.Sub(x.Started)
-		m.executionTimes.Add("ExecutionTime", map[string]string{stateMachineArn: machine}, took)
+	if h.Status != asl.StatusRunning {
+		m.executions.WithLabelValues(machine, h.Status).Inc()
+		m.executionTimes.Add("ExecutionTime", map[string]string{stateMachineArn: machine}, h.Last.Timestamp.Sub(h.Began))
 	}
 	return nil
 }

@@ -50,6 +50,8 @@ func (t turnRecord) text() ([]byte, error) {
 	w.TimeSome("wake", t.Head.Wake)
 	w.TrueSome("waits", t.Head.Waits)
 	w.TrueSome("cancels", t.Head.Cancels)
+	w.StringSome("of", t.Head.Of)
+	w.TimeSome("began", t.Head.Began)
 	w.Close('}')
 	w.String("machine", t.Machine)
 	w.IntSome("previous", int64(t.Previous))
@@ -94,6 +96,15 @@ type Head struct {
 	Wake    time.Time `json:"wake,omitzero"`    // as in [asl.Turn]
 	Waits   bool      `json:"waits,omitempty"`  // for effects, or as the child of a map run
 	Cancels bool      `json:"cancels,omitzero"` // there are some
+	// Of is the ARN of the state machine, and Began when the execution did, where the
+	// turn changes its status and it is no child of a map run.
+	Of    string    `json:"of,omitempty"`
+	Began time.Time `json:"began,omitzero"`
+}
+
+// changes says whether the turn changed the status of its execution.
+func (h Head) changes() bool {
+	return h.Status != asl.StatusRunning || h.First.Type == asl.ExecutionStarted || h.First.Type == asl.ExecutionRedriven
 }
 
 // An Event is one of the history, without what it tells.
@@ -110,6 +121,9 @@ func headOf(t asl.Turn) Head {
 		first, last := t.Events[0], t.Events[n-1]
 		h.First, h.Last = Event{first.ID, first.Type, first.Timestamp}, Event{last.ID, last.Type, last.Timestamp}
 	}
+	if x := t.State.Execution; h.changes() && x.MapRun == "" {
+		h.Of, h.Began = x.StateMachineARN, x.Started
+	}
 	return h
 }
 
@@ -117,6 +131,17 @@ const (
 	headBegins = `{"head":`
 	headEnds   = `,"machine":` // no text in a head has it
 )
+
+// Changes says whether the turn in a record may have changed the status of its
+// execution. It looks at a few letters: most turns have not.
+func Changes(r journal.Record) bool {
+	rest, ok := bytes.CutPrefix(r.Data, []byte(headBegins+`{"status":"`+asl.StatusRunning+`","first":{"id":`))
+	if !ok {
+		return true
+	}
+	rest = bytes.TrimLeft(rest, "0123456789")
+	return !bytes.HasPrefix(rest, []byte(`,"type":"`)) || bytes.HasPrefix(rest, []byte(`,"type":"Execution`))
+}
 
 // HeadOf reads the head of a turn's record.
 func HeadOf(r journal.Record) (Head, error) {

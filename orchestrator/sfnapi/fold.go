@@ -178,7 +178,7 @@ func (f *Fold) Definitions() []string {
 // changed are the changes of status that a turn of a Standard execution made, in their
 // order: its beginning, its end, or both.
 func changed(r journal.Record) ([]change, error) {
-	if !strings.HasPrefix(r.Key, keyStandard) {
+	if !strings.HasPrefix(r.Key, keyStandard) || !engine.Changes(r) {
 		return nil, nil
 	}
 	h, err := engine.HeadOf(r)

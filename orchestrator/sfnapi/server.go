@@ -84,15 +84,12 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, c := range s.fold.Untold { // which nobody changes any more
 		tell(c)
 	}
-	for r, err := range s.cfg.Journal.Read(ctx, s.from, true) {
+	for r, err := range s.cfg.Journal.Read(ctx, s.from, true, kindTurn) {
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("follow the journal: %w", err)
-		}
-		if r.Kind != kindTurn {
-			continue
 		}
 		all, err := changed(r)
 		if err != nil {
