@@ -93,6 +93,10 @@ type StartInput struct {
 	StartedBy string
 	Depth     int
 
+	// Fresh refuses the name of an execution that has ended, whatever its input.
+	// The embedded engine alone knows it.
+	Fresh bool
+
 	// ARN is that of the execution, for the embedded engine; empty: it makes one.
 	ARN string
 	// Beside are records that the embedded engine makes durable with the

@@ -110,7 +110,7 @@ func (f *frame) branch() {
 		return
 	}
 	f.c.Phase, f.c.Branches, f.c.Begun, f.c.Failed, f.c.Results = PhaseBranches, nil, 0, 0, nil
-	f.t.wide[f.c] = f
+	f.t.widen(f)
 	f.begin(f.c.LastEvent)
 }
 
@@ -264,7 +264,7 @@ func (f *frame) fell(x *fault) {
 	if f.st.kind == TypeTask || f.st.kind == TypeWait {
 		t.append(after, HistoryEvent{Type: EventType(string(f.st.kind) + "StateAborted")}, 0)
 	}
-	t.gone[b] = true
+	t.lose(b)
 	p.c.Branches = slices.DeleteFunc(p.c.Branches, func(x *Context) bool { return x == b })
 	if p.st.each.tolerant {
 		p.c.Failed++
@@ -293,7 +293,7 @@ func (f *frame) drop(after int64) {
 
 // abort ends a branch of p that nobody waits for anymore.
 func (t *turn) abort(p *frame, b *Context, after int64) {
-	t.gone[b] = true
+	t.lose(b)
 	if p.st.kind == TypeMap {
 		t.append(after, HistoryEvent{Type: MapIterationAborted, IterationAborted: p.iteration(b)}, 0)
 	}

@@ -23,6 +23,10 @@ const (
 // its branches has an input of its own.
 const maxState = 64 << 20
 
+// fewEvents is how many events a turn has as a rule: one state is left, a Task
+// entered.
+const fewEvents = 6
+
 // turn is a Turn in the making.
 type turn struct {
 	m     *Machine
@@ -33,8 +37,8 @@ type turn struct {
 	full  bool // there was an event more than a history may have
 
 	ready []ready             // lines that can go on
-	gone  map[*Context]bool   // lines that were aborted in this turn
-	wide  map[*Context]*frame // of Parallel and Map states, as one is asked for again and again
+	gone  map[*Context]bool   // lines that were aborted in this turn; nil: none
+	wide  map[*Context]*frame // of Parallel and Map states, as one is asked for again and again; nil: none
 	left  *Context            // where the execution stood as a line fell; nil: none did, or it was handled
 
 	input  *value.Value // of the execution, once it was asked for
@@ -95,7 +99,7 @@ func (m *Machine) entry(info ExecutionInfo) (startAt string, timeout time.Durati
 func (m *Machine) begin(s *State, env Env) *turn { return m.turn(s.clone(), env) }
 
 func (m *Machine) turn(s *State, env Env) *turn {
-	return &turn{m: m, s: s, env: env, out: Turn{Status: s.Status}, gone: map[*Context]bool{}, wide: map[*Context]*frame{}}
+	return &turn{m: m, s: s, env: env, out: Turn{Status: s.Status, Events: make([]HistoryEvent, 0, fewEvents)}}
 }
 
 // unchanged is the turn in which nothing happened.
@@ -336,13 +340,29 @@ func (t *turn) frame(c *Context) *frame {
 	f := &frame{t: t, c: c, st: st, raw: datum{v: v}}
 	if st != nil && err == nil && c.Phase == PhaseBranches {
 		_, err = f.spread()
-		t.wide[c] = f
+		t.widen(f)
 	}
 	if st == nil || err != nil {
 		t.finish(c.LastEvent, StatusFailed, ErrRuntime, fmt.Sprintf("The execution cannot go on in the state '%s' with this definition.", c.Name), nil)
 		return nil
 	}
 	return f
+}
+
+// widen keeps the frame of a Parallel or Map state.
+func (t *turn) widen(f *frame) {
+	if t.wide == nil {
+		t.wide = map[*Context]*frame{}
+	}
+	t.wide[f.c] = f
+}
+
+// lose takes a line out that was aborted.
+func (t *turn) lose(c *Context) {
+	if t.gone == nil {
+		t.gone = map[*Context]bool{}
+	}
+	t.gone[c] = true
 }
 
 // datum is a value and, once it was needed, its JSON. That is always written

@@ -405,7 +405,7 @@ func (e *Engine) existing(ctx context.Context, in orchestrator.StartInput) (orch
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}
-	if !orchestrator.SameJSON(x.Input, in.Input) {
+	if in.Fresh && x.Status.Ended() || !orchestrator.SameJSON(x.Input, in.Input) {
 		return orchestrator.Execution{}, orchestrator.ErrExecutionExists
 	}
 	return x, nil

@@ -46,6 +46,7 @@ type desk struct {
 	state   *asl.State
 	durable *asl.State        // guarded by Engine.mu; state, for others to read
 	pending map[string]uint64 // effects waited for, each with the record that asked for it
+	coming  map[string]uint64 // those of the turn that is being made durable; 0: it asks for it
 	todo    asl.Turn          // durable, and not acted on yet
 	again   []asl.Effect      // asked for before a restart, and not ended then
 	end     asl.Turn          // the last one, where it is a child
@@ -383,16 +384,17 @@ func (x *execution) waitedFor(turn asl.Turn) map[string]uint64 {
 
 // record is the turn as it is journaled.
 func (x *execution) record(turn asl.Turn) (journal.Record, error) {
-	data, err := turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: x.waitedFor(turn), Turn: turn}.text()
+	x.coming = x.waitedFor(turn)
+	data, err := turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: x.coming, Turn: turn}.text()
 	if err != nil {
 		return journal.Record{}, fmt.Errorf("write turn: %w", err)
 	}
 	return journal.Record{Kind: kindTurn, Key: x.name, Data: data}, nil
 }
 
-// advance takes a turn that is durable as record seq.
+// advance takes the turn of the last record, which is durable as record seq.
 func (x *execution) advance(turn asl.Turn, seq uint64) {
-	x.pending = x.waitedFor(turn)
+	x.pending, x.coming = x.coming, nil
 	for id, at := range x.pending {
 		if at == 0 {
 			x.pending[id] = seq

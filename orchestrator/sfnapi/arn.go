@@ -34,8 +34,14 @@ func parseARN(text string, kinds ...string) (arn, error) {
 		return arn{}, refuse("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: %s'", strings.Join(parts[min(5, len(parts)):], ":"))
 	}
 	a := arn{text: text, kind: parts[5], rest: parts[6:]}
+	most := 2
+	switch a.kind {
+	case "activity":
+		most = 1
+	case "mapRun":
+		most = 3
+	}
 	for _, k := range kinds {
-		most := map[string]int{"stateMachine": 2, "activity": 1, "execution": 2, "mapRun": 3}[k]
 		if a.kind == k && len(a.rest) <= most && (k != "execution" || len(a.rest) == 2) {
 			return a, nil
 		}

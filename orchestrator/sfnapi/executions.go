@@ -103,18 +103,11 @@ func (s *Server) start(ctx context.Context, in startInput, sync bool) (m *machin
 		}
 		begin.Version, begin.revision = v.Number, v.revision
 	}
-	run := orchestrator.StartInput{Name: in.Name, Key: m.key(in.Name), Input: json.RawMessage(input)}
+	run := orchestrator.StartInput{Name: in.Name, Key: m.key(in.Name), Input: json.RawMessage(input), Fresh: true}
 	run.ARN = s.arn("execution", m.Name, in.Name)
 	if m.Type == typeExpress {
 		id := uuid(random())
 		run.Key, run.ARN, run.Timeout = m.key(id), s.arn("express", m.Name, in.Name, id), expressTimeout
-	} else if x, err := s.cfg.Engine.Describe(ctx, run.Key); err == nil {
-		if x.Status.Ended() || !orchestrator.SameJSON(x.Input, run.Input) {
-			return fail(alreadyStarted(run.ARN))
-		}
-		return m, run.Key, x, nil
-	} else if !errors.Is(err, orchestrator.ErrNotFound) {
-		return fail(err)
 	}
 	definition, err := s.definition(ctx, begin.Digest)
 	if err != nil {
@@ -338,9 +331,6 @@ func (s *Server) listExecutions(ctx context.Context, in listExecutionsInput) (an
 	items, last, next := []item{}, "", ""
 	// add takes an execution in, and says whether to go on.
 	add := func(place, key string, b start) (bool, error) {
-		if in.Status == string(anneal.StatusRunning) && !s.cfg.Engine.Running(key) {
-			return true, nil // what has ended need not be read
-		}
 		x, err := s.cfg.Engine.Describe(ctx, key)
 		if errors.Is(err, orchestrator.ErrNotFound) || m.policy && !strings.HasSuffix(x.Machine, ":"+m.Name) {
 			return true, nil // it is older than the retention
@@ -364,7 +354,7 @@ func (s *Server) listExecutions(ctx context.Context, in listExecutionsInput) (an
 	if m.policy {
 		err = s.policyRuns(ctx, m, after, add)
 	} else {
-		err = s.starts(ctx, m, after, add)
+		err = s.starts(ctx, m, after, in.Status == string(anneal.StatusRunning), add)
 	}
 	return struct {
 		Items []item `json:"executions"`
@@ -372,7 +362,9 @@ func (s *Server) listExecutions(ctx context.Context, in listExecutionsInput) (an
 	}{items, next}, err
 }
 
-func (s *Server) starts(ctx context.Context, m *machine, after string, add func(place, key string, b start) (bool, error)) error {
+// starts gives the executions that were started, newest first, or only the running
+// ones.
+func (s *Server) starts(ctx context.Context, m *machine, after string, running bool, add func(place, key string, b start) (bool, error)) error {
 	var before uint64
 	if after != "" {
 		var err error
@@ -381,12 +373,20 @@ func (s *Server) starts(ctx context.Context, m *machine, after string, add func(
 		}
 	}
 	prefix := m.key("")
+	last := s.cfg.Journal.Last()
+	left := s.cfg.Engine.Open(prefix) // after last: of those up to there it counts all that go on
 	for r, err := range s.cfg.Journal.Newest(ctx, KindExecution, before) {
 		if err != nil {
 			return fmt.Errorf("list executions of %s: %w", m.Name, err)
 		}
-		if !strings.HasPrefix(r.Key, prefix) {
-			continue
+		if running && left == 0 {
+			return nil // all have been seen
+		}
+		if !strings.HasPrefix(r.Key, prefix) || running && !s.cfg.Engine.Running(r.Key) {
+			continue // what has ended need not be read
+		}
+		if r.Seq <= last {
+			left--
 		}
 		var b start
 		if err := json.Unmarshal(r.Data, &b); err != nil {

@@ -50,9 +50,12 @@ type Server struct {
 	from  uint64        // first record that Run reads
 	ends  chan struct{} // an execution has ended
 
-	mu    sync.Mutex
-	fold  Fold              // guarded by mu; what it points to is not changed
-	texts map[string][]byte // guarded by mu; definitions that Machines gave last, by digest
+	mu   sync.Mutex
+	fold Fold // guarded by mu; what it points to is not changed
+
+	textMu sync.Mutex
+	texts  map[string][]byte // guarded by textMu; definitions that were read, by digest
+	size   int               // guarded by textMu; bytes of them
 }
 
 // New makes the API of what fold has come to, which must be a fold of the whole
@@ -200,25 +203,20 @@ func (s *Server) machine(name string) (*machine, bool) {
 func (s *Server) Machines(ctx context.Context) (map[string]orchestrator.Machine, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all, texts := map[string]orchestrator.Machine{}, map[string][]byte{}
+	all := map[string]orchestrator.Machine{}
 	for name, m := range s.fold.Machines {
 		if m.Deleting {
 			continue
 		}
-		text, ok := s.texts[m.Digest]
-		if !ok {
-			var err error
-			if text, err = s.definition(ctx, m.Digest); err != nil {
-				return nil, err
-			}
+		text, err := s.definition(ctx, m.Digest)
+		if err != nil {
+			return nil, err
 		}
-		texts[m.Digest] = text
 		all[name] = orchestrator.Machine{
 			Name: name, Definition: text, Role: m.Role, ARN: s.arn("stateMachine", name),
 			Begin: func(execution string) (string, string, []journal.Record, error) { return s.nested(m, execution) },
 		}
 	}
-	s.texts = texts
 	return all, nil
 }
 
@@ -258,11 +256,29 @@ func (s *Server) change(ctx context.Context, a arn, f func(m *machine) (changed 
 	return s.saveMachine(ctx, &m, beside...)
 }
 
-// definition reads a definition from the journal.
+// maxTexts is how much text of definitions is kept at hand, in bytes.
+const maxTexts = 16 << 20
+
+// definition is that of a digest, from the journal if it is not at hand.
 func (s *Server) definition(ctx context.Context, digest string) ([]byte, error) {
+	s.textMu.Lock()
+	text, ok := s.texts[digest]
+	s.textMu.Unlock()
+	if ok {
+		return text, nil
+	}
 	r, err := s.cfg.Journal.Find(ctx, engine.KindMachine, digest)
 	if err != nil {
 		return nil, fmt.Errorf("read definition %s: %w", digest, err)
+	}
+	s.textMu.Lock()
+	defer s.textMu.Unlock()
+	if s.texts == nil || s.size+len(r.Data) > maxTexts {
+		s.texts, s.size = map[string][]byte{}, 0
+	}
+	if s.texts[digest] == nil {
+		s.texts[digest] = r.Data
+		s.size += len(r.Data)
 	}
 	return r.Data, nil
 }
