@@ -243,6 +243,10 @@ func (j *Journal) Newest(ctx context.Context, kind string, before uint64) iter.S
 		if before == 0 || before > last {
 			before = last + 1
 		}
+		var kinds []string // all
+		if kind != "" {
+			kinds = []string{kind}
+		}
 		var found []Record
 		for blk := range j.index.blocksBefore(kind, before) {
 			found = found[:0]
@@ -254,7 +258,7 @@ func (j *Journal) Newest(ctx context.Context, kind string, before uint64) iter.S
 					yield(Record{}, fmt.Errorf("read the journal: %w", err))
 					return
 				}
-				for r, err := range b.records(first) {
+				for r, err := range b.records(first, kinds...) {
 					if err != nil {
 						yield(Record{}, fmt.Errorf("read the journal: %w", err))
 						return
@@ -262,9 +266,7 @@ func (j *Journal) Newest(ctx context.Context, kind string, before uint64) iter.S
 					if r.Seq >= before {
 						break
 					}
-					if kind == "" || r.Kind == kind {
-						found = append(found, r)
-					}
+					found = append(found, r)
 				}
 			}
 			for _, r := range slices.Backward(found) {

@@ -516,6 +516,7 @@ func (d *daemon) run(ctx context.Context) error {
 		start(&parts, outer, "step functions http", d.serveAPI)
 	}
 	start(&parts, outer, "recovery", d.keepRecovery)
+	start(&parts, outer, "memory", keepRoom)
 	for _, name := range sortedKeys(d.sources) {
 		start(&sources, inner, "source "+name, func(ctx context.Context) error { return d.sources[name].Run(ctx, d.controller) })
 	}

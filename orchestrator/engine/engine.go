@@ -218,7 +218,11 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		return orchestrator.Execution{}, err
 	}
 	if other {
-		return e.existing(ctx, in)
+		known, err := e.Describe(ctx, in.Key)
+		if err != nil {
+			return orchestrator.Execution{}, err
+		}
+		return existing(known, in)
 	}
 	if in.Depth > 0 && e.crowded() {
 		e.release(x)
@@ -230,9 +234,9 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 			e.release(x)
 		}
 	}()
-	if _, err := e.journal.Find(ctx, kindTurn, in.Key); err == nil {
-		return e.existing(ctx, in)
-	} else if !errors.Is(err, journal.ErrNotFound) {
+	if known, err := e.newest(ctx, in.Key); err == nil {
+		return existing(describe(known.Turn), in)
+	} else if !errors.Is(err, orchestrator.ErrNotFound) {
 		return orchestrator.Execution{}, err
 	}
 
@@ -399,12 +403,8 @@ func (e *Engine) enter(x *execution, turn asl.Turn, seq uint64) {
 	e.signal()
 }
 
-// existing answers the execution that has the name, if it has the input.
-func (e *Engine) existing(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error) {
-	x, err := e.Describe(ctx, in.Key)
-	if err != nil {
-		return orchestrator.Execution{}, err
-	}
+// existing answers the execution x that has the name, if it has the input.
+func existing(x orchestrator.Execution, in orchestrator.StartInput) (orchestrator.Execution, error) {
 	if in.Fresh && x.Status.Ended() || !orchestrator.SameJSON(x.Input, in.Input) {
 		return orchestrator.Execution{}, orchestrator.ErrExecutionExists
 	}
@@ -413,14 +413,18 @@ func (e *Engine) existing(ctx context.Context, in orchestrator.StartInput) (orch
 
 // Describe implements [orchestrator.Executor].
 func (e *Engine) Describe(ctx context.Context, name string) (orchestrator.Execution, error) {
-	if x, ok := e.atHand(name); ok {
-		return x, nil
+	// Its first turn may be durable, and be heard of, a moment before it is at hand.
+	_, err := e.find(ctx, name)
+	if err == nil {
+		if x, ok := e.atHand(name); ok {
+			return x, nil
+		}
+		var turn turnRecord
+		if turn, err = e.newest(ctx, name); err == nil {
+			return describe(turn.Turn), nil
+		}
 	}
-	turn, err := e.newest(ctx, name)
-	if err != nil {
-		return orchestrator.Execution{}, fmt.Errorf("describe execution %s: %w", name, err)
-	}
-	return describe(turn.Turn), nil
+	return orchestrator.Execution{}, fmt.Errorf("describe execution %s: %w", name, err)
 }
 
 // atHand is where an execution stands that goes on, or has ended lately, if that is

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	// heapRoom is how much the heap may grow before it is collected, in bytes,
+	// however little of it is in use. Go's own rule is to collect it whenever it has
+	// doubled: where little is in use and much passes through, as where executions
+	// run, a fifth of the daemon's time goes there.
+	heapRoom = 64 << 20
+	// mostGrowth bounds the growth, in percent, as what is in use may become more
+	// before it is looked at again.
+	mostGrowth = 400
+)
+
+// keepRoom has the heap collected by heapRoom, and by Go's rule once more than that
+// is in use. Where the environment has GOGC, that decides.
+func keepRoom(ctx context.Context) error {
+	if os.Getenv("GOGC") != "" {
+		<-ctx.Done()
+		return nil
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	for last := 100; ; {
+		metrics.Read(live)
+		if growth := growthFor(live[0].Value.Uint64()); growth != last {
+			debug.SetGCPercent(growth)
+			last = growth
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// growthFor is by how much a heap may grow of which so many bytes are in use, in
+// percent: in steps of fifty, as each change stops the program for a moment.
+func growthFor(live uint64) int {
+	percent := heapRoom * 100 / max(live, 1)
+	return int(min(max(percent-percent%50, 100), mostGrowth))
+}
