@@ -134,7 +134,7 @@ func (x *index) add(b batch, sum frame.Sum, keys iter.Seq2[string, string]) {
 	for kind, key := range keys {
 		*kinds |= x.bit(kind, true)
 		if key != "" {
-			t.keys = append(t.keys, place{hashKey(kind, key), seq})
+			t.put(place{hashKey(kind, key), seq})
 		}
 		seq++
 	}
@@ -387,6 +387,7 @@ type table struct {
 	extent
 	keys   []place // by number, or once full: by hash and number
 	sorted bool
+	newest map[uint64]uint64 // by hash, the newest number, until it is sorted
 }
 
 // An extent is a run of whole batches.
@@ -412,13 +413,24 @@ func (t *table) full() bool { return t.records() >= tableSize }
 
 func (t *table) sort() {
 	slices.SortFunc(t.keys, comparePlaces)
-	t.sorted = true
+	t.sorted, t.newest = true, nil
+}
+
+// put adds the place of the newest record that has a key.
+func (t *table) put(p place) {
+	if t.newest == nil {
+		t.newest = map[uint64]uint64{}
+	}
+	t.keys, t.newest[p.hash] = append(t.keys, p), p.seq
 }
 
 // find is the newest number below the given one with hash.
 func (t *table) find(hash, below uint64) (uint64, bool) {
 	if t.sorted {
 		return newestBelow(t.keys, hash, below)
+	}
+	if seq, ok := t.newest[hash]; !ok || seq < below {
+		return seq, ok
 	}
 	for _, p := range slices.Backward(t.keys) {
 		if p.hash == hash && p.seq < below {

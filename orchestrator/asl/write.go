@@ -126,7 +126,8 @@ func (c *Context) write(w *value.Writer) {
 		w.Key("variables")
 		w.Open('{')
 		for _, name := range slices.Sorted(maps.Keys(c.Variables)) {
-			w.JSON(name, c.Variables[name])
+			w.AnyKey(name)
+			w.Item(c.Variables[name])
 		}
 		w.Close('}')
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
@@ -59,7 +60,8 @@ func (t turnRecord) text() ([]byte, error) {
 		w.Key("pending")
 		w.Open('{')
 		for _, id := range slices.Sorted(maps.Keys(t.Pending)) {
-			w.Int(id, int64(t.Pending[id]))
+			w.AnyKey(id)
+			w.Text = strconv.AppendUint(w.Text, t.Pending[id], 10)
 		}
 		w.Close('}')
 	}

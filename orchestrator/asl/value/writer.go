@@ -30,8 +30,14 @@ func (w *Writer) Open(bracket byte) {
 // Close ends what Open began.
 func (w *Writer) Close(bracket byte) { w.Text = append(w.Text, bracket) }
 
-// Key begins a member.
+// Key begins a member. Only a key without letters that must be escaped may be given.
 func (w *Writer) Key(key string) {
+	w.comma()
+	w.Text = append(append(append(w.Text, '"'), key...), '"', ':')
+}
+
+// AnyKey begins a member whatever its key is.
+func (w *Writer) AnyKey(key string) {
 	w.comma()
 	w.Text = append(AppendQuoted(w.Text, key), ':')
 }
@@ -108,7 +114,8 @@ func (w *Writer) JSONSome(key string, text json.RawMessage) {
 	}
 }
 
-// Item writes an item of an array that is JSON already; nil is null.
+// Item writes an item of an array, or the value of a member whose key was written,
+// that is JSON already; nil is null.
 func (w *Writer) Item(text json.RawMessage) {
 	w.comma()
 	w.raw(text)
