@@ -375,12 +375,12 @@ func (s *Server) starts(ctx context.Context, m *machine, after string, running b
 	prefix := m.key("")
 	last := s.cfg.Journal.Last()
 	left := s.cfg.Engine.Open(prefix) // after last: of those up to there it counts all that go on
+	if running && left == 0 {
+		return nil
+	}
 	for r, err := range s.cfg.Journal.Newest(ctx, KindExecution, before) {
 		if err != nil {
 			return fmt.Errorf("list executions of %s: %w", m.Name, err)
-		}
-		if running && left == 0 {
-			return nil // all have been seen
 		}
 		if !strings.HasPrefix(r.Key, prefix) || running && !s.cfg.Engine.Running(r.Key) {
 			continue // what has ended need not be read
@@ -394,6 +394,9 @@ func (s *Server) starts(ctx context.Context, m *machine, after string, running b
 		}
 		if more, err := add(strconv.FormatUint(r.Seq, 10), r.Key, b); err != nil || !more {
 			return err
+		}
+		if running && left == 0 {
+			return nil // all have been seen
 		}
 	}
 	return nil
