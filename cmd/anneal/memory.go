@@ -16,7 +16,7 @@ const (
 	heapRoom = 64 << 20
 	// mostGrowth bounds the growth, in percent, as what is in use may become more
 	// before it is looked at again.
-	mostGrowth = 400
+	mostGrowth = 300
 )
 
 // keepRoom has the heap collected by heapRoom, and by Go's rule once more than that
@@ -27,7 +27,7 @@ func keepRoom(ctx context.Context) error {
 		return nil
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(time.Second / 2)
 	defer tick.Stop()
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	for last := 100; ; {
