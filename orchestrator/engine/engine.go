@@ -10,7 +10,8 @@
 // a restart as recovered; an outcome that comes late or twice changes nothing.
 // An execution has one owner at a time and costs no goroutine while it waits;
 // the appends of many share commits. One that panics or does not go on fails
-// alone. An ended execution takes no memory; it is read from the journal.
+// alone. An ended execution is read from the journal and takes no memory, but for
+// the last ones, which take four MiB together.
 //
 // The children of a distributed Map are executions of their own, and begin in
 // the order of the items; what is not read yet takes no memory. A restart goes
