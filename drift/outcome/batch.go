@@ -32,7 +32,8 @@ type Form struct {
 	Numbers bool
 
 	// Of predictions; each may be empty.
-	Score   string // probability of a class
+	Score   string // probability of a class, or what a list is ordered by
+	Group   string // the list that a row is of
 	Time    string // when it was made
 	Version string // of the model
 }
@@ -52,6 +53,7 @@ type Batch struct {
 	scores   []float64
 	times    []int64 // milliseconds since 1970; noTime where there is none
 	versions names
+	groups   []uint64 // hashes of their names
 }
 
 // names are names that are repeated often: each once, and which of them each
@@ -123,12 +125,15 @@ func (f Form) want() string {
 	if f.Score != "" {
 		what = append(what, fmt.Sprintf("a probability in %q", f.Score))
 	}
+	if f.Group != "" {
+		what = append(what, fmt.Sprintf("a group in %q", f.Group))
+	}
 	return strings.Join(what, " and ")
 }
 
 // wanted are the columns that an object must have.
 func (f Form) wanted() []string {
-	return slices.DeleteFunc([]string{f.Key, f.Value, f.Score, f.Time, f.Version}, func(c string) bool { return c == "" })
+	return slices.DeleteFunc([]string{f.Key, f.Value, f.Score, f.Time, f.Version, f.Group}, func(c string) bool { return c == "" })
 }
 
 // columns are the types that the columns are read as: a key is text, even if it
@@ -196,6 +201,11 @@ func (r *reading) add(rows *dataset.Batch) error {
 			score = number(f.Score, row)
 			usable = usable && score-score == 0
 		}
+		var group []byte
+		if f.Group != "" {
+			group = text(f.Group, row)
+			usable = usable && group != nil
+		}
 		if !usable {
 			b.Unusable++
 			continue
@@ -223,6 +233,9 @@ func (r *reading) add(rows *dataset.Batch) error {
 				b.Untimed++
 			}
 			b.times = append(b.times, at)
+		}
+		if f.Group != "" {
+			b.groups = append(b.groups, sketch.Hash(group))
 		}
 		if f.Version != "" {
 			b.versions.add(text(f.Version, row), r.versions)
@@ -258,11 +271,12 @@ func (b *Batch) thin() {
 		move(b.scores, to, i)
 		move(b.times, to, i)
 		move(b.versions.of, to, i)
+		move(b.groups, to, i)
 		to++
 	}
 	b.keys = b.keys[:to]
 	b.numbers, b.scores, b.times = cut(b.numbers, to), cut(b.scores, to), cut(b.times, to)
-	b.classes.of, b.versions.of = cut(b.classes.of, to), cut(b.versions.of, to)
+	b.classes.of, b.versions.of, b.groups = cut(b.classes.of, to), cut(b.versions.of, to), cut(b.groups, to)
 }
 
 func move[T any](list []T, to, from int) {

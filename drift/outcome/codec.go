@@ -6,8 +6,12 @@ import (
 	"math"
 )
 
-// magic begins every encoded batch; its last letter is the version.
-const magic = "ano1"
+// magic begins every encoded batch, magicGroups one that has groups; the last
+// letter is the version.
+const (
+	magic       = "ano1"
+	magicGroups = "ano2"
+)
 
 // Encode gives the batch as bytes: about 9 a row for classes, 8 more for each
 // of numbers, scores and times.
@@ -26,7 +30,14 @@ func (b *Batch) Encode() []byte {
 	for _, t := range b.times {
 		out = binary.LittleEndian.AppendUint64(out, uint64(t))
 	}
-	return b.versions.append(out)
+	out = b.versions.append(out)
+	if len(b.groups) > 0 {
+		copy(out, magicGroups)
+		for _, g := range b.groups { // one for each key
+			out = binary.LittleEndian.AppendUint64(out, g)
+		}
+	}
+	return out
 }
 
 func (n names) append(out []byte) []byte {
@@ -52,7 +63,8 @@ func appendFloats(out []byte, values []float64) []byte {
 
 // Decode is the inverse of [Batch.Encode]. It refuses bytes that no batch gave.
 func Decode(data []byte) (*Batch, error) {
-	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
+	grouped := len(data) >= len(magic) && string(data[:len(magic)]) == magicGroups
+	if len(data) < len(magic) || string(data[:len(magic)]) != magic && !grouped {
 		return nil, fmt.Errorf("decode outcomes: %w: want %q at the beginning", errDamaged, magic)
 	}
 	d := decoder{b: data[len(magic):]}
@@ -67,6 +79,12 @@ func Decode(data []byte) (*Batch, error) {
 		b.times = append(b.times, int64(d.word()))
 	}
 	b.versions = d.names()
+	if grouped {
+		for range n {
+			b.groups = append(b.groups, d.word())
+		}
+		d.bad = d.bad || n == 0
+	}
 	for _, column := range []int{len(b.classes.of), len(b.numbers), len(b.scores), len(b.times), len(b.versions.of)} {
 		d.bad = d.bad || column != 0 && column != n
 	}

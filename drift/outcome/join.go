@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal/drift/performance"
-	"github.com/anneal-ml/anneal/drift/statistics"
 )
 
 // A Join holds the last prediction and the last label of each key. It is a fold
@@ -27,6 +26,8 @@ type prediction struct {
 	number  float64 // predicted, or the score
 	class   uint32
 	version uint32
+	group   uint64
+	done    bool // its outcome was told: see [Join.Follow]
 }
 
 // A label came first, and was told last, then: a file of all labels so far is
@@ -107,6 +108,10 @@ func (j *Join) Add(b *Batch, labels bool, seen time.Time) {
 			if len(b.versions.of) > 0 {
 				p.version = versions[b.versions.of[i]]
 			}
+			if len(b.groups) > 0 {
+				p.group = b.groups[i]
+			}
+			p.done = j.predictions[key].done
 			j.predictions[key] = p
 		}
 		if len(j.predictions) > MostRows || len(j.labels) > MostRows {
@@ -122,12 +127,20 @@ func (j *Join) thin() {
 	maps.DeleteFunc(j.labels, func(key uint64, _ label) bool { return !sampled(key, j.level) })
 }
 
+// Metrics are what predictions with labels can be measured by.
+func Metrics() []string {
+	return []string{"accuracy", "f1", "precision", "recall", "balancedAccuracy", "auc", "averagePrecision", "logLoss", "brier",
+		"mae", "rmse", "mape", "r2", "ndcg", "precisionAtK"}
+}
+
 // A Question says what is measured. The metrics are those of package
-// performance; a positive class is needed by auc, logLoss and the binary f1.
+// performance; a positive class is needed by auc, averagePrecision, logLoss,
+// brier, precision, recall and the binary f1.
 type Question struct {
-	Metric   string // accuracy, f1, auc, logLoss, mae or rmse
-	Average  string // of f1: binary, macro or weighted; if empty, by the classes there are
+	Metric   string // one of [Metrics]
+	Average  string // of f1: binary, macro, weighted or micro; if empty, by the classes there are
 	Positive string // if empty, the one of 1, true and yes that is there
+	K        int    // of ndcg and precisionAtK: how many of each list; 10 if 0
 
 	Now          time.Time
 	Window       time.Duration // predictions that were made so long before Now
@@ -157,47 +170,27 @@ type Measurement struct {
 	Unmatched   int64    `json:"unmatched"`   // labels of the window for which there is no prediction
 	Others      int64    `json:"others"`      // predictions in the window of other models
 	Sampled     int64    `json:"sampled"`
+
+	Classes []Class `json:"classes,omitempty"` // of the most labels; of metrics that count right and wrong decisions
+	Groups  int64   `json:"groups,omitempty"`  // lists that a ranking was measured on
+	// Estimate is how the value was estimated where labels are not there; empty
+	// where it was measured.
+	Estimate  string     `json:"estimate,omitempty"`
+	Reference *Reference `json:"reference,omitempty"` // what an estimate rests on
+}
+
+// A Class is how well one class was told from the rest.
+type Class struct {
+	Class     string  `json:"class"`
+	N         int64   `json:"n"` // labels
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	F1        float64 `json:"f1"`
 }
 
 // Measure asks how good the predictions were.
 func (j *Join) Measure(q Question) Measurement {
-	m := Measurement{Metric: q.Metric, Sampled: 1 << j.level}
-	now, from := q.Now.UnixMilli(), q.Now.Add(-q.Window).UnixMilli()
-	within := q.LabelsWithin.Milliseconds()
-	oldest := from - within // what a caller need not keep does not count
-	var wanted []uint32
-	for _, v := range q.Versions {
-		if i, ok := j.versions.index[v]; ok {
-			wanted = append(wanted, i)
-		}
-	}
-	var pairs []pair
-	for key, p := range j.predictions {
-		if p.at <= from || p.at > now {
-			continue
-		}
-		if len(q.Versions) > 0 && !slices.Contains(wanted, p.version) || !q.Since.IsZero() && p.at < q.Since.UnixMilli() {
-			m.Others++
-			continue
-		}
-		m.Predictions++
-		l, labelled := j.labels[key]
-		switch {
-		case labelled && l.between(oldest, p.at+within):
-			pairs = append(pairs, pair{key, p, l})
-		case labelled && l.first > p.at+within:
-			m.Late++
-		case now-p.at <= within:
-			m.Waiting++
-		default:
-			m.Unlabelled++
-		}
-	}
-	for key, l := range j.labels {
-		if _, ok := j.predictions[key]; !ok && l.last > from && l.last <= now {
-			m.Unmatched++
-		}
-	}
+	m, pairs, _ := j.window(q)
 	m.N = int64(len(pairs))
 	if m.Predictions > 0 {
 		coverage := float64(m.N) / float64(m.Predictions)
@@ -211,16 +204,9 @@ func (j *Join) Measure(q Question) Measurement {
 		m.Problem = few(m, least)
 		return m
 	}
-	// Sums depend on their order, and a map has none.
-	slices.SortFunc(pairs, func(a, b pair) int {
-		if a.key < b.key {
-			return -1
-		}
-		return 1 // keys differ
-	})
 	interval, problem := j.metric(&m, q, pairs)
 	if problem == "" && interval.Value-interval.Value != 0 {
-		problem = "the labels are all of one class"
+		problem = degenerate(q.Metric)
 	}
 	if problem != "" {
 		m.Problem = problem
@@ -234,6 +220,71 @@ func (j *Join) Measure(q Question) Measurement {
 		m.High = &interval.High
 	}
 	return m
+}
+
+// window is what is in the window: the pairs, and the predictions whose label did
+// not come.
+func (j *Join) window(q Question) (m Measurement, pairs, open []pair) {
+	m = Measurement{Metric: q.Metric, Sampled: 1 << j.level}
+	now, from := q.Now.UnixMilli(), q.Now.Add(-q.Window).UnixMilli()
+	within := q.LabelsWithin.Milliseconds()
+	oldest := from - within // what a caller need not keep does not count
+	mine := j.mine(q)
+	for key, p := range j.predictions {
+		if p.at <= from || p.at > now {
+			continue
+		}
+		if !mine(p) {
+			m.Others++
+			continue
+		}
+		m.Predictions++
+		l, labelled := j.labels[key]
+		switch {
+		case labelled && l.between(oldest, p.at+within):
+			pairs = append(pairs, pair{key, p, l})
+			continue
+		case labelled && l.first > p.at+within:
+			m.Late++
+			continue
+		case now-p.at <= within:
+			m.Waiting++
+		default:
+			m.Unlabelled++
+		}
+		open = append(open, pair{key: key, p: p})
+	}
+	for key, l := range j.labels {
+		if _, ok := j.predictions[key]; !ok && l.last > from && l.last <= now {
+			m.Unmatched++
+		}
+	}
+	inOrder(pairs)
+	inOrder(open)
+	return m, pairs, open
+}
+
+// mine tells the predictions of the model that is asked about.
+func (j *Join) mine(q Question) func(prediction) bool {
+	var wanted []uint32
+	for _, v := range q.Versions {
+		if i, ok := j.versions.index[v]; ok {
+			wanted = append(wanted, i)
+		}
+	}
+	return func(p prediction) bool {
+		return (len(q.Versions) == 0 || slices.Contains(wanted, p.version)) && (q.Since.IsZero() || p.at >= q.Since.UnixMilli())
+	}
+}
+
+// inOrder sorts by key: sums depend on their order, and a map has none.
+func inOrder(pairs []pair) {
+	slices.SortFunc(pairs, func(a, b pair) int {
+		if a.key < b.key {
+			return -1
+		}
+		return 1 // keys differ
+	})
 }
 
 func isFinite(v float64) bool { return v-v == 0 }
@@ -254,12 +305,41 @@ func (j *Join) metric(m *Measurement, q Question, pairs []pair) (_ performance.I
 				right++
 			}
 		}
-		n := int64(len(pairs))
-		low, high := statistics.Wilson(right, n)
-		return performance.Interval{Value: float64(right) / float64(n), Low: low, High: high}, ""
-	case "f1":
-		return j.f1(m, q, pairs)
-	case "auc", "logLoss":
+		if c, ok := j.confusion(pairs); ok {
+			m.Classes = c.classes(j.classes.list)
+		}
+		return performance.Share(right, int64(len(pairs))), ""
+	case "f1", "balancedAccuracy":
+		return j.decisions(m, q, pairs)
+	case "ndcg", "precisionAtK":
+		return j.ranking(m, q, pairs)
+	case "precision", "recall":
+		positive, problem := j.positive(q.Positive, pairs)
+		if problem != "" {
+			return performance.Interval{}, problem
+		}
+		m.Positive = j.classes.list[positive]
+		if c, ok := j.confusion(pairs); ok {
+			m.Classes = c.classes(j.classes.list)
+		}
+		var right, all int64
+		for _, x := range pairs {
+			of, other := x.p.class, x.l.class // what counts, and what makes it right
+			if q.Metric == "recall" {
+				of, other = other, of
+			}
+			if of == positive {
+				all++
+				if other == positive {
+					right++
+				}
+			}
+		}
+		if all == 0 {
+			return performance.Interval{}, "nothing was predicted to be " + m.Positive + ": there is no precision"
+		}
+		return performance.Share(right, all), ""
+	case "auc", "averagePrecision", "logLoss", "brier":
 		positive, problem := j.positive(q.Positive, pairs)
 		if problem != "" {
 			return performance.Interval{}, problem
@@ -268,29 +348,61 @@ func (j *Join) metric(m *Measurement, q Question, pairs []pair) (_ performance.I
 		labels, scores, losses := make([]bool, len(pairs)), make([]float64, len(pairs)), make([]float64, len(pairs))
 		for i, x := range pairs {
 			labels[i], scores[i] = x.l.class == positive, x.p.number
-			if q.Metric == "logLoss" {
+			switch q.Metric {
+			case "logLoss", "brier":
 				if scores[i] < 0 || scores[i] > 1 {
 					return performance.Interval{}, "a score is no probability: want 0 to 1"
 				}
 				losses[i] = performance.LogLoss(labels[i], scores[i])
 			}
+			if q.Metric == "brier" {
+				losses[i] = scores[i] * scores[i]
+				if labels[i] {
+					losses[i] = (1 - scores[i]) * (1 - scores[i])
+				}
+			}
 		}
-		if q.Metric == "auc" {
+		switch q.Metric {
+		case "auc":
 			return performance.AUC(labels, scores), ""
+		case "averagePrecision":
+			return performance.AveragePrecision(labels, scores), ""
 		}
 		return performance.Mean(losses), ""
 	}
+	labels, predicted := make([]float64, len(pairs)), make([]float64, len(pairs))
 	losses := make([]float64, len(pairs))
 	for i, x := range pairs {
+		labels[i], predicted[i] = x.l.number, x.p.number
 		losses[i] = math.Abs(x.p.number - x.l.number)
-		if q.Metric == "rmse" {
+		switch q.Metric {
+		case "rmse":
 			losses[i] *= losses[i]
+		case "mape":
+			if x.l.number == 0 {
+				return performance.Interval{}, "a label is 0, and mape is a share of it: measure mae"
+			}
+			losses[i] /= math.Abs(x.l.number)
 		}
 	}
-	if q.Metric == "rmse" {
+	switch q.Metric {
+	case "rmse":
 		return performance.RMSE(losses), ""
+	case "r2":
+		return performance.R2(labels, predicted), ""
 	}
 	return performance.Mean(losses), ""
+}
+
+// degenerate says why a metric has no value on what there is.
+func degenerate(metric string) string {
+	switch metric {
+	case "r2":
+		return "the labels are all equal"
+	case "ndcg":
+		return "no group has a row that is relevant: one whose label is above 0"
+	}
+	return "the labels are all of one class"
 }
 
 // positives are what a positive class is called where nobody says.
@@ -316,52 +428,4 @@ func (j *Join) positive(name string, pairs []pair) (uint32, string) {
 		}
 	}
 	return 0, "no label is 1, true or yes: say which class is positive"
-}
-
-// mostF1 is how many classes f1 is measured over.
-const mostF1 = 256
-
-func (j *Join) f1(m *Measurement, q Question, pairs []pair) (_ performance.Interval, problem string) {
-	place := map[uint32]int{}
-	for _, x := range pairs {
-		for _, class := range []uint32{x.p.class, x.l.class} {
-			if _, ok := place[class]; !ok {
-				place[class] = len(place)
-			}
-		}
-	}
-	if len(place) > mostF1 {
-		return performance.Interval{}, "there are more than 256 classes: f1 is not measured over so many"
-	}
-	average := performance.Average(q.Average)
-	positive, none := j.positive(q.Positive, pairs)
-	if average == "" {
-		average = performance.Macro
-		if none == "" && len(place) <= 2 {
-			average = performance.OneClass
-		}
-	}
-	m.Average = string(average)
-	if average == performance.OneClass {
-		if none != "" {
-			return performance.Interval{}, none
-		}
-		m.Positive = j.classes.list[positive]
-		// Which of the other classes it is does not matter.
-		for class := range place {
-			place[class] = 0
-		}
-		place[positive] = 1
-	}
-	matrix := make([][]float64, len(place))
-	if average == performance.OneClass {
-		matrix = make([][]float64, 2)
-	}
-	for i := range matrix {
-		matrix[i] = make([]float64, len(matrix))
-	}
-	for _, x := range pairs {
-		matrix[place[x.l.class]][place[x.p.class]]++
-	}
-	return performance.F1(matrix, average), ""
 }

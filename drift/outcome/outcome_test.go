@@ -160,6 +160,13 @@ func TestMetrics(t *testing.T) {
 		{"logLoss", "", score, labels, p.String(), l.String(), binary.LogLoss, "", "true"},
 		{"mae", "", number, numberLabels, p.String(), l.String(), regression.MAE, "", ""},
 		{"rmse", "", number, numberLabels, p.String(), l.String(), regression.RMSE, "", ""},
+		{"r2", "", number, numberLabels, p.String(), l.String(), regression.R2, "", ""},
+		{"precision", "", classes, labels, p.String(), l.String(), binary.Precision, "", "true"},
+		{"recall", "", classes, labels, p.String(), l.String(), binary.Recall, "", "true"},
+		{"f1", "micro", classes, labels, p3.String(), l3.String(), multi.Accuracy, "micro", ""},
+		{"balancedAccuracy", "", classes, labels, p3.String(), l3.String(), multi.MacroRecall, "", ""},
+		{"averagePrecision", "", score, labels, p.String(), l.String(), binary.AveragePrecision, "", "true"},
+		{"brier", "", score, labels, p.String(), l.String(), binary.Brier, "", "true"},
 	} {
 		var j Join
 		j.Add(read(t, c.labels, c.l), true, at(2))
@@ -170,7 +177,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s: nothing: %+v", c.metric, m)
 		case math.Abs(*m.Value-c.want) > 1e-9 || m.N != n || *m.Coverage != 1:
 			t.Errorf("%s: %v of %d, want %v of %d", c.metric, *m.Value, m.N, c.want, n)
-		case *m.Low >= *m.Value || *m.High <= *m.Value || *m.High-*m.Low > 0.3:
+		case *m.Low >= *m.Value || *m.High <= *m.Value || *m.High-*m.Low > 0.6:
 			t.Errorf("%s: %v is in %v to %v", c.metric, *m.Value, *m.Low, *m.High)
 		case m.Average != c.average2 || m.Positive != c.positiv:
 			t.Errorf("%s: average %q of class %q, want %q of %q", c.metric, m.Average, m.Positive, c.average2, c.positiv)
@@ -188,7 +195,8 @@ func TestNoValue(t *testing.T) {
 		}
 		return b.String()
 	}
-	score := Form{Key: "id", Score: "score"}
+	score, number := Form{Key: "id", Score: "score"}, Form{Key: "id", Value: "v", Numbers: true}
+	group := Form{Key: "id", Score: "score", Group: "g"}
 	for _, c := range []struct {
 		q      Question
 		form   Form
@@ -201,15 +209,129 @@ func TestNoValue(t *testing.T) {
 		{Question{Metric: "auc"}, score, many("id,score", "0.4", 40), many("id,class", "1", 40), "the labels are all of one class"},
 		{Question{Metric: "auc"}, score, many("id,score", "0.4", 40), many("id,class", "a", 40), "no label is 1, true or yes: say which class is positive"},
 		{Question{Metric: "auc", Positive: "b"}, score, many("id,score", "0.4", 40), many("id,class", "a", 40), "no label is b, the positive class"},
+		{Question{Metric: "averagePrecision", Positive: "a"}, score, many("id,score", "0.4", 40), many("id,class", "b", 40), "no label is a, the positive class"},
+		{Question{Metric: "precision", Positive: "a"}, classes, many("id,predicted", "b", 40), many("id,class", "a", 40), "nothing was predicted to be a: there is no precision"},
+		{Question{Metric: "r2"}, number, many("id,v", "3", 40), many("id,class", "1", 40), "the labels are all equal"},
+		{Question{Metric: "mape"}, number, many("id,v", "3", 40), many("id,class", "0", 40), "a label is 0, and mape is a share of it: measure mae"},
+		{Question{Metric: "ndcg"}, group, many("id,g,score", "a,3", 40), many("id,class", "0", 40), "no group has a row that is relevant: one whose label is above 0"},
+		{Question{Metric: "ndcg"}, group, many("id,g,score", "a,3", 40), many("id,class", "-1", 40), "a label is below 0, and no relevance"},
 		{Question{Metric: "logLoss"}, score, many("id,score", "1.4", 40), many("id,class", "1", 40), "a score is no probability: want 0 to 1"},
 	} {
 		var j Join
 		j.Add(read(t, c.form, c.p), false, at(1))
-		j.Add(read(t, labels, c.l), true, at(1))
+		of := labels
+		if c.form.Numbers || c.form.Group != "" {
+			of.Numbers = true
+		}
+		j.Add(read(t, of, c.l), true, at(1))
 		c.q.Now, c.q.Window, c.q.LabelsWithin = at(3), 7*24*time.Hour, 3*24*time.Hour
 		if m := j.Measure(c.q); m.Value != nil || m.Problem != c.reason {
 			t.Errorf("%s: value %v, problem %q, want %q", c.q.Metric, m.Value, m.Problem, c.reason)
 		}
+	}
+}
+
+// TestGroups ranks lists: one in order, one with the relevant row last, and one
+// in which nothing is relevant.
+func TestGroups(t *testing.T) {
+	var j Join
+	j.Add(read(t, Form{Key: "id", Score: "s", Group: "q"}, "id,q,s\n1,a,9\n2,a,8\n3,b,9\n4,b,8\n5,c,1\n6,,1\n"), false, at(1))
+	j.Add(read(t, Form{Labels: true, Key: "id", Value: "y", Numbers: true}, "id,y\n1,1\n2,0\n3,0\n4,1\n5,0\n"), true, at(2))
+	for _, c := range []struct {
+		metric string
+		k      int
+		want   float64
+		groups int64
+	}{{"ndcg", 10, (1 + 1/math.Log2(3)) / 2, 2}, {"ndcg", 1, 0.5, 2}, {"precisionAtK", 1, 1.0 / 3, 3}, {"precisionAtK", 2, 1.0 / 3, 3}} {
+		m := j.Measure(Question{Metric: c.metric, K: c.k, Now: at(3), Window: 7 * 24 * time.Hour, LabelsWithin: 24 * time.Hour, MinRows: 1})
+		if m.Value == nil || math.Abs(*m.Value-c.want) > 1e-12 || m.Groups != c.groups || m.N != 5 {
+			t.Errorf("%s at %d: %+v, want %v of %d groups", c.metric, c.k, m, c.want, c.groups)
+		}
+	}
+}
+
+// TestClasses says of each class how well it was told from the rest.
+func TestClasses(t *testing.T) {
+	j := join(t, []drop{{"p", 5, "1,a 2,a 3,b 4,c"}, {"l", 6, "1,a 2,b 3,b 4,b"}})
+	m := j.Measure(Question{Metric: "accuracy", Now: at(7), Window: 7 * 24 * time.Hour, LabelsWithin: 24 * time.Hour, MinRows: 1})
+	want := []Class{{"b", 3, 1, 1.0 / 3, 0.5}, {"a", 1, 0.5, 1, 2.0 / 3}, {"c", 0, 0, 0, 0}}
+	if diff := cmp.Diff(want, m.Classes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestEstimate has scores that say too much: half of what is above a half is
+// right. The curve finds out, and so the estimate is near what labels tell later,
+// within its band, wherever the mix of scores has gone.
+func TestEstimate(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	var j Join
+	form := Form{Key: "id", Value: "predicted", Score: "score"}
+	days := func(from, n int, day, shift float64) string {
+		var p, l strings.Builder
+		p.WriteString("id,predicted,score\n")
+		l.WriteString("id,class\n")
+		for i := from; i < from+n; i++ {
+			s := min(1, r.Float64()*0.8+shift)
+			y := r.Float64() < 0.2+0.4*s
+			fmt.Fprintf(&p, "%d,%t,%v\n", i, s >= 0.5, s)
+			fmt.Fprintf(&l, "%d,%t\n", i, y)
+		}
+		j.Add(read(t, form, p.String()), false, at(day))
+		return l.String()
+	}
+	j.Add(read(t, labels, days(0, 4000, 1, 0)), true, at(2))
+	later := days(4000, 2000, 9, 0.2)
+	q := Question{Now: at(10), Window: 3 * 24 * time.Hour, LabelsWithin: 10 * 24 * time.Hour}
+	estimated := map[string]Measurement{}
+	for _, metric := range Estimates() {
+		q.Metric = metric
+		estimated[metric] = j.Estimate(q, 30*24*time.Hour)
+	}
+	if m := j.Estimate(q, 24*time.Hour); m.Value != nil || m.Problem != "0 predictions with a label to calibrate on: want 30" {
+		t.Errorf("without a reference: %+v", m)
+	}
+	j.Add(read(t, labels, later), true, at(11))
+	for metric, e := range estimated {
+		q.Metric, q.Average = metric, "binary"
+		m := j.Measure(q)
+		if e.Value == nil || m.Value == nil || e.N != 2000 || m.N != 2000 || e.Estimate != CBPE || e.Reference.N != 4000 {
+			t.Errorf("%s: estimated %+v, measured %+v", metric, e, m)
+			continue
+		}
+		if *m.Value < *e.Low || *m.Value > *e.High || *e.High-*e.Low > 0.25 || math.Abs(*e.Value-*m.Value) > 0.05 {
+			t.Errorf("%s: estimated %v in %v to %v, measured %v", metric, *e.Value, *e.Low, *e.High, *m.Value)
+		}
+	}
+	if m := j.Estimate(q, 30*24*time.Hour); m.Value != nil || m.Problem != "0 predictions in the window without a label: want 30" {
+		t.Errorf("with all labels there: %+v", m)
+	}
+}
+
+// TestFollow tells each outcome once, whichever comes first, in the order of the
+// predictions; labels that are told again tell nothing new.
+func TestFollow(t *testing.T) {
+	form := Form{Key: "id", Value: "predicted", Time: "at", Version: "m"}
+	var j Join
+	var got []string
+	follow := func(b *Batch, labels bool, day float64) {
+		for _, o := range j.Follow(b, labels, at(day)) {
+			got = append(got, fmt.Sprintf("%s %s %v", time.UnixMilli(o.At).UTC().Format("02T15"), o.Version, o.Error))
+		}
+		got = append(got, "|")
+	}
+	follow(read(t, form, "id,predicted,at,m\n1,a,2026-03-01T05:00:00Z,1\n2,a,2026-03-01T04:00:00Z,1\n"), false, 1)
+	follow(read(t, labels, "id,class\n1,a\n2,b\n3,a\n"), true, 2)
+	follow(read(t, form, "id,predicted,at,m\n3,b,2026-03-03T01:00:00Z,2\n1,b,2026-03-03T02:00:00Z,2\n"), false, 3)
+	follow(read(t, labels, "id,class\n1,a\n2,b\n3,a\n"), true, 4)
+	want := []string{"|", "01T04 1 1", "01T05 1 0", "|", "03T01 2 1", "|", "|"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	var numbers Join
+	numbers.Add(read(t, Form{Key: "id", Value: "v", Numbers: true}, "id,v\n1,2\n"), false, at(1))
+	if o := numbers.Follow(read(t, Form{Labels: true, Key: "id", Value: "v", Numbers: true}, "id,v\n1,5\n"), true, at(2)); len(o) != 1 || o[0].Error != 3 {
+		t.Errorf("of numbers: %+v", o)
 	}
 }
 

@@ -2,10 +2,18 @@ package performance
 
 import (
 	"math"
+	"slices"
+
+	"github.com/anneal-ml/anneal/drift/statistics"
 )
 
 // An Interval is a metric and its 95 % interval.
-type Interval struct{ Value, Low, High float64 }
+type Interval struct {
+	Value, Low, High float64
+	// Error is the standard error of Value, before the metric's bounds are kept;
+	// 0 where the interval does not rest on one.
+	Error float64
+}
 
 // z975 is the 97.5 % point of the standard normal law.
 const z975 = 1.959963984540054
@@ -14,7 +22,7 @@ const z975 = 1.959963984540054
 // the metric can be.
 func around(value, standardError, least, most float64) Interval {
 	half := z975 * standardError
-	return Interval{value, max(least, value-half), min(most, value+half)}
+	return Interval{value, max(least, value-half), min(most, value+half), standardError}
 }
 
 // Mean is the mean of a loss that is not negative.
@@ -27,7 +35,7 @@ func Mean(losses []float64) Interval {
 		squares += (v - sum) * (v - sum)
 	}
 	if n < 2 {
-		return Interval{sum, 0, math.Inf(1)}
+		return Interval{Value: sum, High: math.Inf(1)}
 	}
 	return around(sum, math.Sqrt(squares/(n-1)/n), 0, math.Inf(1))
 }
@@ -36,7 +44,55 @@ func Mean(losses []float64) Interval {
 // theirs.
 func RMSE(squared []float64) Interval {
 	m := Mean(squared)
-	return Interval{math.Sqrt(m.Value), math.Sqrt(m.Low), math.Sqrt(m.High)}
+	return Interval{Value: math.Sqrt(m.Value), Low: math.Sqrt(m.Low), High: math.Sqrt(m.High)}
+}
+
+// Share is how many of n are right, with Wilson's interval.
+func Share(right, n int64) Interval {
+	low, high := statistics.Wilson(right, n)
+	p := float64(right) / float64(n)
+	return Interval{p, low, high, math.Sqrt(p * (1 - p) / float64(n))}
+}
+
+// R2 is the coefficient of determination, with the interval of the delta method:
+// that of the ratio of two means. It is NaN where all labels are equal.
+func R2(labels, predictions []float64) Interval {
+	n, mean, variance, mse := float64(len(labels)), 0.0, 0.0, 0.0
+	for _, y := range labels {
+		mean += y / n
+	}
+	for i, y := range labels {
+		variance += (y - mean) * (y - mean) / n
+		mse += (y - predictions[i]) * (y - predictions[i]) / n
+	}
+	if slices.Min(labels) == slices.Max(labels) {
+		return Interval{Value: math.NaN(), Low: math.NaN(), High: math.NaN()}
+	}
+	squares := 0.0 // of how far each row moves the value
+	for i, y := range labels {
+		e, d := y-predictions[i], y-mean
+		moves := (mse*(d*d-variance)/variance - (e*e - mse)) / variance
+		squares += moves * moves / n
+	}
+	return around(1-mse/variance, math.Sqrt(squares/n), math.Inf(-1), 1)
+}
+
+// BalancedAccuracy is the mean recall of the classes that there are, of counts of
+// labels, in rows, by decision, in columns. Its interval is normal: the recalls
+// are shares that do not depend on each other.
+func BalancedAccuracy(matrix [][]float64) Interval {
+	rows, _, _ := margins(matrix)
+	classes, sum, variance := 0.0, 0.0, 0.0
+	for i, n := range rows {
+		if n == 0 {
+			continue
+		}
+		recall := matrix[i][i] / n
+		classes++
+		sum += recall
+		variance += recall * (1 - recall) / n
+	}
+	return around(sum/classes, math.Sqrt(variance)/classes, 0, 1)
 }
 
 // AUC is the area under the ROC curve with the interval of DeLong, DeLong and
@@ -76,7 +132,7 @@ func AUC(labels []bool, scores []float64) Interval {
 	}
 	auc := won / (n * m)
 	if n < 2 || m < 2 {
-		return Interval{auc, 0, 1}
+		return Interval{Value: auc, High: 1}
 	}
 	variance := (squaresOf1/n-auc*auc)/(n-1) + (squaresOf0/m-auc*auc)/(m-1)
 	return around(auc, math.Sqrt(max(0, variance)), 0, 1)
@@ -90,6 +146,7 @@ const (
 	OneClass Average = "binary"   // of the last class alone
 	Macro    Average = "macro"    // of all classes alike
 	Weighted Average = "weighted" // by the labels of each
+	Micro    Average = "micro"    // of all decisions together: the accuracy
 )
 
 // F1 is the F1 of counts of labels, in rows, by decision, in columns, with the
