@@ -32,11 +32,7 @@ func (p *parts) UnmarshalJSON(b []byte) error {
 }
 
 // A Detector is what package stream has several of.
-type Detector interface {
-	// Add takes the next value, which is finite, and says whether it brings drift,
-	// or a warning of it.
-	Add(x float64) (drift, warning bool)
-}
+type Detector = stream.Detector
 
 // Detectors are those that [NewDetector] makes.
 func Detectors() []string {

@@ -35,9 +35,7 @@ func (p python) choices(n int, low, high, zero float64) []float64 {
 	return values
 }
 
-type detector interface {
-	Add(x float64) (drift, warning bool)
-}
+type detector = Detector
 
 // TestRiver runs the examples of River's documentation, of which each prints
 // where drift comes, and the first warning since the last.
@@ -136,5 +134,45 @@ func TestWindow(t *testing.T) {
 	}
 	if d.Width() > 1200 {
 		t.Errorf("the window still has %d values, of both laws", d.Width())
+	}
+}
+
+// TestSave saves and restores each detector between any two values: it then finds
+// what an undisturbed one does.
+func TestSave(t *testing.T) {
+	random := newPython(11)
+	values := slices.Concat(random.choices(700, 0, 2, 0.9), random.choices(500, 0, 2, 0.4), random.choices(500, 0, 2, 0.8))
+	for name, make := range map[string]func() Detector{
+		"adwin": func() Detector { return NewADWIN(false) }, "adwin_keep": func() Detector { return NewADWIN(true) },
+		"ddm": func() Detector { return NewDDM() }, "eddm": func() Detector { return NewEDDM() },
+		"hddm_a": func() Detector { return NewHDDMA(true) }, "hddm_w": func() Detector { return NewHDDMW(true) },
+		"page_hinkley": func() Detector { p := NewPageHinkley(); p.Threshold = 5; return p },
+		"kswin":        func() Detector { return NewKSWIN(3) },
+	} {
+		whole, parts, drifts, longest := make(), make(), 0, 0
+		for i, x := range values {
+			drift, warning := whole.Add(x)
+			saved := Save(parts)
+			longest = max(longest, len(saved))
+			parts = make()
+			if err := Restore(parts, saved); err != nil {
+				t.Fatal(err)
+			}
+			if d, w := parts.Add(x); d != drift || w != warning {
+				t.Fatalf("%s at value %d: drift %v, warning %v after a restart; %v, %v without", name, i, d, w, drift, warning)
+			}
+			if drift {
+				drifts++
+			}
+		}
+		if drifts == 0 || longest > 4096 {
+			t.Errorf("%s: %d drifts, saved in up to %d bytes", name, drifts, longest)
+		}
+		saved := Save(whole)
+		for _, damaged := range [][]byte{saved[:len(saved)-1], append(slices.Clone(saved), 0), nil} {
+			if err := Restore(make(), damaged); err == nil {
+				t.Errorf("%s: %d of %d bytes are taken for what was saved", name, len(damaged), len(saved))
+			}
+		}
 	}
 }
