@@ -31,6 +31,7 @@ import (
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/report"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/notify"
 	"github.com/anneal-ml/anneal/orchestrator"
@@ -56,6 +57,8 @@ type Config struct {
 	// Outcomes reads an object once and takes from it the predictions or labels
 	// that a signal asks for. An error is as with Profile.
 	Outcomes func(ctx context.Context, object anneal.Object, form outcome.Form) (*outcome.Batch, error)
+	// Report reads another tool's report. An error is as with Profile.
+	Report func(ctx context.Context, object anneal.Object, form report.Form) (*report.Report, error)
 	// Metrics reads metrics of CloudWatch up to a moment, one reading for each
 	// query, and gives up when ctx ends. Nil: there are none.
 	Metrics func(ctx context.Context, queries []cloudwatch.Query, until time.Time) []cloudwatch.Reading

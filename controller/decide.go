@@ -29,7 +29,7 @@ func (c *Controller) wake(m policy.Matched, e anneal.Event, fed []feed) *wake {
 	if again, ok := c.state.Past.Woken(e); ok {
 		w.Origin, w.Parameters, w.Force = again.Event, again.Parameters, again.Force
 	}
-	if object, ok := dataObject(e); ok && len(fed) == 0 {
+	if object, ok := dataObject(e); ok && len(fed) == 0 && !besideReport(p, object.URI) {
 		w.Object = &object
 	}
 	return w
@@ -100,6 +100,7 @@ func (c *Controller) decide(ctx context.Context, b *batch, w *wake) {
 	}
 	signals := map[string]anneal.Signal{}
 	if !byHand(w.Trigger) {
+		c.watch(ctx, b, p, w.Event.Seen)
 		for _, name := range sortedKeys(p.Spec.Spec.Signals) {
 			s := c.measure(ctx, p, name, w)
 			signals[name] = s

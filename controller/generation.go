@@ -23,7 +23,7 @@ type Generation struct {
 
 	byName map[string]*policy.Policy
 	woken  *policy.Index    // whom events wake
-	fed    []*policy.Policy // with signals over predictions
+	fed    []*policy.Policy // with signals over predictions or reports
 }
 
 // policy is the policy of that name, nil if it is not loaded.
@@ -34,7 +34,7 @@ func (g Generation) index() *Generation {
 	for _, p := range g.Policies {
 		g.byName[p.Name()] = p
 		for _, s := range p.Spec.Spec.Signals {
-			if s.IsPerformance() {
+			if s.IsFed() {
 				g.fed = append(g.fed, p)
 				break
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/report"
 	"github.com/anneal-ml/anneal/drift/statistics"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/notify"
@@ -37,6 +38,18 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 	data := c.state.data(p.Name())
 	if spec.Signals[name].IsMetric() {
 		if err := c.metric(spec.Signals[name], &signal, w.Event.Seen); err != nil {
+			signal.Status, signal.Error = anneal.SignalFailed, err.Error()
+		}
+		return signal
+	}
+	if spec.Signals[name].IsReport() {
+		if err := c.reported(ctx, p, &signal, w.Event.Seen); err != nil {
+			signal.Status, signal.Error = anneal.SignalFailed, err.Error()
+		}
+		return signal
+	}
+	if spec.Signals[name].IsDetector() {
+		if err := c.detected(p, &signal, w.Event.Seen); err != nil {
 			signal.Status, signal.Error = anneal.SignalFailed, err.Error()
 		}
 		return signal
@@ -180,7 +193,8 @@ type profileJob struct {
 	key    string
 	object anneal.Object
 	opt    dataset.Options
-	form   *outcome.Form // of predictions or labels; nil for data, which are profiled
+	form   *outcome.Form // of predictions or labels
+	report *report.Form  // of another tool's report; with neither it is data, which are profiled
 	tries  int           // that S3 or the web has not given it in
 }
 
@@ -195,7 +209,7 @@ func (w *wake) jobs(p *policy.Policy) []profileJob {
 		jobs = append(jobs, dataJob(p, *w.Object))
 	}
 	for _, f := range w.Feeds {
-		if s, ok := p.Spec.Spec.Signals[f.Signal]; ok && s.IsPerformance() {
+		if s, ok := p.Spec.Spec.Signals[f.Signal]; ok && s.IsFed() {
 			jobs = append(jobs, feedJob(p, f.Signal, f.Labels, f.Object))
 		}
 	}
@@ -266,7 +280,7 @@ func (c *Controller) wantAgain(ctx context.Context, p *policy.Policy) error {
 		jobs = append(jobs, dataJob(p, o))
 	}
 	for name, s := range p.Spec.Spec.Signals {
-		if !s.IsPerformance() {
+		if !s.IsFed() {
 			continue
 		}
 		for _, o := range c.state.fed(p.Name(), name).Objects {
@@ -362,8 +376,11 @@ func (c *Controller) profileWorker(ctx context.Context) {
 
 // kind is that of the record which holds what was read.
 func (j profileJob) kind() string {
-	if j.form != nil {
+	switch {
+	case j.form != nil:
 		return KindOutcomes
+	case j.report != nil:
+		return KindReport
 	}
 	return KindProfile
 }
@@ -374,6 +391,9 @@ func (c *Controller) profileOne(ctx context.Context, job profileJob) {
 	read := c.readProfile
 	if job.form != nil {
 		read = c.readOutcomes
+	}
+	if job.report != nil {
+		read = c.readReport
 	}
 	got, data, err := read(ctx, job)
 	if ctx.Err() != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
@@ -217,7 +218,11 @@ func (n *needed) outcomes(p *policy.Policy, signal string, labels bool, o anneal
 		return
 	}
 	if _, ok := p.Spec.Spec.Signals[signal]; ok {
-		n.find(KindOutcomes, feedJob(p, signal, labels, o).key, nil)
+		job := feedJob(p, signal, labels, o)
+		n.find(job.kind(), job.key, nil)
+		if id, posted := strings.CutPrefix(o.URI, eventURI); posted {
+			n.find(KindEvent, id, nil)
+		}
 	}
 }
 

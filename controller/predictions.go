@@ -12,12 +12,13 @@ import (
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/drift/outcome"
+	"github.com/anneal-ml/anneal/drift/report"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/policy"
 )
 
-// A feed is an object that holds predictions or labels for a signal. It is no
-// training data, and needs no trigger.
+// A feed is an object that holds predictions or labels for a signal, or another
+// tool's report. It is no training data, and needs no trigger.
 type feed struct {
 	Signal string        `json:"signal"`
 	Labels bool          `json:"labels,omitempty"`
@@ -31,6 +32,10 @@ type fedRecord struct {
 	Event  string          `json:"event"`
 	Silent bool            `json:"silent,omitempty"` // nothing is decided about the event
 	Keep   policy.Duration `json:"keep,omitempty"`
+	// Every keeps every version of an object: a detector has followed them.
+	Every bool `json:"every,omitempty"`
+	// Newest keeps nothing else: a report takes the place of the one before it.
+	Newest bool `json:"newest,omitempty"`
 	feed
 }
 
@@ -40,6 +45,10 @@ type Fed struct {
 	Objects []fedObject `json:"objects"`
 	// Labelled is when labels came last.
 	Labelled time.Time `json:"labelled,omitzero"`
+	// Came is how many objects ever joined.
+	Came int64 `json:"came,omitempty"`
+	// Stream is what a detector has found of them.
+	Stream *stream `json:"stream,omitempty"`
 }
 
 type fedObject struct {
@@ -48,6 +57,7 @@ type fedObject struct {
 	Labels  bool      `json:"labels,omitempty"`
 	Rows    int64     `json:"rows"`
 	Seen    time.Time `json:"seen"`
+	No      int64     `json:"no,omitempty"` // its place among all that came, from 1
 
 	VersionID string `json:"versionId,omitempty"`
 	ETag      string `json:"etag,omitempty"`
@@ -65,14 +75,20 @@ const mostFed = 20_000
 // version takes the place of the old one. Objects that no window can reach are
 // let go, not one by one: each time the join is made anew.
 func (f *Fed) add(r fedRecord) {
-	o := fedObject{r.Object.URI, r.Object.Version, r.Labels, r.Object.Rows, r.Object.Seen, r.Object.VersionID, r.Object.ETag}
+	o := fedObject{
+		URI: r.Object.URI, Version: r.Object.Version, Labels: r.Labels, Rows: r.Object.Rows, Seen: r.Object.Seen,
+		No: f.Came + 1, VersionID: r.Object.VersionID, ETag: r.Object.ETag,
+	}
 	if o.Labels && o.Rows > 0 && o.Seen.After(f.Labelled) {
 		f.Labelled = o.Seen
 	}
-	same := func(x fedObject) bool { return x.URI == o.URI && x.Labels == o.Labels }
+	same := func(x fedObject) bool {
+		return x.URI == o.URI && x.Labels == o.Labels && (!r.Every || x.Version == o.Version)
+	}
 	if i := slices.IndexFunc(f.Objects, same); i >= 0 && f.Objects[i].Version == o.Version {
 		return
 	}
+	f.Came++
 	f.Objects = append(slices.DeleteFunc(f.Objects, same), o)
 	oldest, gone := o.Seen.Add(-time.Duration(r.Keep)), 0
 	for gone < len(f.Objects) && f.Objects[gone].Seen.Before(oldest) {
@@ -83,6 +99,9 @@ func (f *Fed) add(r fedRecord) {
 	}
 	if len(f.Objects)-gone > mostFed {
 		gone = len(f.Objects) - mostFed*3/4
+	}
+	if r.Newest {
+		gone = len(f.Objects) - 1
 	}
 	f.Objects = slices.Delete(f.Objects, 0, gone)
 }
@@ -114,21 +133,17 @@ func (s *State) applyFed(r fedRecord) {
 // both, what is longer says what they are.
 func feeds(p *policy.Policy, e anneal.Event) []feed {
 	var found []feed
-	var object anneal.Object
+	object, isObject := dataObject(e)
 	for _, name := range sortedKeys(p.Spec.Spec.Signals) {
 		s := p.Spec.Spec.Signals[name]
-		if !s.IsPerformance() {
-			continue
-		}
-		if object.URI == "" {
-			o, ok := dataObject(e)
-			if !ok {
-				return nil
+		switch {
+		case s.IsReport() && s.Event != "" && (s.Event == e.Type || s.Event == e.Source):
+			found = append(found, feed{name, false, anneal.Object{URI: eventURI + e.ID, Version: e.ID, Bytes: int64(len(e.Data)), Event: e.ID, Seen: e.Seen}})
+		case !s.IsFed() || !isObject:
+		default:
+			if labels, ok := fedBy(s, object.URI); ok {
+				found = append(found, feed{name, labels, object})
 			}
-			object = o
-		}
-		if labels, ok := fedBy(s, object.URI); ok {
-			found = append(found, feed{name, labels, object})
 		}
 	}
 	return found
@@ -136,26 +151,34 @@ func feeds(p *policy.Policy, e anneal.Event) []feed {
 
 // fedBy says whether an object feeds a signal, and with what.
 func fedBy(s policy.Signal, uri string) (labels, ok bool) {
-	_, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
-	begins := func(prefix string) bool {
-		if strings.Contains(prefix, "://") {
-			return strings.HasPrefix(uri, prefix)
-		}
-		return strings.HasPrefix(key, prefix)
+	if s.IsReport() {
+		return false, s.Path != "" && under(uri, s.Path) && report.Fits(s.Format, s.Metric, uri) || strings.HasPrefix(uri, eventURI)
 	}
-	predictions, truths := begins(s.Path), begins(s.Labels)
+	predictions, truths := under(uri, s.Path), under(uri, s.Labels)
 	return truths && (!predictions || len(s.Labels) > len(s.Path)), predictions || truths
+}
+
+// under reports whether the key of an object begins with prefix, or its URI with
+// one that is a URI.
+func under(uri, prefix string) bool {
+	if strings.Contains(prefix, "://") {
+		return strings.HasPrefix(uri, prefix)
+	}
+	_, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
+	return strings.HasPrefix(key, prefix)
 }
 
 // formOf says what is read of the objects that feed a signal.
 func formOf(s policy.Signal, labels bool) outcome.Form {
-	f := outcome.Form{Labels: labels, Key: s.Key, Numbers: s.Metric == policy.MetricMAE || s.Metric == policy.MetricRMSE}
+	f := outcome.Form{Labels: labels, Key: s.Key, Numbers: s.OfNumbers() || labels && s.OfLists()}
 	switch {
 	case labels:
 		f.Value = s.Label
 		return f
-	case s.Metric == policy.MetricAUC || s.Metric == policy.MetricLogLoss:
-		f.Score = s.Score
+	case s.OfScores() || s.OfLists():
+		f.Score, f.Group = s.Score, s.Group
+	case s.Estimate != "":
+		f.Value, f.Score = s.Prediction, s.Score
 	default:
 		f.Value = s.Prediction
 	}
@@ -165,21 +188,29 @@ func formOf(s policy.Signal, labels bool) outcome.Form {
 
 // feedJob is the reading of an object that feeds a signal of p.
 func feedJob(p *policy.Policy, signal string, labels bool, o anneal.Object) profileJob {
+	if s := p.Spec.Spec.Signals[signal]; s.IsReport() {
+		f := report.Form{Format: s.Format, Pointer: s.Pointer}
+		return profileJob{key: anneal.ID("report", o.URI, o.Version, f.Format, f.Pointer), object: o, report: &f}
+	}
 	f := formOf(p.Spec.Spec.Signals[signal], labels)
-	key := anneal.ID("outcomes", o.URI, o.Version, f.Key, f.Value, strconv.FormatBool(f.Numbers), f.Score, f.Time, f.Version)
-	return profileJob{key: key, object: o, form: &f}
+	parts := []string{"outcomes", o.URI, o.Version, f.Key, f.Value, strconv.FormatBool(f.Numbers), f.Score, f.Time, f.Version}
+	if f.Group != "" {
+		parts = append(parts, f.Group)
+	}
+	return profileJob{key: anneal.ID(parts...), object: o, form: &f}
 }
 
 // feed has what w brought join what its signals are measured on.
 func (c *Controller) feed(b *batch, p *policy.Policy, w *wake) {
 	for _, f := range w.Feeds {
 		s, ok := p.Spec.Spec.Signals[f.Signal]
-		if !ok || !s.IsPerformance() { // another generation since
+		if !ok || !s.IsFed() { // another generation since
 			continue
 		}
 		read := c.profiles.known[feedJob(p, f.Signal, f.Labels, f.Object).key]
 		f.Object.Rows, f.Object.Ragged = read.rows, read.ragged
-		b.put(KindFed, "", fedRecord{Policy: w.Policy, Event: w.Event.ID, Keep: s.Window.Since + s.LabelsWithin, feed: f})
+		keep := max(s.Window.Since, s.Calibration) + s.LabelsWithin
+		b.put(KindFed, "", fedRecord{Policy: w.Policy, Event: w.Event.ID, Keep: keep, Every: s.IsDetector(), Newest: s.IsReport(), feed: f})
 	}
 }
 
@@ -218,25 +249,18 @@ func (c *Controller) performance(ctx context.Context, p *policy.Policy, signal *
 		last := fed.Objects[len(fed.Objects)-1]
 		signal.Window = anneal.ShortID("window", last.URI, last.Version)
 	}
-	join, unread, err := c.joins.of(ctx, c.cfg.Journal, p, signal.Name, fed.Objects)
+	have, err := c.joins.of(ctx, c.cfg.Journal, p, signal.Name, fed.Objects)
 	if err != nil {
 		return err
 	}
-	q := outcome.Question{
-		Metric: s.Metric, Average: s.Average, Positive: s.Positive,
-		Now: now, Window: time.Duration(s.Window.Since), LabelsWithin: time.Duration(s.LabelsWithin), MinRows: s.MinRows,
+	q := c.question(p, s, now)
+	var m outcome.Measurement
+	if s.Estimate != "" {
+		m = have.join.Estimate(q, time.Duration(s.Calibration))
+	} else {
+		m = have.join.Measure(q)
 	}
-	if champion := c.state.Models.Champion(p.Group()); champion != nil {
-		switch {
-		case s.Version != "":
-			version := strconv.Itoa(champion.Version)
-			q.Versions = []string{champion.ID(), version, "v" + version}
-		case len(c.state.Models.Versions(p.Group())) > 1 && c.replaced(champion):
-			q.Since = champion.StageAt
-		}
-	}
-	m := join.Measure(q)
-	detail := performanceDetail{Measurement: m, Unread: unread}
+	detail := performanceDetail{Measurement: m, Unread: have.unread}
 	if !fed.Labelled.IsZero() {
 		detail.Labelled = &fed.Labelled
 	}
@@ -249,7 +273,7 @@ func (c *Controller) performance(ctx context.Context, p *policy.Policy, signal *
 		signal.Status, signal.Error = anneal.SignalMissing, "no predictions have come"
 	case fed.Labelled.IsZero():
 		signal.Status, signal.Error = anneal.SignalMissing, "no labels have come"
-	case now.Sub(fed.Labelled) > time.Duration(s.StaleAfter):
+	case s.Estimate == "" && now.Sub(fed.Labelled) > time.Duration(s.StaleAfter):
 		signal.Status, signal.Error = anneal.SignalStale, "no labels have come since "+fed.Labelled.UTC().Format(time.RFC3339)
 	case m.Value == nil:
 		signal.Status, signal.Error = anneal.SignalMissing, m.Problem
@@ -257,6 +281,24 @@ func (c *Controller) performance(ctx context.Context, p *policy.Policy, signal *
 		signal.Value, signal.Share, signal.Low, signal.High = m.Value, m.Coverage, m.Low, m.High
 	}
 	return nil
+}
+
+// question is what s asks of the champion's predictions.
+func (c *Controller) question(p *policy.Policy, s policy.Signal, now time.Time) outcome.Question {
+	q := outcome.Question{
+		Metric: s.Metric, Average: s.Average, Positive: s.Positive, K: s.K,
+		Now: now, Window: time.Duration(s.Window.Since), LabelsWithin: time.Duration(s.LabelsWithin), MinRows: s.MinRows,
+	}
+	if champion := c.state.Models.Champion(p.Group()); champion != nil {
+		switch {
+		case s.Version != "":
+			version := strconv.Itoa(champion.Version)
+			q.Versions = []string{champion.ID(), version, "v" + version}
+		case len(c.state.Models.Versions(p.Group())) > 1 && c.replaced(champion):
+			q.Since = champion.StageAt
+		}
+	}
+	return q
 }
 
 // performanceDetail is the detail of a signal over predictions.
@@ -287,14 +329,24 @@ type joined struct {
 	keys   []string
 	unread int
 	join   outcome.Join
+	told   []toldOutcomes // that a detector has not followed yet
+}
+
+// toldOutcomes are those that were known by an object.
+type toldOutcomes struct {
+	no       int64 // the object's
+	outcomes []outcome.Outcome
 }
 
 // keptJoins bounds how many joins are kept. One can take thirty megabytes.
 const keptJoins = 4
 
+// forget has the next join made anew.
+func (js *joins) forget(policy, signal string) { delete(js.by, policy+"/"+signal) }
+
 // of is the join of these objects, as p has them read. Objects that it finds
 // nothing of are counted.
-func (js *joins) of(ctx context.Context, j *journal.Journal, p *policy.Policy, signal string, objects []fedObject) (*outcome.Join, int, error) {
+func (js *joins) of(ctx context.Context, j *journal.Journal, p *policy.Policy, signal string, objects []fedObject) (*joined, error) {
 	var keys []string
 	var chosen []fedObject
 	for _, o := range objects {
@@ -321,13 +373,17 @@ func (js *joins) of(ctx context.Context, j *journal.Journal, p *policy.Policy, s
 			continue
 		}
 		if err != nil {
-			return nil, 0, fmt.Errorf("outcomes of %s: %w", chosen[i].URI, err)
+			return nil, fmt.Errorf("outcomes of %s: %w", chosen[i].URI, err)
 		}
 		batch, err := outcome.Decode(record.Data)
 		if err != nil {
-			return nil, 0, fmt.Errorf("outcomes of %s: %w", chosen[i].URI, err)
+			return nil, fmt.Errorf("outcomes of %s: %w", chosen[i].URI, err)
 		}
-		have.join.Add(batch, chosen[i].Labels, chosen[i].Seen)
+		if !p.Spec.Spec.Signals[signal].IsDetector() {
+			have.join.Add(batch, chosen[i].Labels, chosen[i].Seen)
+		} else if told := have.join.Follow(batch, chosen[i].Labels, chosen[i].Seen); len(told) > 0 {
+			have.told = append(have.told, toldOutcomes{chosen[i].No, told})
+		}
 	}
 	if len(js.recent) == keptJoins {
 		delete(js.by, js.recent[0])
@@ -335,5 +391,5 @@ func (js *joins) of(ctx context.Context, j *journal.Journal, p *policy.Policy, s
 	}
 	js.by[name] = have
 	js.recent = append(js.recent, name)
-	return &have.join, have.unread, nil
+	return have, nil
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/anneal-ml/anneal/drift/dataset"
 	outcomes "github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/report"
 	"github.com/anneal-ml/anneal/drift/statistics"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/policy"
@@ -35,6 +36,7 @@ var update = flag.Bool("update", false, "rewrite the transcripts")
 // controller that starts anew before each step.
 //
 //	at 1d drop KEY N rows …        an object is dropped: see content
+//	at 1d post TYPE JSON           an event comes with this data
 //	at 1d champion 2 accuracy=0.9  a model takes over
 //	at 1d load NAME                the policy of that name in the file decides from here on
 func TestPredictions(t *testing.T) {
@@ -107,6 +109,8 @@ func tell(t *testing.T, archive *txtar.Archive, story string, restarts bool) (to
 			switch fields[2] {
 			case "drop":
 				s.drop(fields[3], content(t, fields[4:]))
+			case "post":
+				s.post(fields[3], strings.Join(fields[4:], " "))
 			case "champion":
 				s.champion(fields[3:])
 			case "load":
@@ -133,7 +137,9 @@ func tell(t *testing.T, archive *txtar.Archive, story string, restarts bool) (to
 
 // content makes rows: `predictions 1-100 a` predicts a for these keys, `labels
 // 1-100 a 90` has 90 of them come true and b of the rest, `data N` has N rows,
-// and `text …` is the words, a line each.
+// `scores 1-100` predicts a where the score is at least a half, `truths 1-100` has
+// a come true as often as the score says, or with `truths 1-100 never` as often as
+// it does not; and `text …` is the words, a line each.
 func content(t *testing.T, words []string) string {
 	t.Helper()
 	var b strings.Builder
@@ -149,9 +155,24 @@ func content(t *testing.T, words []string) string {
 		}
 		return b.String()
 	}
+	score := func(i int) float64 { return float64(i%10)/10 + 0.05 }
+	class := func(a bool) string {
+		if a {
+			return "a"
+		}
+		return "b"
+	}
 	var from, to, right int
 	if _, err := fmt.Sscanf(words[1], "%d-%d", &from, &to); err != nil {
 		t.Fatal(err)
+	}
+	if words[0] == "scores" || words[0] == "truths" {
+		b.WriteString("id,predicted,score,class\n")
+		for i := from; i <= to; i++ {
+			came := float64(i/10*3%10)+0.5 < 10*score(i)
+			fmt.Fprintf(&b, "%d,%s,%.2f,%s\n", i, class(score(i) >= 0.5), score(i), class(came != (len(words) > 2)))
+		}
+		return b.String()
 	}
 	header := "id,predicted,model"
 	if words[0] == "labels" {
@@ -215,6 +236,10 @@ func (s *teller) start() {
 			r, name := open(o)
 			return outcomes.Read(ctx, r, name, form, dataset.Options{})
 		},
+		Report: func(ctx context.Context, o anneal.Object, form report.Form) (*report.Report, error) {
+			r, name := open(o)
+			return report.Read(ctx, r, name, form)
+		},
 	}, recovery.State)
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
@@ -240,6 +265,15 @@ func (s *teller) drop(key, text string) {
 	if _, _, err := s.Ingest(context.Background(), anneal.Event{
 		SpecVersion: "1.0", ID: data.EventID(anneal.SourceDirectory), Source: anneal.SourceDirectory,
 		Type: anneal.TypeObjectCreated, Subject: key, Time: now, Seen: now, Data: raw,
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *teller) post(kind, data string) {
+	now := time.Now().UTC()
+	if _, _, err := s.Ingest(context.Background(), anneal.Event{
+		SpecVersion: "1.0", ID: anneal.ID("event", kind, now.String()), Source: "monitor", Type: kind, Time: now, Seen: now, Data: json.RawMessage(data),
 	}); err != nil {
 		s.t.Fatal(err)
 	}
@@ -283,16 +317,27 @@ func (s *teller) came() string {
 		case controller.KindSignal:
 			var sig anneal.Signal
 			json.Unmarshal(record.Data, &sig)
-			if sig.Name != "quality" {
+			if sig.Name == "rows" {
 				continue
 			}
-			line := fmt.Sprintf("quality %s", sig.Status)
-			if sig.Value != nil {
-				var detail struct{ Low, High float64 }
-				json.Unmarshal(sig.Detail, &detail)
-				line += fmt.Sprintf(" %.3f (%.3f to %.3f) of %d, %.0f %% labelled", *sig.Value, detail.Low, detail.High, sig.N, 100**sig.Share)
-			} else {
+			line := fmt.Sprintf("%s %s", sig.Name, sig.Status)
+			var detail struct {
+				Found string
+				At    time.Time
+			}
+			json.Unmarshal(sig.Detail, &detail)
+			switch {
+			case sig.Value == nil:
 				line += ": " + sig.Error
+			case detail.Found != "":
+				line += fmt.Sprintf(" %v of %d: %s", *sig.Value, sig.N, detail.Found)
+				if !detail.At.IsZero() {
+					line += fmt.Sprintf(", at %v", detail.At.Sub(s.begin))
+				}
+			case sig.Share == nil || sig.Low == nil || sig.High == nil:
+				line += fmt.Sprintf(" %.3f of %d", *sig.Value, sig.N)
+			default:
+				line += fmt.Sprintf(" %.3f (%.3f to %.3f) of %d, %.0f %% labelled", *sig.Value, *sig.Low, *sig.High, sig.N, 100**sig.Share)
 			}
 			lines = append(lines, line)
 		case controller.KindDecision:
@@ -311,10 +356,38 @@ func (s *teller) came() string {
 	return "        " + strings.Join(lines, "\n        ") + "\n"
 }
 
-// TestNames holds that policies can choose what drift has for profiles.
+// TestNames holds that policies can choose what drift has for profiles, for
+// predictions and for reports, and nothing else.
 func TestNames(t *testing.T) {
 	if diff := cmp.Diff(drift.SketchTestNames(), policy.DriftTests()); diff != "" {
 		t.Errorf("tests of drift and of policies (-drift +policy):\n%s", diff)
+	}
+	detectors, _ := policy.StreamDetectors()
+	have := drift.Detectors()
+	slices.Sort(detectors)
+	slices.Sort(have)
+	for _, c := range []struct {
+		what                string
+		ofDrift, ofPolicies []string
+	}{
+		{"detectors", have, detectors},
+		{"metrics", outcomes.Metrics(), policy.Metrics()},
+		{"estimates", outcomes.Estimates(), policy.Estimates()},
+		{"formats of reports", report.Formats(), policy.ReportFormats()},
+	} {
+		if diff := cmp.Diff(c.ofDrift, c.ofPolicies); diff != "" {
+			t.Errorf("%s (-drift +policy):\n%s", c.what, diff)
+		}
+	}
+	for _, format := range report.Formats() {
+		if diff := cmp.Diff(report.Metrics(format), policy.ReportMetrics(format)); diff != "" {
+			t.Errorf("metrics of %s (-drift +policy):\n%s", format, diff)
+		}
+		for _, metric := range report.Metrics(format) {
+			if needs, may := policy.ReportColumn(metric); needs != report.OfColumn(metric) || may != report.MayBeOfColumn(metric) {
+				t.Errorf("%s of a column: needed %v, possible %v; of a policy %v, %v", metric, report.OfColumn(metric), report.MayBeOfColumn(metric), needs, may)
+			}
+		}
 	}
 	for _, c := range policy.Corrections() {
 		if !slices.Contains(statistics.Corrections(), statistics.Correction(c)) {

@@ -28,7 +28,9 @@ const (
 	KindProfile  = "profile"          // of an object under a schema
 	KindObject   = "object"           // an object that joined a policy's data
 	KindOutcomes = "outcomes"         // predictions or labels that were read from an object
+	KindReport   = "report"           // what was read of another tool's report
 	KindFed      = "fed"              // an object that joined a signal's predictions or labels
+	KindStream   = "stream"           // how far a detector has followed the errors of predictions
 	KindMachine  = engine.KindMachine // a definition, by digest
 	KindTaken    = "taken"            // how far events were taken, and whom they woke
 	KindGathered = "gathered"         // an event that a debounce gathered: a policy.Gathering
@@ -161,6 +163,12 @@ func (s *State) Apply(r journal.Record) error {
 			return err
 		}
 		s.applyFed(f)
+	case KindStream:
+		var f streamRecord
+		if err := decode(r, &f); err != nil {
+			return err
+		}
+		s.applyStream(f)
 	case KindSignal:
 		return s.found(r)
 	case KindEvent:

@@ -28,9 +28,19 @@ func newDomain(b Body) domain {
 		switch {
 		case s.IsPerformance():
 			d.spans[at+".share"] = span{hi: 1}
-			d.spans[at+".value"] = least(0)
-			if slices.Contains([]string{MetricAccuracy, MetricF1, MetricAUC}, s.Metric) {
+			switch {
+			case s.IsDetector() || s.atMostOne():
 				d.spans[at+".value"] = span{hi: 1}
+			case s.Metric != MetricR2: // which has no least
+				d.spans[at+".value"] = least(0)
+			}
+		case s.IsReport():
+			d.spans[at+".share"] = span{hi: 1}
+			switch s.Metric {
+			case ReportShare, ReportDrifted, ReportMissing:
+				d.spans[at+".value"] = span{hi: 1}
+			case ReportColumns, ReportRows, ReportViolations:
+				d.spans[at+".value"] = least(0)
 			}
 		case s.IsMetric(): // may be anything
 		case s.IsDrift():

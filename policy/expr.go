@@ -100,10 +100,10 @@ func newPlaces(signals map[string]Signal) places {
 		measured[name+".at"] = cel.TimestampType
 		measured[name+".age"] = cel.DurationType
 		measured[name+".status"] = cel.StringType
-		if s.IsDrift() || s.IsPerformance() {
+		if s.IsDrift() || s.IsFed() {
 			measured[name+".share"] = cel.DoubleType
 		}
-		if s.IsPerformance() {
+		if s.IsFed() {
 			measured[name+".low"], measured[name+".high"] = cel.DoubleType, cel.DoubleType
 		}
 	}
@@ -208,7 +208,7 @@ type compiler struct {
 func kindsOf(signals map[string]Signal) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(signals)) {
-		fmt.Fprintf(&b, "%s %t %t\n", name, signals[name].IsDrift(), signals[name].IsPerformance())
+		fmt.Fprintf(&b, "%s %t %t\n", name, signals[name].IsDrift(), signals[name].IsFed())
 	}
 	return b.String()
 }

@@ -46,6 +46,7 @@ func (p *Policy) Group() string { return p.Spec.Spec.Model.Group }
 const (
 	SourceData            = "data"        // a signal over the model's data
 	SourcePredictions     = "predictions" // a signal over what the model predicted, and what came true
+	SourceReport          = "report"      // what another tool has measured
 	SourceCloudWatch      = "cloudwatch"  // a metric of CloudWatch
 	ReferenceChampion     = "champion"    // the champion's training data
 	ReduceRows            = "rows"        // counts rows

@@ -10,19 +10,69 @@ import (
 
 // The metrics of predictions.
 const (
-	MetricAccuracy = "accuracy"
-	MetricF1       = "f1"
-	MetricAUC      = "auc"
-	MetricLogLoss  = "logLoss"
-	MetricMAE      = "mae"
-	MetricRMSE     = "rmse"
+	MetricAccuracy         = "accuracy"
+	MetricF1               = "f1"
+	MetricPrecision        = "precision"
+	MetricRecall           = "recall"
+	MetricBalancedAccuracy = "balancedAccuracy"
+	MetricAUC              = "auc"
+	MetricAveragePrecision = "averagePrecision"
+	MetricLogLoss          = "logLoss"
+	MetricBrier            = "brier"
+	MetricMAE              = "mae"
+	MetricRMSE             = "rmse"
+	MetricMAPE             = "mape"
+	MetricR2               = "r2"
+	MetricNDCG             = "ndcg"
+	MetricPrecisionAtK     = "precisionAtK"
 )
+
+// Metrics are those that predictions with labels can be measured by.
+func Metrics() []string {
+	return []string{MetricAccuracy, MetricF1, MetricPrecision, MetricRecall, MetricBalancedAccuracy, MetricAUC, MetricAveragePrecision,
+		MetricLogLoss, MetricBrier, MetricMAE, MetricRMSE, MetricMAPE, MetricR2, MetricNDCG, MetricPrecisionAtK}
+}
+
+// EstimateCBPE is confidence-based performance estimation.
+const EstimateCBPE = "cbpe"
+
+// Estimates are the metrics that can be estimated without labels.
+func Estimates() []string {
+	return []string{MetricAccuracy, MetricF1, MetricPrecision, MetricRecall, MetricAUC, MetricAveragePrecision}
+}
+
+// StreamDetectors find the moment at which the errors of predictions change;
+// those of the second list take errors of any size, the others only 0 and 1.
+func StreamDetectors() (all, anySize []string) {
+	anySize = []string{"adwin", "adwin_keep", "page_hinkley", "kswin"}
+	return append([]string{"ddm", "eddm", "hddm_a", "hddm_a_two_sided", "hddm_w", "hddm_w_two_sided"}, anySize...), anySize
+}
+
+// OfScores reports whether the signal's metric is of probabilities of a class.
+func (s Signal) OfScores() bool {
+	return slices.Contains([]string{MetricAUC, MetricAveragePrecision, MetricLogLoss, MetricBrier}, s.Metric)
+}
+
+// OfNumbers reports whether it is of predictions that are numbers.
+func (s Signal) OfNumbers() bool {
+	return slices.Contains([]string{MetricMAE, MetricRMSE, MetricMAPE, MetricR2}, s.Metric)
+}
+
+// OfLists reports whether it is of lists, in which what is relevant should come
+// first.
+func (s Signal) OfLists() bool { return s.Metric == MetricNDCG || s.Metric == MetricPrecisionAtK }
+
+// atMostOne reports whether the metric is from 0 to 1.
+func (s Signal) atMostOne() bool {
+	return s.Metric != MetricLogLoss && !s.OfNumbers()
+}
 
 // What f1 is taken over.
 const (
 	AverageBinary   = "binary"
 	AverageMacro    = "macro"
 	AverageWeighted = "weighted"
+	AverageMicro    = "micro"
 )
 
 // DriftTests are the tests that a drift signal can choose: those of profiles.
@@ -51,6 +101,13 @@ func (s Signal) withDefaults() Signal {
 		if s.StaleAfter == 0 {
 			s.StaleAfter = max(Duration(time.Hour), 3*s.Period)
 		}
+	case s.IsReport():
+		if metrics := ReportMetrics(s.Format); len(metrics) > 0 {
+			or(&s.Metric, metrics[0])
+		}
+		if s.StaleAfter == 0 {
+			s.StaleAfter = Duration(week)
+		}
 	case s.IsPerformance():
 		if s.Window == (Window{}) {
 			s.Window.Since = Duration(week)
@@ -61,8 +118,17 @@ func (s Signal) withDefaults() Signal {
 		if s.StaleAfter == 0 {
 			s.StaleAfter = s.Window.Since
 		}
-		if s.Metric == MetricAUC || s.Metric == MetricLogLoss {
+		if s.Detector != "" {
+			or(&s.Metric, MetricAccuracy)
+		}
+		if s.OfScores() {
 			or(&s.Score, s.Prediction)
+		}
+		if s.Estimate != "" && s.Calibration == 0 {
+			s.Calibration = 4 * s.Window.Since
+		}
+		if s.OfLists() && s.K == 0 {
+			s.K = 10
 		}
 	case s.IsDrift():
 		or(&s.Reference, ReferenceChampion)
@@ -88,11 +154,11 @@ func (c *compiler) signals(signals map[string]Signal) {
 			c.problems.add(path, "%q is not a signal's name: letters, digits and _, as in signals.NAME.value", name)
 		}
 		if s.Source == "" {
-			c.problems.add(path+".source", "a signal needs a source: data, predictions or cloudwatch")
+			c.problems.add(path+".source", "a signal needs a source: data, predictions, report or cloudwatch")
 			continue
 		}
 		before := len(c.problems)
-		c.problems.oneOf(path+".source", s.Source, []string{SourceData, SourcePredictions, SourceCloudWatch}, nil)
+		c.problems.oneOf(path+".source", s.Source, []string{SourceData, SourcePredictions, SourceReport, SourceCloudWatch}, nil)
 		if len(c.problems) > before {
 			continue
 		}
@@ -102,6 +168,8 @@ func (c *compiler) signals(signals map[string]Signal) {
 		switch {
 		case s.IsMetric():
 			c.metric(path, s)
+		case s.IsReport():
+			c.report(path, s)
 		case s.IsPerformance():
 			c.performance(path, s)
 		case s.IsDrift():
@@ -140,6 +208,7 @@ func (s Signal) ofPredictions() []use {
 		{"path", s.Path != ""}, {"labels", s.Labels != ""}, {"key", s.Key != ""}, {"prediction", s.Prediction != ""}, {"label", s.Label != ""},
 		{"score", s.Score != ""}, {"time", s.Time != ""}, {"version", s.Version != ""}, {"metric", s.Metric != ""}, {"average", s.Average != ""},
 		{"positive", s.Positive != ""}, {"labelsWithin", s.LabelsWithin != 0}, {"staleAfter", s.StaleAfter != 0},
+		{"group", s.Group != ""}, {"k", s.K != 0}, {"estimate", s.Estimate != ""}, {"calibration", s.Calibration != 0}, {"detector", s.Detector != ""},
 	}
 }
 
@@ -150,7 +219,13 @@ func (s Signal) ofMetrics() []use {
 	}
 }
 
+// ofReports are the keys that only a report has.
+func (s Signal) ofReports() []use {
+	return []use{{"format", s.Format != ""}, {"event", s.Event != ""}, {"column", s.Column != ""}, {"pointer", s.Pointer != ""}}
+}
+
 const (
+	ofReport        = "of another tool's report (source: report)"
 	ofCloudWatch    = "of CloudWatch (source: cloudwatch)"
 	overPredictions = "over predictions (source: predictions)"
 	ofDrift         = "that is drift (window: {objects: 3})"
@@ -207,6 +282,7 @@ func (c *compiler) drift(path string, s Signal) {
 	c.problems.oneOf(path+".correction", s.Correction, Corrections(), nil)
 	c.refuse(path, thatCounts, []use{{"since", s.Since != ""}})
 	c.refuse(path, overPredictions, s.ofPredictions())
+	c.refuse(path, ofReport, s.ofReports())
 	c.refuse(path, ofCloudWatch, s.ofMetrics())
 }
 
@@ -218,6 +294,7 @@ func (c *compiler) count(path string, s Signal) {
 	}
 	c.refuse(path, ofDrift, s.ofDrift(), []use{{"minRows", s.MinRows != 0}})
 	c.refuse(path, overPredictions, s.ofPredictions())
+	c.refuse(path, ofReport, s.ofReports())
 	c.refuse(path, ofCloudWatch, s.ofMetrics())
 }
 
@@ -254,6 +331,7 @@ func (c *compiler) metric(path string, s Signal) {
 	}
 	c.refuse(path, "over data (source: data)", []use{{"reduce", s.Reduce != ""}, {"since", s.Since != ""}, {"window", s.Window != (Window{})}, {"minRows", s.MinRows != 0}})
 	c.refuse(path, ofDrift, s.ofDrift())
+	c.refuse(path, ofReport, s.ofReports())
 	c.refuse(path, overPredictions, slices.DeleteFunc(s.ofPredictions(), func(u use) bool { return u.key == "metric" || u.key == "staleAfter" }))
 }
 
@@ -270,27 +348,68 @@ func (c *compiler) performance(path string, s Signal) {
 	if s.Path != "" && s.Path == s.Labels {
 		c.problems.add(path+".labels", "predictions and labels are both under %q: give each its own", s.Path)
 	}
-	probability := s.Metric == MetricAUC || s.Metric == MetricLogLoss
 	if s.Metric == "" {
-		c.problems.add(path+".metric", "a signal over predictions needs a metric: accuracy, f1, auc, logLoss, mae or rmse")
+		c.problems.add(path+".metric", "a signal over predictions needs a metric: %s", strings.Join(Metrics(), ", "))
 	} else {
-		c.problems.oneOf(path+".metric", s.Metric, []string{MetricAccuracy, MetricF1, MetricAUC, MetricLogLoss, MetricMAE, MetricRMSE}, nil)
-		if probability {
-			needs("score", s.Score, "score, the column with the probability that "+s.Metric+" is measured on: score: probability")
+		c.problems.oneOf(path+".metric", s.Metric, Metrics(), nil)
+	}
+	estimated := s.Estimate != ""
+	switch {
+	case s.OfLists():
+		needs("score", s.Score, "score, the column that orders a list: score: rank_score")
+		needs("group", s.Group, "group, the column that says which list a row is of: group: query")
+		c.refuse(path, "whose metric is not of lists", []use{{"prediction", s.Prediction != ""}})
+	case s.OfScores():
+		needs("score", s.Score, "score, the column with the probability that "+s.Metric+" is measured on: score: probability")
+	case s.Metric != "":
+		needs("prediction", s.Prediction, "prediction, the column with what was predicted: prediction: predicted")
+		if estimated {
+			needs("score", s.Score, "score, the column with the probability that the estimate rests on: score: probability")
 		} else {
-			needs("prediction", s.Prediction, "prediction, the column with what was predicted: prediction: predicted")
-			c.refuse(path, "whose metric is auc or logLoss", []use{{"score", s.Score != ""}})
+			c.refuse(path, "whose metric is auc, averagePrecision, logLoss, brier, ndcg or precisionAtK, or that has an estimate", []use{{"score", s.Score != ""}})
 		}
 	}
+	c.refuse(path, "whose metric is ndcg or precisionAtK", []use{{"group", s.Group != "" && !s.OfLists()}, {"k", s.K != 0 && !s.OfLists()}})
+	if s.K < 0 {
+		c.problems.add(path+".k", "%d rows of a list: at least 1", s.K)
+	}
 	if s.Average != "" {
-		c.problems.oneOf(path+".average", s.Average, []string{AverageBinary, AverageMacro, AverageWeighted}, nil)
+		c.problems.oneOf(path+".average", s.Average, []string{AverageBinary, AverageMacro, AverageWeighted, AverageMicro}, nil)
 		c.refuse(path, "whose metric is f1", []use{{"average", s.Metric != MetricF1}})
 	}
-	c.refuse(path, "whose metric is f1, auc or logLoss", []use{{"positive", s.Positive != "" && s.Metric != MetricF1 && !probability}})
+	ofClass := s.OfScores() || estimated || slices.Contains([]string{MetricF1, MetricPrecision, MetricRecall}, s.Metric)
+	c.refuse(path, "whose metric is f1, precision, recall, auc, averagePrecision, logLoss or brier", []use{{"positive", s.Positive != "" && !ofClass}})
+	if estimated {
+		c.problems.oneOf(path+".estimate", s.Estimate, []string{EstimateCBPE}, nil)
+		if s.Metric != "" && !slices.Contains(Estimates(), s.Metric) {
+			c.problems.add(path+".metric", "%s cannot be estimated without labels (have %s)", s.Metric, strings.Join(Estimates(), ", "))
+		}
+		if s.Average != "" && s.Average != AverageBinary {
+			c.problems.add(path+".average", "an estimate is of one class: binary")
+		}
+		if s.Calibration < 0 {
+			c.problems.add(path+".calibration", "calibration is a length of time: 30d")
+		}
+	}
+	c.refuse(path, "that has an estimate", []use{{"calibration", s.Calibration != 0 && !estimated}})
+	if s.Detector != "" {
+		all, anySize := StreamDetectors()
+		before := len(c.problems)
+		c.problems.oneOf(path+".detector", s.Detector, all, nil)
+		switch {
+		case estimated:
+			c.problems.add(path+".detector", "a detector goes by labels: choose detector or estimate, not both")
+		case s.Metric != MetricAccuracy && s.Metric != MetricMAE:
+			c.problems.add(path+".metric", "a detector follows errors: accuracy (right or wrong) or mae (how far off)")
+		case len(c.problems) == before && s.Metric == MetricMAE && !slices.Contains(anySize, s.Detector):
+			c.problems.add(path+".detector", "%s takes errors that are 0 or 1; of mae: %s", s.Detector, strings.Join(anySize, ", "))
+		}
+	}
 	if s.Window.Objects != 0 || s.Window.Since <= 0 {
 		c.problems.add(path+".window", "the window of a signal over predictions is a length of time: window: 7d")
 	}
 	c.refuse(path, "over data (source: data)", []use{{"reduce", s.Reduce != ""}, {"since", s.Since != ""}})
 	c.refuse(path, ofDrift, s.ofDrift())
+	c.refuse(path, ofReport, s.ofReports())
 	c.refuse(path, ofCloudWatch, s.ofMetrics())
 }

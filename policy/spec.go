@@ -121,10 +121,10 @@ func (t *Train) UnmarshalJSON(data []byte) error {
 // window against a reference, a count over the objects since a moment, how
 // good predictions were, once their labels have come, or a metric of CloudWatch.
 type Signal struct {
-	Source string `json:"source" enum:"data,predictions,cloudwatch"` // data, predictions or cloudwatch
+	Source string `json:"source" enum:"data,predictions,report,cloudwatch"` // data, predictions, report or cloudwatch
 	Window Window `json:"window,omitzero"`
 	// StaleAfter is how long a value may be relied on. Of predictions: without
-	// labels, the window if zero. Of cloudwatch: after the end of the newest
+	// labels, the window if zero. Of report: since the newest came, 7d if zero. Of cloudwatch: after the end of the newest
 	// datapoint, 1h or three periods if zero, whichever is longer.
 	StaleAfter Duration `json:"staleAfter,omitempty"`
 
@@ -167,18 +167,45 @@ type Signal struct {
 	Time       string `json:"time,omitempty"`
 	Version    string `json:"version,omitempty"`
 
-	// Metric is accuracy, f1, auc, logLoss, mae or rmse. Of source cloudwatch it
-	// is the metric's name.
+	// Metric is accuracy, f1, precision, recall, balancedAccuracy, auc,
+	// averagePrecision, logLoss, brier, mae, rmse, mape, r2, ndcg or precisionAtK.
+	// Of source cloudwatch it is the metric's name.
 	Metric string `json:"metric,omitempty"`
 	// Average is how f1 is taken over the classes: of the Positive one alone
-	// (binary), the mean of all (macro), or weighted by their labels (weighted).
-	// If empty it is binary where the classes are two and one of them is
-	// Positive, macro otherwise.
-	Average  string `json:"average,omitempty" enum:"binary,macro,weighted"`
+	// (binary), the mean of all (macro), weighted by their labels (weighted), or of
+	// all decisions together (micro). If empty it is binary where the classes are
+	// two and one of them is Positive, macro otherwise.
+	Average  string `json:"average,omitempty" enum:"binary,macro,weighted,micro"`
 	Positive string `json:"positive,omitempty"` // 1, true or yes if empty
 	// LabelsWithin is how long a prediction waits for its label; the window if
 	// zero.
 	LabelsWithin Duration `json:"labelsWithin,omitempty"`
+	// Of ndcg and precisionAtK: Group is the column that says which list a
+	// prediction is of, Score orders it, Label is its relevance, and the first K
+	// count, 10 if zero.
+	Group string `json:"group,omitempty"`
+	K     int    `json:"k,omitempty" min:"1"`
+	// Estimate has the metric estimated on the predictions that have no label
+	// (cbpe), calibrated on those made in the time of Calibration that have one,
+	// four windows if zero.
+	Estimate    string   `json:"estimate,omitempty" enum:"cbpe"`
+	Calibration Duration `json:"calibration,omitempty"`
+	// Detector follows the errors of predictions one by one, in the order in which
+	// their labels came, and has the signal's value be 1 where it found drift in
+	// the window, 0.5 where it warns, and 0 otherwise: adwin, adwin_keep, ddm, eddm,
+	// hddm_a, hddm_a_two_sided, hddm_w, hddm_w_two_sided, page_hinkley or kswin.
+	Detector string `json:"detector,omitempty" enum:"adwin,adwin_keep,ddm,eddm,hddm_a,hddm_a_two_sided,hddm_w,hddm_w_two_sided,page_hinkley,kswin"`
+
+	// Of source report: what another tool has measured, in objects whose key begins
+	// with Path, or POSTed as the data of an event of the type or source Event. Metric is of
+	// evidently and nannyml: share (if empty), columns, score, drifted, rows; of
+	// model-monitor: violations (if empty), rows, missing, mean, stdDev, min, max.
+	// Column is the column it is of, of nannyml with its method: age_chi2. Pointer
+	// is where the number of a json report is, as a JSON pointer: /drift/share.
+	Format  string `json:"format,omitempty" enum:"evidently,nannyml,model-monitor,json"`
+	Event   string `json:"event,omitempty"`
+	Column  string `json:"column,omitempty"`
+	Pointer string `json:"pointer,omitempty"`
 
 	// Of source cloudwatch, beside Metric. The value is that of the newest
 	// datapoint whose Period, of whole minutes or 1s, 5s, 10s, 20s or 30s, is over.
@@ -191,11 +218,22 @@ type Signal struct {
 
 // IsDrift reports whether the signal is the drift of a window.
 func (s Signal) IsDrift() bool {
-	return s.Source != SourcePredictions && s.Source != SourceCloudWatch && s.Reduce == ""
+	return s.Source != SourcePredictions && s.Source != SourceReport && s.Source != SourceCloudWatch && s.Reduce == ""
 }
 
 // IsPerformance reports whether the signal is a metric of predictions.
 func (s Signal) IsPerformance() bool { return s.Source == SourcePredictions }
+
+// IsReport reports whether the signal is what another tool has measured.
+func (s Signal) IsReport() bool { return s.Source == SourceReport }
+
+// IsFed reports whether objects of its own feed the signal: they are no training
+// data, and need no trigger.
+func (s Signal) IsFed() bool { return s.IsPerformance() || s.IsReport() }
+
+// IsDetector reports whether the signal is a detector on the errors of
+// predictions.
+func (s Signal) IsDetector() bool { return s.IsPerformance() && s.Detector != "" }
 
 // IsMetric reports whether the signal is a metric of CloudWatch.
 func (s Signal) IsMetric() bool { return s.Source == SourceCloudWatch }

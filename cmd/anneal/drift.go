@@ -16,6 +16,7 @@ import (
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
+	reports "github.com/anneal-ml/anneal/drift/report"
 	"github.com/anneal-ml/anneal/drift/statistics"
 	"github.com/anneal-ml/anneal/drift/witness"
 	"github.com/anneal-ml/anneal/objects"
@@ -158,6 +159,16 @@ func readOutcomes(ctx context.Context, store *objects.Store, o anneal.Object, fo
 	}
 	defer r.Close()
 	return outcome.Read(ctx, r, objects.Name(o.URI), form, dataset.Options{})
+}
+
+// readReport reads what another tool has measured.
+func readReport(ctx context.Context, store *objects.Store, o anneal.Object, form reports.Form) (*reports.Report, error) {
+	r, _, err := store.OpenVersion(ctx, o.URI, versionOf(o))
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return reports.Read(ctx, r, objects.Name(o.URI), form)
 }
 
 func writeComparison(cmd *cobra.Command, c drift.Comparison) error {

@@ -32,7 +32,7 @@ var allNouns = []noun{
 	{plural: "events", id: "EVENT", about: "what happened outside: dropped files, triggers, waits that ended",
 		header: "SEEN\tID\tTYPE\tSUBJECT\tSOURCE", row: rowOf(eventRow), more: eventCommands},
 	{plural: "signals", id: "SIGNAL", about: "what was measured: drift, rows since the last training",
-		header: "AT\tPOLICY\tNAME\tVALUE\tN\tSTATUS\tID", row: rowOf(signalRow)},
+		header: "AT\tPOLICY\tNAME\tVALUE\tLOW\tHIGH\tN\tSTATUS\tID", row: rowOf(signalRow)},
 	{plural: "decisions", id: "DECISION", about: "what each policy decided about each event, and why",
 		header: "AT\tID\tVERDICT\tREASON", row: rowOf(decisionRow), more: decisionCommands},
 	{plural: "runs", id: "RUN", about: "executions of state machines",
@@ -226,11 +226,13 @@ func eventRow(e anneal.Event) []string {
 }
 
 func signalRow(s anneal.Signal) []string {
-	value := "-"
-	if s.Value != nil {
-		value = strconv.FormatFloat(*s.Value, 'g', 5, 64)
+	number := func(v *float64) string {
+		if v == nil {
+			return "-"
+		}
+		return strconv.FormatFloat(*v, 'g', 5, 64)
 	}
-	return []string{clock(s.At), s.Policy, s.Name, value, strconv.FormatInt(s.N, 10), string(s.Status), s.ID}
+	return []string{clock(s.At), s.Policy, s.Name, number(s.Value), number(s.Low), number(s.High), strconv.FormatInt(s.N, 10), string(s.Status), s.ID}
 }
 
 func decisionRow(d anneal.Decision) []string {

@@ -29,6 +29,7 @@ import (
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
+	reports "github.com/anneal-ml/anneal/drift/report"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/journal/file"
 	"github.com/anneal-ml/anneal/notify"
@@ -402,6 +403,9 @@ func (d *daemon) controllerConfig(ctx context.Context) (controller.Config, error
 		},
 		Outcomes: func(ctx context.Context, o anneal.Object, form outcome.Form) (*outcome.Batch, error) {
 			return readOutcomes(ctx, d.objects, o, form)
+		},
+		Report: func(ctx context.Context, o anneal.Object, form reports.Form) (*reports.Report, error) {
+			return readReport(ctx, d.objects, o, form)
 		},
 		Metrics:   d.reader.Read,
 		Stage:     d.stage,
