@@ -216,6 +216,9 @@ func widestWindow(p *policy.Policy) int {
 	n := 0
 	for _, s := range p.Spec.Spec.Signals {
 		n = max(n, s.Window.Objects)
+		if s.Quality == policy.QualityRows {
+			n = max(n, rowHistory+1)
+		}
 	}
 	return n
 }

@@ -42,6 +42,12 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 		}
 		return signal
 	}
+	if spec.Signals[name].IsQuality() {
+		if err := c.quality(ctx, p, &signal); err != nil {
+			signal.Status, signal.Error = anneal.SignalFailed, err.Error()
+		}
+		return signal
+	}
 	if spec.Signals[name].IsReport() {
 		if err := c.reported(ctx, p, &signal, w.Event.Seen); err != nil {
 			signal.Status, signal.Error = anneal.SignalFailed, err.Error()

@@ -37,7 +37,7 @@ var update = flag.Bool("update", false, "rewrite the transcripts")
 //
 //	at 1d drop KEY N rows …        an object is dropped: see content
 //	at 1d post TYPE JSON           an event comes with this data
-//	at 1d champion 2 accuracy=0.9  a model takes over
+//	at 1d champion 2 accuracy=0.9  a model takes over, trained on the objects whose keys follow
 //	at 1d load NAME                the policy of that name in the file decides from here on
 func TestPredictions(t *testing.T) {
 	files, err := filepath.Glob("testdata/predictions-*.txt")
@@ -137,7 +137,8 @@ func tell(t *testing.T, archive *txtar.Archive, story string, restarts bool) (to
 
 // content makes rows: `predictions 1-100 a` predicts a for these keys, `labels
 // 1-100 a 90` has 90 of them come true and b of the rest, `data N` has N rows,
-// `scores 1-100` predicts a where the score is at least a half, `truths 1-100` has
+// `rows 1-100` has data with these ids, a column that is always the same with
+// `dull` and each row twice with `again`, `scores 1-100` predicts a where the score is at least a half, `truths 1-100` has
 // a come true as often as the score says, or with `truths 1-100 never` as often as
 // it does not; and `text …` is the words, a line each.
 func content(t *testing.T, words []string) string {
@@ -165,6 +166,21 @@ func content(t *testing.T, words []string) string {
 	var from, to, right int
 	if _, err := fmt.Sscanf(words[1], "%d-%d", &from, &to); err != nil {
 		t.Fatal(err)
+	}
+	if words[0] == "rows" {
+		b.WriteString("id,x,y\n")
+		for i := from; i <= to; i++ {
+			x := i % 7
+			if slices.Contains(words, "dull") {
+				x = 3
+			}
+			row := fmt.Sprintf("k%d,%d,%d\n", i, x, i%2)
+			b.WriteString(row)
+			if slices.Contains(words, "again") {
+				b.WriteString(row)
+			}
+		}
+		return b.String()
 	}
 	if words[0] == "scores" || words[0] == "truths" {
 		b.WriteString("id,predicted,score,class\n")
@@ -289,6 +305,13 @@ func (s *teller) champion(words []string) {
 	fmt.Sscanf(words[1], "accuracy=%f", &accuracy)
 	now := time.Now().UTC()
 	m.Group, m.Stage, m.Metrics, m.StageAt, m.TrainedAt = "g", anneal.StageLive, map[string]float64{"accuracy": accuracy}, now, now
+	for _, key := range words[2:] {
+		for at := range s.contents {
+			if uri, version, _ := strings.Cut(at, " "); strings.HasSuffix(uri, "/"+key) {
+				m.Objects = append(m.Objects, anneal.Object{URI: uri, Version: version})
+			}
+		}
+	}
 	records := []anneal.Model{m}
 	if m.Version > 1 {
 		old := m
@@ -371,6 +394,10 @@ func TestNames(t *testing.T) {
 		ofDrift, ofPolicies []string
 	}{
 		{"detectors", have, detectors},
+		{"facts", []string{
+			drift.FactNoRows, drift.FactRagged, drift.FactNewColumn, drift.FactVanishedColumn, drift.FactTypeChange, drift.FactMissing,
+			drift.FactRange, drift.FactConstant, drift.FactNewCategories, drift.FactVanishedCategories,
+		}, policy.Facts()},
 		{"metrics", outcomes.Metrics(), policy.Metrics()},
 		{"estimates", outcomes.Estimates(), policy.Estimates()},
 		{"formats of reports", report.Formats(), policy.ReportFormats()},

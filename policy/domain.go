@@ -42,6 +42,11 @@ func newDomain(b Body) domain {
 			case ReportColumns, ReportRows, ReportViolations:
 				d.spans[at+".value"] = least(0)
 			}
+		case s.IsQuality():
+			d.spans[at+".value"] = least(0)
+			if s.Quality == QualityDuplicates {
+				d.spans[at+".value"] = span{hi: 1}
+			}
 		case s.IsMetric(): // may be anything
 		case s.IsDrift():
 			d.spans[at+".value"], d.spans[at+".share"] = span{hi: 1}, span{hi: 1}
@@ -77,7 +82,7 @@ func newDomain(b Body) domain {
 			may = may[:1]
 		}
 		needs := []need{{text: "signals." + name + ".status", words: may}}
-		if s := b.Signals[name]; s.Source == SourceData && s.IsDrift() && s.Reference == ReferenceChampion {
+		if s := b.Signals[name]; s.Source == SourceData && (s.IsDrift() || s.IsQuality()) && s.Reference == ReferenceChampion {
 			needs = append(needs, need{text: "champion.exists"})
 		}
 		return needs

@@ -103,7 +103,7 @@ func newPlaces(signals map[string]Signal) places {
 		if s.IsDrift() || s.IsFed() {
 			measured[name+".share"] = cel.DoubleType
 		}
-		if s.IsFed() {
+		if s.IsFed() || s.IsQuality() {
 			measured[name+".low"], measured[name+".high"] = cel.DoubleType, cel.DoubleType
 		}
 	}
@@ -208,7 +208,8 @@ type compiler struct {
 func kindsOf(signals map[string]Signal) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(signals)) {
-		fmt.Fprintf(&b, "%s %t %t\n", name, signals[name].IsDrift(), signals[name].IsFed())
+		s := signals[name]
+		fmt.Fprintf(&b, "%s %t %t %t\n", name, s.IsDrift(), s.IsFed(), s.IsQuality())
 	}
 	return b.String()
 }

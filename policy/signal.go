@@ -130,6 +130,13 @@ func (s Signal) withDefaults() Signal {
 		if s.OfLists() && s.K == 0 {
 			s.K = 10
 		}
+	case s.IsQuality():
+		if s.Window == (Window{}) {
+			s.Window.Objects = 1
+		}
+		if slices.Contains(Facts(), s.Quality) {
+			or(&s.Reference, ReferenceChampion)
+		}
 	case s.IsDrift():
 		or(&s.Reference, ReferenceChampion)
 		or(&s.Correction, Corrections()[0])
@@ -172,6 +179,8 @@ func (c *compiler) signals(signals map[string]Signal) {
 			c.report(path, s)
 		case s.IsPerformance():
 			c.performance(path, s)
+		case s.IsQuality():
+			c.quality(path, s)
 		case s.IsDrift():
 			c.drift(path, s)
 		default:

@@ -92,6 +92,18 @@ func TestSignalProblems(t *testing.T) {
 		{`{"source": "report", "format": "json", "path": "r/", "metric": "share", "column": "a"}`, []string{
 			`metric: unknown value "share" (have number)`, `column: share is of the whole report, and of no column`, `pointer: says where the number is, as a JSON pointer: /drift/share`,
 		}},
+		{`{"source": "data", "quality": "rows"}`, nil},
+		{`{"source": "data", "quality": "duplicates", "column": "id", "window": {"objects": 3}}`, nil},
+		{`{"source": "data", "quality": "constant", "ignore": ["id"]}`, nil},
+		{`{"source": "data", "quality": "constants", "column": "id", "reduce": "rows", "window": "7d"}`, []string{
+			`quality: unknown value "constants": did you mean "constant"? (have rows, duplicates, no-rows, ragged, new-column, vanished-column, type-change, missing, range, constant, new-categories, vanished-categories)`,
+			`window: the window of a signal over data counts objects: {objects: 3}`, `column: column is for quality: duplicates`,
+			`reduce: reduce is for a signal that counts (reduce: rows)`,
+		}},
+		{`{"source": "data", "quality": "duplicates", "tests": ["ks"]}`, []string{
+			`column: duplicates are of a column, such as the key of the rows: column: id`, `tests: tests is for a signal that is drift, and asks for no quality`,
+		}},
+		{`{"source": "data", "quality": "rows", "window": {"objects": 3}}`, []string{`window: rows are those of the newest object`}},
 		{`{"source": "data", "reduce": "rows", "format": "json", "detector": "ddm"}`, []string{
 			`detector: detector is for a signal over predictions (source: predictions)`, `format: format is for a signal of another tool's report (source: report)`,
 		}},

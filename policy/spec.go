@@ -133,6 +133,13 @@ type Signal struct {
 	Reduce    string `json:"reduce,omitempty" enum:"rows"`        // rows
 	Since     string `json:"since,omitempty" enum:"lastTrained"`  // lastTrained: the objects no successful run has trained on
 
+	// Quality asks for a fact about the newest objects, one if Window is empty: rows,
+	// those of the newest object against the median of the 30 before it; duplicates,
+	// the share of values of Column that are there already; or in how many places
+	// one of the facts of docs/drift.md holds against the champion's data: ragged,
+	// constant, missing, range, type-change, new-column and so on.
+	Quality string `json:"quality,omitempty" enum:"rows,duplicates,no-rows,ragged,new-column,vanished-column,type-change,missing,range,constant,new-categories,vanished-categories"`
+
 	// Rules say what drift is: anneal if empty, or the defaults of Evidently or
 	// NannyML, which choose the tests themselves.
 	Rules string `json:"rules,omitempty" enum:"anneal,evidently,nannyml"`
@@ -218,11 +225,14 @@ type Signal struct {
 
 // IsDrift reports whether the signal is the drift of a window.
 func (s Signal) IsDrift() bool {
-	return s.Source != SourcePredictions && s.Source != SourceReport && s.Source != SourceCloudWatch && s.Reduce == ""
+	return s.Source != SourcePredictions && s.Source != SourceReport && s.Source != SourceCloudWatch && s.Reduce == "" && s.Quality == ""
 }
 
 // IsPerformance reports whether the signal is a metric of predictions.
 func (s Signal) IsPerformance() bool { return s.Source == SourcePredictions }
+
+// IsQuality reports whether the signal is about the quality of data.
+func (s Signal) IsQuality() bool { return s.Source == SourceData && s.Quality != "" }
 
 // IsReport reports whether the signal is what another tool has measured.
 func (s Signal) IsReport() bool { return s.Source == SourceReport }

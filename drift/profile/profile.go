@@ -119,6 +119,15 @@ func (c *Column) Distinct() int64 {
 	return c.Quantiles.Distinct()
 }
 
+// DistinctError bounds how far Distinct may be off, as a share of it: 0 where the
+// values could be counted, three standard errors where not.
+func (c *Column) DistinctError() float64 {
+	if c.Type == dataset.Categorical && c.Categories.Error() == 0 || c.Type != dataset.Categorical && c.Quantiles.Whole() {
+		return 0
+	}
+	return 3 * 0.023
+}
+
 // Kind is the type that the values show: [dataset.Index] for numbers that count
 // the rows of each object, [dataset.Text] for categories of which at least half
 // differ (and 50 do), or else Type. With less than 32 values it is Type.

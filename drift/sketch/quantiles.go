@@ -313,6 +313,9 @@ func (q *Quantiles) Error() float64 {
 	return min(q.worst/float64(q.n), likely)
 }
 
+// Whole reports whether every value is kept.
+func (q *Quantiles) Whole() bool { return q.levels == nil }
+
 // Distinct is how many different values there are, estimated to 2.3 % once they
 // are not all in the table.
 func (q *Quantiles) Distinct() int64 {
