@@ -339,7 +339,7 @@ type toldOutcomes struct {
 }
 
 // keptJoins bounds how many joins are kept. One can take thirty megabytes.
-const keptJoins = 4
+const keptJoins = 8
 
 // forget has the next join made anew.
 func (js *joins) forget(policy, signal string) { delete(js.by, policy+"/"+signal) }
