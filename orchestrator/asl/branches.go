@@ -224,11 +224,12 @@ func (f *frame) gathered() {
 		items[i], _ = value.Parse(r) // it was a value
 	}
 	f.c.Results = nil
-	f.succeed(value.OfArray(items))
+	f.succeed(value.OfArray(items), f.c.LastEvent)
 }
 
-// succeed leaves a Parallel or Map with the outputs of its branches.
-func (f *frame) succeed(result value.Value) {
+// succeed leaves a Parallel or Map with the outputs of its branches. What follows
+// the state follows the event before.
+func (f *frame) succeed(result value.Value, before int64) {
 	out, err := f.harvest(result)
 	if err == nil {
 		err = f.fits(out)
@@ -237,8 +238,8 @@ func (f *frame) succeed(result value.Value) {
 		f.fail(err)
 		return
 	}
-	// What follows the state does not follow this event.
 	f.t.append(f.c.LastEvent, HistoryEvent{Type: EventType(string(f.st.kind) + "StateSucceeded")}, 0)
+	f.c.LastEvent = before
 	f.leave(out, f.st.next)
 }
 

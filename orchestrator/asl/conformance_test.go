@@ -200,8 +200,8 @@ func (r *recording) check(t *testing.T, m *Machine) {
 	for i, data := range r.Expected.History {
 		want[i] = parse(t, data)
 	}
-	if r.Recorded > "2024-11" {
-		afterMapRun(want)
+	if r.Recorded < "2024-11" {
+		besideMapRun(want)
 	}
 	switch r.Expected.Order {
 	case "parallel-normalised":
@@ -213,19 +213,19 @@ func (r *recording) check(t *testing.T, m *Machine) {
 	}
 }
 
-// afterMapRun has MapStateExited follow MapRunSucceeded, as in the recordings
-// until the summer of 2024, and here. In the later ones it follows MapRunStarted.
-func afterMapRun(history []value.Value) {
+// besideMapRun has MapStateExited follow MapRunStarted, as in the recordings since
+// November 2024, and here. In the earlier ones it follows MapRunSucceeded.
+func besideMapRun(history []value.Value) {
 	id := func(e value.Value, key string) int64 { n, _ := member(e, key).Int(); return n }
-	succeeded := map[int64]int64{} // by the event that it follows
-	for _, e := range history {
-		if member(e, "type").Text() == string(MapRunSucceeded) {
-			succeeded[id(e, "previousEventId")] = id(e, "id")
-		}
-	}
+	began := map[int64]int64{} // what MapRunSucceeded follows, by its ID
 	for i, e := range history {
-		if n := succeeded[id(e, "previousEventId")]; n != 0 && member(e, "type").Text() == "MapStateExited" {
-			history[i] = e.With("previousEventId", value.OfInt(n))
+		switch member(e, "type").Text() {
+		case string(MapRunSucceeded):
+			began[id(e, "id")] = id(e, "previousEventId")
+		case "MapStateExited":
+			if n := began[id(e, "previousEventId")]; n != 0 {
+				history[i] = e.With("previousEventId", value.OfInt(n))
+			}
 		}
 	}
 }

@@ -63,6 +63,7 @@ func (f *frame) ran(o Outcome) {
 		f.fail(&fault{name: o.Error, cause: o.Cause, from: TypeMap})
 		return
 	}
+	began := f.c.LastEvent
 	f.t.emit(f.c, HistoryEvent{Type: MapRunSucceeded}, 0)
 	f.c.MapRun = ""
 	result, err := value.Parse(o.Output)
@@ -70,7 +71,7 @@ func (f *frame) ran(o Outcome) {
 		f.fail(&fault{name: ErrRuntime, cause: "The output of the map run: " + err.Error(), from: TypeMap})
 		return
 	}
-	f.succeed(result)
+	f.succeed(result, began) // since November 2024; before, the exit followed MapRunSucceeded
 }
 
 // uuid is an identity in the form of a UUID, derived from its parts.
