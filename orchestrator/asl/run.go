@@ -430,8 +430,8 @@ func (f *frame) context() value.Value {
 	if x.RoleARN == "" {
 		execution[len(execution)-1].Value = value.Value{}
 	}
-	if !strings.Contains(x.ARN, ":express:") { // which cannot be redriven
-		execution = append(execution, value.Member{Key: "RedriveCount", Value: value.OfInt(t.s.Redrives)})
+	if !x.Tested {
+		execution = append(execution, value.Member{Key: "RedriveCount", Value: value.OfInt(t.s.Redrives)}) // 0 of an Express one too
 	}
 	if t.s.Redrives > 0 {
 		execution = append(execution, value.Member{Key: "RedriveTime", Value: text(t.s.RedrivenAt.UTC().Format(isoTime))})

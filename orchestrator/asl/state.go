@@ -50,6 +50,8 @@ type ExecutionInfo struct {
 	// Version and Alias are by which the state machine was named as it was started.
 	Version int    `json:"version,omitempty"`
 	Alias   string `json:"alias,omitempty"`
+	// Tested says that it is one state alone, which nobody can redrive.
+	Tested bool `json:"tested,omitempty"`
 }
 
 // Handle is by which the engine of the execution knows it.

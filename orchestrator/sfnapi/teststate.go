@@ -257,7 +257,7 @@ func (t *stateTest) setting() error {
 	t.name, t.entered, t.given = "StateName", now, t.input()
 	t.execution = asl.ExecutionInfo{
 		ARN: t.s.arn("express", machine, name), Name: name, RoleARN: t.in.Role, Started: now,
-		StateMachineARN: t.s.arn("stateMachine", machine), StateMachineName: machine,
+		StateMachineARN: t.s.arn("stateMachine", machine), StateMachineName: machine, Tested: true,
 	}
 	if t.in.Variables != "" {
 		if err := json.Unmarshal([]byte(t.in.Variables), &t.variables); err != nil {
