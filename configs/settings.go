@@ -112,6 +112,9 @@ type Embedded struct {
 	// empty.
 	Region  string `json:"region"`
 	Account string `json:"account"`
+
+	// Logs is where the API's executions are logged.
+	Logs Logs `json:"logs"`
 }
 
 // A Function is what runs in place of a Lambda function: a Builtin, a Command or
@@ -303,6 +306,9 @@ func (s *Settings) defaults(file string) {
 	if s.Embedded.Jobs == 0 {
 		s.Embedded.Jobs = 2
 	}
+	if s.Embedded.Logs.Megabytes == 0 {
+		s.Embedded.Logs.Megabytes = 64
+	}
 	if s.Notify == nil {
 		s.Notify = map[string]Channel{}
 	}
@@ -439,6 +445,7 @@ func (e *Embedded) check(d *decoder, builtins []string, channels map[string]Chan
 		d.add("embedded.aws", -1, "unknown value %q (have allow, deny)", e.AWS)
 	}
 	e.checkListen(d)
+	e.Logs.check(d)
 	if e.Jobs < 0 {
 		d.add("embedded.jobs", -1, "%d jobs: at least 1", e.Jobs)
 	}

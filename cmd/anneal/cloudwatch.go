@@ -323,5 +323,8 @@ func (d *daemon) clouds() map[string]string {
 	if d.publisher != nil {
 		parts["metrics to cloudwatch"] = d.publisher.Condition()
 	}
+	if logs, ok := d.logs.(*logGroups); ok {
+		parts["logs to cloudwatch"] = logs.condition.String()
+	}
 	return parts
 }

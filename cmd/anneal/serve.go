@@ -40,6 +40,7 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator/sfnapi"
 	"github.com/anneal-ml/anneal/orchestrator/stepfunctions"
 	"github.com/anneal-ml/anneal/orchestrator/tasks"
+	"github.com/anneal-ml/anneal/orchestrator/wire"
 	"github.com/anneal-ml/anneal/policy"
 	"github.com/anneal-ml/anneal/registry"
 	"github.com/anneal-ml/anneal/triggers"
@@ -118,7 +119,9 @@ type daemon struct {
 	tasks      *tasks.Tasks
 	engine     *engine.Engine
 	remote     *stepfunctions.Executor
-	api        *api // nil: it is off
+	api        *api         // nil: it is off
+	logs       logWriter    // nil: the API is off
+	wire       *wire.Client // nil: no task may call AWS
 	controller *controller.Controller
 	generation generation
 	schedules  *schedules
@@ -517,6 +520,7 @@ func (d *daemon) run(ctx context.Context) error {
 	start(&parts, outer, "controller", d.controller.Run)
 	if d.api != nil {
 		start(&parts, outer, "step functions", d.api.server.Run)
+		start(&parts, outer, "step functions logs", d.api.server.WriteLogs)
 		start(&parts, outer, "step functions http", d.serveAPI)
 	}
 	start(&parts, outer, "recovery", d.keepRecovery)

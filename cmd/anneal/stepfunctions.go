@@ -47,6 +47,8 @@ func (d *daemon) newAPI(activities *sfnapi.Activities, fold sfnapi.Fold) (*api, 
 			cfg.Signatures.Keys[id] = key
 		}
 	}
+	d.newLogs()
+	cfg.Write = d.logs.write
 	l, err := listen(d.cfg, "embedded.listen", settings.Listen)
 	if err != nil {
 		return nil, err

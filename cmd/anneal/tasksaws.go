@@ -37,12 +37,13 @@ func (d *daemon) reachAWS(cfg *tasks.Config, read func(configs.Secret) (string, 
 	if err != nil {
 		return fmt.Errorf("embedded.role: %w", err)
 	}
-	cfg.Remote = wire.New(func(ctx context.Context, role string) (aws.Config, error) {
+	d.wire = wire.New(func(ctx context.Context, role string) (aws.Config, error) {
 		found, err := cloud.Load(ctx, cloud.Config{})
 		if err != nil {
 			return aws.Config{}, err
 		}
 		return cloud.Load(ctx, cloud.Config{Region: cmp.Or(found.Region, settings.Region), Role: cmp.Or(role, own), Patience: longestAnswer})
 	})
+	cfg.Remote = d.wire
 	return nil
 }

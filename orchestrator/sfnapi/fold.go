@@ -35,12 +35,17 @@ const (
 )
 
 // A Fold is what the API must know of the journal to begin: its machines and
-// activities, and the changes of status that are not an event yet. Its JSON is all of
-// it.
+// activities, the changes of status that are not an event yet, and what is not logged.
+// Its JSON is all of it.
 type Fold struct {
 	Machines   map[string]*machine  `json:"machines,omitempty"`
 	Activities map[string]*activity `json:"activities,omitempty"`
 	Untold     []change             `json:"untold,omitempty"` // in their order
+
+	// Logs are the open executions that log, by key; nil: what the record of the start
+	// says. Unlogged is the first record whose lines may not be written; 0: none ever was.
+	Logs     map[string]*logging `json:"logs,omitempty"`
+	Unlogged uint64              `json:"unlogged,omitempty"`
 }
 
 // A machine is a state machine as it stands. It is not changed: each change
@@ -114,6 +119,9 @@ type change struct {
 
 // Apply takes the next record of the journal.
 func (f *Fold) Apply(r journal.Record) error {
+	if err := f.applyLogs(r); err != nil {
+		return err
+	}
 	switch r.Kind {
 	case kindMachine:
 		var m machine

@@ -39,6 +39,11 @@ type Config struct {
 	// durable. It may be told twice. Nil: nobody is told.
 	Tell func(ctx context.Context, events []anneal.Event) error
 
+	// Write takes lines of executions whose machine has a logging configuration, and
+	// returns when they are durable, or never will be. It may get some twice. Nil: nothing
+	// is logged.
+	Write func(ctx context.Context, lines []LogLine) error
+
 	Log *slog.Logger // default: nowhere
 }
 

@@ -80,7 +80,7 @@ func serve(t testing.TB, j *journal.Journal, change ...func(*sfnapi.Config)) *se
 	s.api, e = api, cfg.Engine
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{e.Run, api.Run} {
+	for _, run := range []func(context.Context) error{e.Run, api.Run, api.WriteLogs} {
 		wg.Go(func() {
 			if err := run(ctx); err != nil {
 				t.Error(err)

@@ -14,7 +14,7 @@ from botocore.loaders import Loader
 
 SERVICES = {  # as Step Functions calls it: as botocore does
     "s3": "s3", "dynamodb": "dynamodb", "sfn": "stepfunctions", "kms": "kms", "lambda": "lambda",
-    "secretsmanager": "secretsmanager", "sqs": "sqs", "sns": "sns", "eventbridge": "events",
+    "secretsmanager": "secretsmanager", "sqs": "sqs", "sns": "sns", "eventbridge": "events", "cloudwatchlogs": "logs",
 }
 SCALARS = {"string": "string", "character": "string", "integer": "integer", "long": "integer", "float": "number",
            "double": "number", "boolean": "boolean", "blob": "blob"}
