@@ -289,7 +289,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 		return
 	}
 	var names []string
-	ends := false
+	here, ends := map[string]bool{}, false
 	for _, f := range states.members() {
 		name := f.step
 		if n := utf8.RuneCountInString(name); n > maxName || n == 0 {
@@ -299,7 +299,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 		if m.states[name] != nil {
 			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "there is another state %q; names must differ in the whole state machine", name)
 		}
-		names = append(names, name)
+		names, here[name] = append(names, name), true
 		m.names = append(m.names, name)
 		m.states[name] = st
 		if f.value().Kind() != value.Object {
@@ -311,7 +311,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 	}
 	next, astray := map[string][]string{}, false
 	for _, l := range links {
-		if _, ok := states.at(l.to); !ok {
+		if !here[l.to] {
 			if len(c.problems) >= maxProblems {
 				continue
 			}

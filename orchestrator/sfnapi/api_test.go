@@ -70,6 +70,8 @@ func TestRefusals(t *testing.T) {
 		{"CreateStateMachine", object{"name": "m", "definition": waits, "roleArn": role}, "400 StateMachineAlreadyExists: State Machine Already Exists: '" + machine + "'"},
 		{"CreateStateMachine", object{"name": "n", "definition": pass, "roleArn": role, "type": "FAST"}, "400 ValidationException: 1 validation error detected: Value 'FAST' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]"},
 		{"CreateStateMachine", object{"name": "n", "definition": `{"StartAt":"B","States":{"A":{"Type":"Pass","End":true}}}`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'MISSING_TRANSITION_TARGET: Missing 'StartAt' target: B at /StartAt'"},
+		{"CreateStateMachine", object{"name": "n", "definition": `"` + strings.Repeat("[", 2000) + `"`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object'"},
+		{"StartExecution", object{"stateMachineArn": machine, "input": strings.Repeat("[", 10000) + strings.Repeat("]", 10000)}, "400 InvalidExecutionInput: Invalid State Machine Execution Input: 'Document nesting depth (1001) exceeds the maximum allowed (1000)'"},
 		{"UpdateStateMachine", object{"stateMachineArn": machine}, "400 MissingRequiredParameter: Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration or the EncryptionConfiguration must be specified"},
 		{"RedriveExecution", object{"executionArn": done}, "400 ExecutionNotRedrivable: Execution is SUCCEEDED and cannot be redriven"},
 		{"SendTaskSuccess", object{"taskToken": "x", "output": "{}"}, "400 InvalidToken: Invalid Token: 'Invalid token'"},

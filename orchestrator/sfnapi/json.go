@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // notJSON says why a text is not JSON, in the service's words; empty: it is.
@@ -23,16 +25,20 @@ func notJSON(text string) string {
 // jackson says why a text is not JSON as the parser of the service does, and
 // where it noticed: line and column from 1. It is empty where the text is JSON.
 func jackson(text string) (message string, line, column int) {
+	place := func(offset int) (int, int) {
+		before := text[:offset]
+		return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
+	}
+	if at := tooDeep(text); at >= 0 {
+		line, column = place(at)
+		return fmt.Sprintf("Document nesting depth (%d) exceeds the maximum allowed (%d)", value.MaxDepth+1, value.MaxDepth), line, column
+	}
 	if json.Valid([]byte(text)) {
 		return "", 0, 0
 	}
 	at, names := stopped(text)
 	rest := text[at:]
 	r, size := utf8.DecodeRuneInString(rest)
-	place := func(offset int) (int, int) {
-		before := text[:offset]
-		return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
-	}
 	switch {
 	case rest == "":
 		message = "Unexpected end-of-input"
@@ -48,6 +54,31 @@ func jackson(text string) (message string, line, column int) {
 	}
 	line, column = place(at + size)
 	return message, line, column
+}
+
+// tooDeep is where a text opens more arrays and objects than a value may have; -1:
+// nowhere.
+func tooDeep(text string) int {
+	if strings.Count(text, "[")+strings.Count(text, "{") <= value.MaxDepth { // as most
+		return -1
+	}
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			if depth++; depth > value.MaxDepth {
+				return i
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return -1
 }
 
 // stopped is where a text that is not JSON stops being it, and whether the name
