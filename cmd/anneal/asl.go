@@ -8,6 +8,6 @@ func newASL() *cobra.Command {
 		Short: "Work with state machines alone",
 		Long:  "Work with definitions in the Amazon States Language alone, without settings or a daemon.",
 	}
-	c.AddCommand(newASLCheck(), newASLEval())
+	c.AddCommand(newASLCheck(), newASLEval(), newASLRun())
 	return c
 }

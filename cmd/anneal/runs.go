@@ -52,19 +52,24 @@ func newRunHistory(from *reach) *cobra.Command {
 			if err := json.Unmarshal(raw, &events); err != nil {
 				return broken(err)
 			}
-			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(t, "ID\tAT\tTYPE\tSTATE\tDETAIL")
-			states := statesOf(events)
-			for _, e := range events {
-				row := fmt.Sprintf("%d\t%s\t%s\t%s\t%s", e.ID, clock(e.Timestamp), e.Type, printable(states[e.ID]), printable(summary(e)))
-				fmt.Fprintln(t, strings.TrimRight(row, "\t"))
-			}
-			return t.Flush()
+			return writeHistory(cmd.OutOrStdout(), events)
 		},
 	}
 	from.flags(c)
 	out.flags(c)
 	return c
+}
+
+// writeHistory writes a history as a table.
+func writeHistory(w io.Writer, events []asl.HistoryEvent) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tAT\tTYPE\tSTATE\tDETAIL")
+	states := statesOf(events)
+	for _, e := range events {
+		row := fmt.Sprintf("%d\t%s\t%s\t%s\t%s", e.ID, clock(e.Timestamp), e.Type, printable(states[e.ID]), printable(summary(e)))
+		fmt.Fprintln(t, strings.TrimRight(row, "\t"))
+	}
+	return t.Flush()
 }
 
 func newRunStop() *cobra.Command {
