@@ -187,8 +187,8 @@ func nearer(p, q []float64, ep, eq float64) (np, nq []float64) {
 		if q[i] < p[i] {
 			gap = -gap
 		}
-		np[i] += gap * ep
-		nq[i] -= gap * eq
+		np[i] = max(0, np[i]+gap*ep) // below 0 by rounding
+		nq[i] = max(0, nq[i]-gap*eq)
 	}
 	return np, nq
 }

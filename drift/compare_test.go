@@ -322,3 +322,17 @@ func TestPower(t *testing.T) {
 		}
 	}
 }
+
+// TestNearer moves shares that only one side has as far as the other's error allows:
+// to 0, and never by rounding below it, of which there is no logarithm.
+func TestNearer(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 10_000 {
+		share, e := r.Float64()/100, 0.0005+r.Float64()/100
+		p, _ := nearer([]float64{share}, []float64{0}, e, 0)
+		_, q := nearer([]float64{0}, []float64{share}, 0, e)
+		if want := max(0, share-e); p[0] < 0 || q[0] < 0 || p[0]-want > 1e-15 || q[0]-want > 1e-15 {
+			t.Fatalf("a share of %v with an error of %v: %v and %v, want %v", share, e, p[0], q[0], want)
+		}
+	}
+}
