@@ -31,10 +31,10 @@ type forest struct {
 
 // A node splits at a bin, at most bin to the left, or is a leaf: left is 0.
 type node struct {
-	feature     int
-	bin         uint8
-	left, right int
 	value       float64
+	left, right int32
+	feature     int32
+	bin         uint8
 }
 
 // grow fits a forest to y; bins is by feature, then by row.
@@ -53,7 +53,7 @@ func grow(bins [][]uint8, y []float64, base float64, of loss) *forest {
 func growOn(bins [][]uint8, y, score []float64, of loss, rounds int) *forest {
 	f := &forest{gain: make([]float64, len(bins))}
 	n := len(y)
-	g := &grower{bins: bins, gradient: make([]float64, n), curvature: make([]float64, n), order: make([]int32, n), spare: make([]int32, n), gain: f.gain}
+	g := &grower{bins: bins, gradient: make([]float64, n), curvature: make([]float64, n), order: make([]int32, n), spare: make([]int32, n), near: make([]slope, n), gain: f.gain}
 	for range rounds {
 		for i := range n {
 			g.gradient[i], g.curvature[i] = of(y[i], score[i])
@@ -67,21 +67,27 @@ func growOn(bins [][]uint8, y, score []float64, of loss, rounds int) *forest {
 	return f
 }
 
-// at is the raw score of row i.
-func (f *forest) at(bins [][]uint8, i int) float64 {
-	score := f.base
-	for _, t := range f.trees {
-		k := 0
-		for t[k].left != 0 {
-			if bins[t[k].feature][i] <= t[k].bin {
-				k = t[k].left
-			} else {
-				k = t[k].right
-			}
-		}
-		score += t[k].value
+// scores are the raw scores of the first n rows: tree by tree, each of which then
+// stays in the processor's cache.
+func (f *forest) scores(bins [][]uint8, n int) []float64 {
+	all := make([]float64, n)
+	for i := range all {
+		all[i] = f.base
 	}
-	return score
+	for _, t := range f.trees {
+		for i := range all {
+			k := &t[0]
+			for k.left != 0 {
+				if bins[k.feature][i] <= k.bin {
+					k = &t[k.left]
+				} else {
+					k = &t[k.right]
+				}
+			}
+			all[i] += k.value
+		}
+	}
+	return all
 }
 
 // A grower holds what the trees of a forest are grown with.
@@ -89,9 +95,12 @@ type grower struct {
 	bins                [][]uint8
 	gradient, curvature []float64
 	order, spare        []int32 // rows; those of a leaf lie side by side
+	near                []slope // of the rows of a leaf, side by side
 	free                [][]sums
 	gain                []float64
 }
+
+type slope struct{ g, h float64 }
 
 // sums are over the rows of a leaf in one bin.
 type sums struct {
@@ -139,7 +148,7 @@ func (g *grower) tree(score []float64) []node {
 		g.gain[l.feature] += l.gain
 		middle := g.split(l)
 		right := &leaf{at: len(tree) + 1, start: middle, end: l.end}
-		tree[l.at] = node{feature: l.feature, bin: l.bin, left: len(tree), right: len(tree) + 1}
+		tree[l.at] = node{feature: int32(l.feature), bin: l.bin, left: int32(len(tree)), right: int32(len(tree) + 1)}
 		tree = append(tree, node{}, node{})
 		l.at, l.end = len(tree)-2, middle
 		small, large := l, right
@@ -180,12 +189,16 @@ func (g *grower) histogram(start, end int) []sums {
 	} else {
 		parts = make([]sums, 256*len(g.bins))
 	}
+	rows, near := g.order[start:end], g.near[:end-start]
+	for k, i := range rows {
+		near[k] = slope{g.gradient[i], g.curvature[i]}
+	}
 	for f, bins := range g.bins {
-		of := parts[256*f : 256*(f+1)]
-		for _, i := range g.order[start:end] {
+		of := (*[256]sums)(parts[256*f:])
+		for k, i := range rows {
 			s := &of[bins[i]]
-			s.g += g.gradient[i]
-			s.h += g.curvature[i]
+			s.g += near[k].g
+			s.h += near[k].h
 			s.n++
 		}
 	}

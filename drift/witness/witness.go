@@ -70,28 +70,49 @@ type Metric struct {
 	Verdict   string  `json:"verdict"`
 }
 
-// New fits a witness of target by the columns named.
+// New fits a witness of target by the columns named, and measures what such a model
+// is worth where it comes from.
 func New(reference *Rows, target string, columns []string) (*Witness, error) {
-	c := reference.column(target)
-	if c == nil {
-		return nil, fmt.Errorf("%w: the reference has no column %q", ErrNoWitness, target)
-	}
-	w := &Witness{target: target}
-	w.learnTask(c)
-	rows := w.labelled(reference)
-	switch {
-	case len(rows) < leastRows:
-		return nil, fmt.Errorf("%w: %d rows of the reference have a %s: want %d", ErrNoWitness, len(rows), target, leastRows)
-	case w.task == Classification && len(w.classes) < 2:
-		return nil, fmt.Errorf("%w: %s is always the same", ErrNoWitness, target)
-	case len(w.classes) > mostClasses:
-		return nil, fmt.Errorf("%w: %s has %d classes: want at most %d", ErrNoWitness, target, len(w.classes), mostClasses)
+	w, rows, err := begin(reference, target)
+	if err != nil {
+		return nil, err
 	}
 	older := rows[:len(rows)*3/4]
 	w.fit(reference, older, columns)
 	w.baseline = w.measure(reference, rows[len(older):])
 	w.fit(reference, rows, columns)
 	return w, nil
+}
+
+// Fit fits a witness that can be asked for its [Witness.Worth] alone, for half the
+// work.
+func Fit(reference *Rows, target string, columns []string) (*Witness, error) {
+	w, rows, err := begin(reference, target)
+	if err != nil {
+		return nil, err
+	}
+	w.fit(reference, rows, columns)
+	return w, nil
+}
+
+// begin finds the task, and the rows to learn it from.
+func begin(reference *Rows, target string) (*Witness, []int, error) {
+	c := reference.column(target)
+	if c == nil {
+		return nil, nil, fmt.Errorf("%w: the reference has no column %q", ErrNoWitness, target)
+	}
+	w := &Witness{target: target}
+	w.learnTask(c)
+	rows := w.labelled(reference)
+	switch {
+	case len(rows) < leastRows:
+		return nil, nil, fmt.Errorf("%w: %d rows of the reference have a %s: want %d", ErrNoWitness, len(rows), target, leastRows)
+	case w.task == Classification && len(w.classes) < 2:
+		return nil, nil, fmt.Errorf("%w: %s is always the same", ErrNoWitness, target)
+	case len(w.classes) > mostClasses:
+		return nil, nil, fmt.Errorf("%w: %s has %d classes: want at most %d", ErrNoWitness, target, len(w.classes), mostClasses)
+	}
+	return w, rows, nil
 }
 
 // Baseline is what it was worth on the newest quarter of the reference, by
@@ -207,14 +228,18 @@ func (w *Witness) metrics() []string {
 func (w *Witness) measure(r *Rows, rows []int) []performance.Interval {
 	bins, c := encode(w.features, r, rows), r.column(w.target)
 	lost, labels, scores := make([]float64, len(rows)), make([]bool, len(rows)), make([]float64, len(rows))
+	raw := make([][]float64, len(w.forests))
+	for k, f := range w.forests {
+		raw[k] = f.scores(bins, len(rows))
+	}
 	for at, i := range rows {
 		if w.task == Regression {
-			lost[at] = math.Abs(w.forests[0].at(bins, at) - c.numbers[i])
+			lost[at] = math.Abs(raw[0][at] - c.numbers[i])
 			continue
 		}
 		best, most := 0, math.Inf(-1)
-		for k, f := range w.forests {
-			if s := f.at(bins, at); s > most {
+		for k := range raw {
+			if s := raw[k][at]; s > most {
 				best, most = k, s
 			}
 		}
@@ -232,6 +257,18 @@ func (w *Witness) measure(r *Rows, rows []int) []performance.Interval {
 	all := []performance.Interval{performance.Mean(lost)}
 	if len(w.classes) == 2 {
 		all = append(all, performance.AUC(labels, scores))
+	}
+	return all
+}
+
+// Worth is what the witness is worth on current data, by metric: those that they
+// have rows enough for.
+func (w *Witness) Worth(current *Rows) map[string]float64 {
+	all := map[string]float64{}
+	for i, m := range w.measure(current, w.labelled(current)) {
+		if m.Value == m.Value {
+			all[w.metrics()[i]] = m.Value
+		}
 	}
 	return all
 }
