@@ -32,8 +32,12 @@ type Signal struct {
 	At     time.Time    `json:"at"`  // when it was measured
 	Age    float64      `json:"age"` // seconds from At to the cause's Seen
 	Status SignalStatus `json:"status"`
-	Error  string       `json:"error,omitempty"`
-	Cause  string       `json:"cause"` // event ID
+	// Verdict is what a drift signal came to: drift, none or too few rows. Due says
+	// whether that makes a retraining worth its cost.
+	Verdict string `json:"verdict,omitempty"`
+	Due     *bool  `json:"due,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Cause   string `json:"cause"` // event ID
 
 	// Window is the identity of the data it was measured on: equal windows
 	// count once in a rule's `for`.
@@ -43,13 +47,15 @@ type Signal struct {
 
 // SignalValue is a signal as a decision saw it.
 type SignalValue struct {
-	Value  *float64     `json:"value"`
-	Share  *float64     `json:"share"`
-	Low    *float64     `json:"low,omitempty"`
-	High   *float64     `json:"high,omitempty"`
-	N      int64        `json:"n"`
-	At     time.Time    `json:"at"`
-	Age    float64      `json:"age"`
-	Status SignalStatus `json:"status"`
-	Window string       `json:"window,omitempty"`
+	Value   *float64     `json:"value"`
+	Share   *float64     `json:"share"`
+	Low     *float64     `json:"low,omitempty"`
+	High    *float64     `json:"high,omitempty"`
+	N       int64        `json:"n"`
+	At      time.Time    `json:"at"`
+	Age     float64      `json:"age"`
+	Status  SignalStatus `json:"status"`
+	Verdict string       `json:"verdict,omitempty"`
+	Due     *bool        `json:"due,omitempty"`
+	Window  string       `json:"window,omitempty"`
 }

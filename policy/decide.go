@@ -70,7 +70,7 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 		if !ok {
 			s.Status = anneal.SignalMissing
 		}
-		d.Signals[name] = anneal.SignalValue{Value: s.Value, Share: s.Share, Low: s.Low, High: s.High, N: s.N, At: s.At, Age: s.Age, Status: s.Status, Window: s.Window}
+		d.Signals[name] = anneal.SignalValue{Value: s.Value, Share: s.Share, Low: s.Low, High: s.High, N: s.N, At: s.At, Age: s.Age, Status: s.Status, Verdict: s.Verdict, Due: s.Due, Window: s.Window}
 	}
 	verdict := func(v anneal.Verdict, format string, args ...any) anneal.Decision {
 		d.Verdict, d.Reason = v, fmt.Sprintf(format, args...)
@@ -272,6 +272,9 @@ func (p *Policy) vars(d anneal.Decision, c Cause) vars {
 		}
 		if s.Status == anneal.SignalOK && s.Low != nil && s.High != nil {
 			v[at+".low"], v[at+".high"] = *s.Low, *s.High
+		}
+		if s.Status == anneal.SignalOK && s.Due != nil {
+			v[at+".verdict"], v[at+".due"] = s.Verdict, *s.Due
 		}
 	}
 	v.champion(c.Champion, now)

@@ -50,6 +50,7 @@ func newDomain(b Body) domain {
 		case s.IsMetric(): // may be anything
 		case s.IsDrift():
 			d.spans[at+".value"], d.spans[at+".share"] = span{hi: 1}, span{hi: 1}
+			d.words[at+".verdict"] = []string{"drift", "none", "too few rows"}
 		default:
 			d.spans[at+".value"] = least(0)
 		}
@@ -78,7 +79,7 @@ func newDomain(b Body) domain {
 		switch of {
 		case "status":
 			return nil
-		case "value", "share":
+		case "value", "share", "verdict", "due":
 			may = may[:1]
 		}
 		needs := []need{{text: "signals." + name + ".status", words: may}}

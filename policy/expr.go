@@ -103,6 +103,9 @@ func newPlaces(signals map[string]Signal) places {
 		if s.IsDrift() || s.IsFed() {
 			measured[name+".share"] = cel.DoubleType
 		}
+		if s.IsDrift() {
+			measured[name+".verdict"], measured[name+".due"] = cel.StringType, cel.BoolType
+		}
 		if s.IsFed() || s.IsQuality() {
 			measured[name+".low"], measured[name+".high"] = cel.DoubleType, cel.DoubleType
 		}
@@ -493,7 +496,7 @@ func (p place) unknown(path []string, e ast.Expr) string {
 
 // byField orders fields as the documentation does: what is asked for most first.
 func byField(a, b string) int {
-	order := []string{"value", "share", "low", "high", "n", "at", "age", "status"}
+	order := []string{"value", "share", "low", "high", "verdict", "due", "n", "at", "age", "status"}
 	if i, j := slices.Index(order, a), slices.Index(order, b); i >= 0 && j >= 0 {
 		return i - j
 	}
