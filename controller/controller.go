@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -59,10 +60,14 @@ type Config struct {
 	Outcomes func(ctx context.Context, object anneal.Object, form outcome.Form) (*outcome.Batch, error)
 	// Report reads another tool's report. An error is as with Profile.
 	Report func(ctx context.Context, object anneal.Object, form report.Form) (*report.Report, error)
+	// Open opens a version of an object that was profiled, to read its rows once more.
+	// Nil: drift is what profiles say, and no more.
+	Open func(ctx context.Context, object anneal.Object) (io.ReadCloser, error)
 	// Metrics reads metrics of CloudWatch up to a moment, one reading for each
 	// query, and gives up when ctx ends. Nil: there are none.
 	Metrics func(ctx context.Context, queries []cloudwatch.Query, until time.Time) []cloudwatch.Reading
-	// Workers is how many objects are profiled at a time; 0 means 2.
+	// Workers is how many objects are profiled, or windows compared, at a time; 0
+	// means 2.
 	Workers int
 	// Stage puts exactly a training's objects under its prefix, and makes its
 	// manifest. It may be asked for again.
@@ -104,12 +109,13 @@ type Controller struct {
 	forgotten forgotten
 	retained  atomic.Pointer[Retained]
 
-	profiles profiles
-	readings readings
-	joins    joins
-	tasks    sync.WaitGroup // goroutines the loop started
-	notices  map[string]bool
-	runs     map[string]bool
+	profiles    profiles
+	readings    readings
+	comparisons comparisons
+	joins       joins
+	tasks       sync.WaitGroup // goroutines the loop started
+	notices     map[string]bool
+	runs        map[string]bool
 
 	gathering map[string]*gathering // by channel and group
 }
@@ -134,7 +140,7 @@ func New(cfg Config, state *State) *Controller {
 		gathering: map[string]*gathering{},
 	}
 	c.generation.Store(cfg.Generation.index())
-	c.profiles, c.readings = newProfiles(cfg), newReadings()
+	c.profiles, c.readings, c.comparisons = newProfiles(cfg), newReadings(), newComparisons()
 	c.publishStatus()
 	return c
 }
@@ -216,12 +222,15 @@ func (c *Controller) Run(ctx context.Context) error {
 			from = nil
 		}
 		job, jobs := c.profiles.next()
+		again, agains := c.comparisons.next()
 		read, reads := c.readings.next(time.Now())
 		select {
 		case <-ctx.Done():
 			return stopCause(ctx)
 		case jobs <- job:
 			c.profiles.started()
+		case agains <- again:
+			c.comparisons.started(again)
 		case reads <- read:
 			c.readings.started()
 		case in := <-c.inbox:

@@ -47,7 +47,7 @@ func (c *Controller) decideReady(ctx context.Context, b *batch) (more bool) {
 		if waits[w.Policy] {
 			continue
 		}
-		switch ready, unreadable := c.measured(w); {
+		switch ready, unreadable := c.measured(ctx, w); {
 		case unreadable != "":
 			c.park(b, w, unreadable)
 		case ready:

@@ -72,6 +72,9 @@ func (c *Controller) begin(ctx context.Context, b *batch) error {
 	for _, w := range c.state.Wakes {
 		c.want(w)
 	}
+	for _, p := range c.generation.Load().Policies {
+		c.fitAhead(ctx, p)
+	}
 	return nil
 }
 

@@ -83,7 +83,7 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 		return signal
 	}
 	signal.Window = windowID(window)
-	comparison, rows, err := c.compare(ctx, p, name, champion.Objects, window)
+	comparison, err := c.compare(ctx, p, name, champion.Objects, window)
 	if err == nil {
 		signal.Detail, err = json.Marshal(comparison)
 	}
@@ -91,53 +91,60 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 		signal.Status, signal.Error = anneal.SignalFailed, err.Error()
 		return signal
 	}
-	signal.N = rows
+	signal.N = comparison.CurrentRows
 	if comparison.Share == nil {
 		signal.Status, signal.Error = anneal.SignalMissing, unknowable(comparison)
 		return signal
 	}
-	signal.Value, signal.Share = comparison.Share, comparison.Share
+	signal.Value, signal.Share, signal.Verdict = comparison.Share, comparison.Share, string(comparison.Verdict)
+	_, due := drift.Due(comparison, data.Rows-data.Trained, comparison.ReferenceRows)
+	signal.Due = &due
 	return signal
 }
 
-// compare measures how far window has moved from reference.
-func (c *Controller) compare(ctx context.Context, p *policy.Policy, name string, reference, window []anneal.Object) (drift.Comparison, int64, error) {
-	s := p.Spec.Spec.Signals[name]
-	ref, err := c.profiles.merged(ctx, p, reference)
-	if err != nil {
-		return drift.Comparison{}, 0, fmt.Errorf("reference: %w", err)
+// compare measures how far window has moved from reference, or knows it.
+func (c *Controller) compare(ctx context.Context, p *policy.Policy, name string, reference, window []anneal.Object) (drift.Comparison, error) {
+	if of, key := c.comparisonKey(p, name, reference, window); c.comparisons.known[of].key == key {
+		return c.comparisons.known[of].comparison, nil
 	}
-	cur, err := c.profiles.merged(ctx, p, window)
+	own, err := c.comparing(ctx, p, name, reference, window)
 	if err != nil {
-		return drift.Comparison{}, 0, fmt.Errorf("window: %w", err)
+		return drift.Comparison{}, err
 	}
-	opt := driftOptions(p, s)
-	switch opt.Rules {
+	return own.compare(), nil
+}
+
+// comparing is what profiles say of reference and window.
+func (c *Controller) comparing(ctx context.Context, p *policy.Policy, name string, reference, window []anneal.Object) (own comparing, err error) {
+	if own.ref, err = c.profiles.merged(ctx, p, reference); err != nil {
+		return own, fmt.Errorf("reference: %w", err)
+	}
+	if own.cur, err = c.profiles.merged(ctx, p, window); err != nil {
+		return own, fmt.Errorf("window: %w", err)
+	}
+	own.opt = driftOptions(p, p.Spec.Spec.Signals[name])
+	switch own.opt.Rules {
 	case drift.NannyMLRules:
 		for _, o := range reference { // each object is a chunk
 			part, err := c.profiles.merged(ctx, p, []anneal.Object{o})
 			if err != nil {
-				return drift.Comparison{}, 0, fmt.Errorf("reference: %w", err)
+				return own, fmt.Errorf("reference: %w", err)
 			}
-			opt.Chunks = append(opt.Chunks, part)
+			own.opt.Chunks = append(own.opt.Chunks, part)
 		}
 	case drift.AnnealRules:
-		opt.Alpha = c.state.Found[p.Name()][name].Level(cmp.Or(opt.Alpha, drift.DefaultAlpha))
+		own.opt.Alpha = c.state.Found[p.Name()][name].Level(cmp.Or(own.opt.Alpha, drift.DefaultAlpha))
 	}
-	comparison := drift.Compare(ref, cur, opt)
-	if comparison.Drifted > 0 && len(window) > 1 {
-		var parts []*profile.Profile
-		var names []string
+	if len(window) > 1 {
 		for _, o := range window {
 			part, err := c.profiles.merged(ctx, p, []anneal.Object{o})
 			if err != nil {
-				return drift.Comparison{}, 0, fmt.Errorf("window: %w", err)
+				return own, fmt.Errorf("window: %w", err)
 			}
-			parts, names = append(parts, part), append(names, o.URI)
+			own.parts, own.names = append(own.parts, part), append(own.names, o.URI)
 		}
-		comparison.Date(ref, parts, names, opt)
 	}
-	return comparison, cur.Counts.Rows, nil
+	return own, nil
 }
 
 // driftOptions are what a signal says of how drift is found.
@@ -352,7 +359,7 @@ func (ps *profiles) started() { ps.queue = ps.queue[1:] }
 
 // measured says whether everything that w needs has been read, and why it
 // never can be.
-func (c *Controller) measured(w *wake) (ready bool, unreadable string) {
+func (c *Controller) measured(ctx context.Context, w *wake) (ready bool, unreadable string) {
 	p := c.generation.Load().policy(w.Policy)
 	if p == nil {
 		return true, ""
@@ -365,7 +372,8 @@ func (c *Controller) measured(w *wake) (ready bool, unreadable string) {
 		}
 		ready = ready && ok
 	}
-	return c.readings.read(w, p) && ready, ""
+	ready = c.readings.read(w, p) && ready
+	return ready && c.compared(ctx, w, p), ""
 }
 
 // profileWorker reads objects until ctx ends.
@@ -376,6 +384,8 @@ func (c *Controller) profileWorker(ctx context.Context) {
 			return
 		case job := <-c.profiles.jobs:
 			c.profileOne(ctx, job)
+		case job := <-c.comparisons.jobs:
+			c.again(ctx, job)
 		}
 	}
 }

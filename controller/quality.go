@@ -82,7 +82,7 @@ func (c *Controller) quality(ctx context.Context, p *policy.Policy, signal *anne
 			problem = "there is no champion to compare with"
 			break
 		}
-		comparison, _, err := c.compare(ctx, p, signal.Name, champion.Objects, window)
+		comparison, err := c.compare(ctx, p, signal.Name, champion.Objects, window)
 		if err != nil {
 			return err
 		}

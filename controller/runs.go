@@ -270,6 +270,13 @@ func (c *Controller) enter(b *batch, run anneal.Run, made candidate, at time.Tim
 		return
 	}
 	changes := c.state.Models.PromoteModel(model, at, reason)
+	b.then = append(b.then, func(ctx context.Context) {
+		for _, p := range c.generation.Load().Policies {
+			if p.Spec.Spec.Model.Group == model.Group {
+				c.fitAhead(ctx, p)
+			}
+		}
+	})
 	for _, m := range slices.Backward(changes) { // the new champion's is the newest record
 		b.put(KindModel, m.ID(), m)
 		if m.Stage == anneal.StageLive {

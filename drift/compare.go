@@ -107,6 +107,8 @@ type Comparison struct {
 	// Quality is what was learnt from the reference is worth on the current data,
 	// where they carry the target and a witness was asked.
 	Quality *witness.Quality `json:"quality,omitempty"`
+	// ColumnsAlone is why no witness could be asked, where one would have been.
+	ColumnsAlone string `json:"columnsAlone,omitempty"`
 }
 
 // A Column says how one column differs.

@@ -410,6 +410,10 @@ func (d *daemon) controllerConfig(ctx context.Context) (controller.Config, error
 		Report: func(ctx context.Context, o anneal.Object, form reports.Form) (*reports.Report, error) {
 			return readReport(ctx, d.objects, o, form)
 		},
+		Open: func(ctx context.Context, o anneal.Object) (io.ReadCloser, error) {
+			r, _, err := d.objects.OpenVersion(ctx, o.URI, versionOf(o))
+			return r, err
+		},
 		Metrics:   d.reader.Read,
 		Stage:     d.stage,
 		Staging:   stagingOf(d.cfg, d.objects),
