@@ -79,16 +79,19 @@ type ObjectRef struct {
 	SHA256    string `json:"sha256,omitempty"` // hex; files only
 }
 
+// Versioned is the ID of the version, empty where the bucket has no versions: S3
+// calls each of them "null" there, one content like the next.
+func (o ObjectRef) Versioned() string {
+	if o.VersionID == "null" {
+		return ""
+	}
+	return o.VersionID
+}
+
 // EventID is the identity of the creation of this object version: the same
 // change told twice, or told another way, has the same ID.
 func (o ObjectCreated) EventID(source string) string {
-	version := o.Object.SHA256
-	for _, v := range []string{o.Object.VersionID, o.Object.Sequencer, o.Object.ETag} {
-		if version == "" {
-			version = v
-		}
-	}
-	return ID("event", source, o.Bucket.Name, o.Object.Key, version)
+	return ID("event", source, o.Bucket.Name, o.Object.Key, o.ObjectVersion())
 }
 
 // URI is where the object can be read.
@@ -96,7 +99,7 @@ func (o ObjectCreated) URI() string { return "s3://" + o.Bucket.Name + "/" + o.O
 
 // ObjectVersion tells two contents under one URI apart.
 func (o ObjectCreated) ObjectVersion() string {
-	for _, v := range []string{o.Object.SHA256, o.Object.VersionID, o.Object.Sequencer, o.Object.ETag} {
+	for _, v := range []string{o.Object.SHA256, o.Object.Versioned(), o.Object.Sequencer, o.Object.ETag} {
 		if v != "" {
 			return v
 		}

@@ -341,7 +341,7 @@ func dataObject(e anneal.Event) (anneal.Object, bool) {
 	}
 	return anneal.Object{
 		URI: data.URI(), Version: data.ObjectVersion(), Bytes: data.Object.Size,
-		Event: e.ID, Seen: e.Seen, VersionID: data.Object.VersionID, ETag: strings.Trim(data.Object.ETag, `"`),
+		Event: e.ID, Seen: e.Seen, VersionID: data.Object.Versioned(), ETag: strings.Trim(data.Object.ETag, `"`),
 	}, true
 }
 

@@ -110,6 +110,9 @@ func (s *Store) Condition() string {
 	return s.s3.condition()
 }
 
+// Remote says whether S3 has been asked for anything yet.
+func (s *Store) Remote() bool { return s.s3 != nil && s.s3.asked() }
+
 // Info describes an object.
 type Info struct {
 	URI     string

@@ -259,6 +259,12 @@ func (a *account) note(ctx context.Context, bucket, region, action string, began
 	c.Note(ctx, action, began, err)
 }
 
+func (a *account) asked() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.conditions) > 0
+}
+
 func (a *account) condition() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -312,7 +318,7 @@ func (a *account) get(ctx context.Context, doing, uri, bucket, key string, v Ver
 	if err != nil {
 		return nil, Info{}, err
 	}
-	return out.Body, Info{URI: uri, Bytes: sized(out.ContentLength), ModTime: aws.ToTime(out.LastModified), Version: Version{aws.ToString(out.VersionId), bare(out.ETag)}}, nil
+	return out.Body, Info{URI: uri, Bytes: sized(out.ContentLength), ModTime: aws.ToTime(out.LastModified), Version: answered(out.VersionId, out.ETag)}, nil
 }
 
 // stat describes one version of an object.
@@ -323,7 +329,7 @@ func (a *account) stat(ctx context.Context, uri, bucket, key string, v Version) 
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{URI: uri, Bytes: sized(out.ContentLength), ModTime: aws.ToTime(out.LastModified), Version: Version{aws.ToString(out.VersionId), bare(out.ETag)}}, nil
+	return Info{URI: uri, Bytes: sized(out.ContentLength), ModTime: aws.ToTime(out.LastModified), Version: answered(out.VersionId, out.ETag)}, nil
 }
 
 func (a *account) head(ctx context.Context, doing, uri, bucket, key string, v Version) (out *s3.HeadObjectOutput, err error) {
@@ -339,6 +345,16 @@ func (a *account) head(ctx context.Context, doing, uri, bucket, key string, v Ve
 		return err
 	})
 	return out, err
+}
+
+// answered is the version of an answer: an ID of "null" is that of a bucket
+// without versions, some of whose servers do not know it when they are asked for it.
+func answered(id, etag *string) Version {
+	v := Version{aws.ToString(id), bare(etag)}
+	if v.ID == "null" {
+		v.ID = ""
+	}
+	return v
 }
 
 // sized is a length that an answer may lack.
