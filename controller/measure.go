@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -445,7 +446,11 @@ const awayTries = 300
 // workers are free for others.
 func (c *Controller) readLater(ctx context.Context, job profileJob, err error) {
 	job.tries++
-	c.log.Warn("object not available, trying again later", "object", job.object.URI, "err", err)
+	level := slog.LevelDebug // S3 says so itself, once for all objects
+	if job.tries == 1 && !strings.HasPrefix(job.object.URI, "s3://") {
+		level = slog.LevelWarn
+	}
+	c.log.Log(ctx, level, "object not available, trying again later", "object", job.object.URI, "err", err)
 	if sleep(ctx, notify.Backoff(job.tries)) != nil {
 		return
 	}

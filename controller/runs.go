@@ -63,6 +63,7 @@ func (c *Controller) execute(ctx context.Context, run anneal.Run) (orchestrator.
 	if err != nil {
 		return failed(err), nil
 	}
+	told := "" // what went wrong, once
 	for attempt, unavailable := 0, 0; ; attempt++ {
 		execution, err := c.start(ctx, executor, run, machine, timeout)
 		if err == nil {
@@ -89,7 +90,10 @@ func (c *Controller) execute(ctx context.Context, run anneal.Run) (orchestrator.
 		if attempt >= 8 && !errors.Is(err, objects.ErrUnavailable) || attempt >= awayTries || errors.Is(err, orchestrator.ErrExecutionExists) {
 			return failed(err), nil
 		}
-		c.log.Warn("run not started, trying again", "run", run.ID, "err", err)
+		if what := err.Error(); what != told {
+			c.log.Warn("run not started, trying again", "run", run.ID, "err", err)
+			told = what
+		}
 		if err := sleep(ctx, notify.Backoff(attempt)); err != nil {
 			return orchestrator.Execution{}, err
 		}
