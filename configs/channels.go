@@ -11,10 +11,14 @@ type SNSChannel struct {
 	Topic Secret `json:"topic"` // ARN, such as arn:aws:sns:eu-central-1:123456789012:ml
 	// Region is the topic's. That of its ARN if empty.
 	Region string `json:"region"`
-	// Role is the ARN of a role to assume. The daemon's own if empty.
+	// Role is the ARN of a role to assume, ExternalID what that role asks for. The
+	// daemon's own if empty.
 	Role       Secret `json:"role"`
-	ExternalID Secret `json:"externalId"` // that the role asks for
+	ExternalID Secret `json:"externalId"`
 }
+
+// Account is whose topic it is.
+func (c *SNSChannel) Account() Account { return Account{c.Region, c.Role, c.ExternalID} }
 
 func (c *SNSChannel) check(d *decoder, path string) {
 	if c.Topic == (Secret{}) {
@@ -27,7 +31,7 @@ func (c *SNSChannel) check(d *decoder, path string) {
 			d.add(path+".region", -1, "the topic is in %s by its ARN, this is %s", named, c.Region)
 		}
 	}
-	checkRole(d, path, c.Role, c.ExternalID)
+	c.Account().check(d, path)
 }
 
 // EventBridgeChannel is a bus of Amazon EventBridge that notices are put on as
@@ -36,10 +40,14 @@ type EventBridgeChannel struct {
 	Bus Secret `json:"bus"` // a name or an ARN. The account's default bus if empty.
 	// Region is the bus's. That of its ARN, else the environment's, if empty.
 	Region string `json:"region"`
-	// Role is the ARN of a role to assume. The daemon's own if empty.
+	// Role is the ARN of a role to assume, ExternalID what that role asks for. The
+	// daemon's own if empty.
 	Role       Secret `json:"role"`
-	ExternalID Secret `json:"externalId"` // that the role asks for
+	ExternalID Secret `json:"externalId"`
 }
+
+// Account is whose bus it is.
+func (c *EventBridgeChannel) Account() Account { return Account{c.Region, c.Role, c.ExternalID} }
 
 func (c *EventBridgeChannel) check(d *decoder, path string) {
 	if bus := c.Bus.value; bus != "" {
@@ -49,14 +57,5 @@ func (c *EventBridgeChannel) check(d *decoder, path string) {
 			d.add(path+".region", -1, "the bus is in %s by its ARN, this is %s", named, c.Region)
 		}
 	}
-	checkRole(d, path, c.Role, c.ExternalID)
-}
-
-func checkRole(d *decoder, path string, role, externalID Secret) {
-	if role.value != "" && !roleARN.MatchString(role.value) {
-		d.add(path+".role", -1, "%q is not the ARN of a role: arn:aws:iam::123456789012:role/NAME", role.value)
-	}
-	if externalID != (Secret{}) && role == (Secret{}) {
-		d.add(path+".externalId", -1, "an external ID is what a role asks for: write role too")
-	}
+	c.Account().check(d, path)
 }

@@ -21,7 +21,7 @@ type CloudWatch struct {
 	// Role is the ARN of a role to assume, ExternalID what that role asks for. The
 	// daemon's own if empty.
 	Role       Secret `json:"role"`
-	ExternalID string `json:"externalId"`
+	ExternalID Secret `json:"externalId"`
 }
 
 // Account is whose alarms they are.

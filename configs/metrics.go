@@ -24,16 +24,7 @@ type MetricsCloudWatch struct {
 	// Role is the ARN of a role to assume, ExternalID what that role asks for. The
 	// daemon's own if empty.
 	Role       Secret `json:"role"`
-	ExternalID string `json:"externalId"`
-}
-
-// An Account is whose AWS is asked, and where.
-type Account struct {
-	Region string `json:"region"` // the environment's if empty
-	// Role is the ARN of a role to assume, ExternalID what that role asks for. The
-	// daemon's own if empty.
-	Role       Secret `json:"role"`
-	ExternalID string `json:"externalId"`
+	ExternalID Secret `json:"externalId"`
 }
 
 // Account is whose AWS the metrics are sent to.
@@ -49,10 +40,4 @@ func (m *MetricsCloudWatch) check(d *decoder, path string) {
 		d.add(path, -1, "%v", err)
 	}
 	m.Account().check(d, path)
-}
-
-func (a Account) check(d *decoder, path string) {
-	if a.Role.value != "" && !roleARN.MatchString(a.Role.value) {
-		d.add(path+".role", -1, "%q is not the ARN of a role: arn:aws:iam::123456789012:role/NAME", a.Role.value)
-	}
 }

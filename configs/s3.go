@@ -6,10 +6,10 @@ type S3 struct {
 	// Region is where requests go first: a bucket that is elsewhere is followed.
 	// The environment's if empty.
 	Region string `json:"region"`
-	// Role is the ARN of a role to assume. The daemon's own if empty.
-	Role Secret `json:"role"`
-	// ExternalID is what the role asks for. None if empty.
-	ExternalID string `json:"externalId"`
+	// Role is the ARN of a role to assume, ExternalID what that role asks for. The
+	// daemon's own if empty.
+	Role       Secret `json:"role"`
+	ExternalID Secret `json:"externalId"`
 	// KMSKey is the ID, ARN or alias of a key of KMS that what is written is
 	// encrypted with. As the bucket does by itself if empty.
 	KMSKey Secret `json:"kmsKey"`
@@ -18,11 +18,5 @@ type S3 struct {
 	PathStyle bool `json:"pathStyle"`
 }
 
-func (s *S3) check(d *decoder, path string) {
-	if s.Role.value != "" && !roleARN.MatchString(s.Role.value) {
-		d.add(path+".role", -1, "%q is not the ARN of a role: arn:aws:iam::123456789012:role/NAME", s.Role.value)
-	}
-	if s.ExternalID != "" && s.Role == (Secret{}) {
-		d.add(path+".externalId", -1, "an external ID is what a role asks for: add role")
-	}
-}
+// Account is whose buckets they are.
+func (s *S3) Account() Account { return Account{s.Region, s.Role, s.ExternalID} }

@@ -332,7 +332,7 @@ func (s *Settings) check(d *decoder, builtins []string) {
 	if s.TLS != nil {
 		s.TLS.check(d)
 	}
-	s.S3.check(d, "s3")
+	s.S3.Account().check(d, "s3")
 	if rest, ok := strings.CutPrefix(s.Staging, "s3://"); ok {
 		bucket, key, _ := strings.Cut(rest, "/")
 		if _, ok := s.Buckets[bucket]; !ok && (bucket == "" || strings.Trim(key, "/") == "") {
@@ -416,7 +416,7 @@ func (s *Settings) check(d *decoder, builtins []string) {
 		m.check(d, "metrics.cloudwatch")
 	}
 	s.Embedded.check(d, builtins, s.Notify)
-	s.StepFunctions.check(d)
+	s.StepFunctions.Account().check(d, "stepFunctions")
 }
 
 // folder is where a folder or s3://… of a mapped bucket is, empty if nowhere.

@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"regexp"
 	"slices"
 	"time"
 
@@ -16,8 +15,10 @@ type SQS struct {
 	QueueURL Secret `json:"queueURL"` // such as https://sqs.eu-central-1.amazonaws.com/123456789012/uploads
 	// Region is the queue's. That of its URL, else the environment's, if empty.
 	Region string `json:"region"`
-	// Role is the ARN of a role to assume. The daemon's own if empty.
-	Role Secret `json:"role"`
+	// Role is the ARN of a role to assume, ExternalID what that role asks for. The
+	// daemon's own if empty.
+	Role       Secret `json:"role"`
+	ExternalID Secret `json:"externalId"`
 	// Consumers is how many receive at a time. Each holds up to four batches of
 	// ten that are not durable yet. 4 if zero.
 	Consumers int `json:"consumers,omitempty" min:"1"`
@@ -26,12 +27,13 @@ type SQS struct {
 	Visibility policy.Duration `json:"visibility,omitempty" min:"1s"`
 }
 
+// Account is whose queue it is.
+func (q *SQS) Account() Account { return Account{q.Region, q.Role, q.ExternalID} }
+
 // Source is what the source is made of, for a queue's URL.
 func (q *SQS) Source(queueURL string) sqs.Config {
 	return sqs.Config{QueueURL: queueURL, Consumers: q.Consumers, Visibility: time.Duration(q.Visibility)}
 }
-
-var roleARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/.+$`)
 
 func (q *SQS) check(d *decoder, path string, others []Source) {
 	if q.QueueURL == (Secret{}) {
@@ -47,9 +49,7 @@ func (q *SQS) check(d *decoder, path string, others []Source) {
 	if err := q.Source(written).WithDefaults().Validate(); err != nil {
 		d.add(path, -1, "%v", err)
 	}
-	if q.Role.value != "" && !roleARN.MatchString(q.Role.value) {
-		d.add(path+".role", -1, "%q is not the ARN of a role: arn:aws:iam::123456789012:role/NAME", q.Role.value)
-	}
+	q.Account().check(d, path)
 	if slices.ContainsFunc(others, func(o Source) bool { return o.SQS != nil && o.SQS.QueueURL == q.QueueURL }) {
 		d.add(path+".queueURL", -1, "another source follows this queue: give one of them more consumers")
 	}

@@ -8,20 +8,14 @@ import (
 // `executor: step-functions`. The region is that of each state machine's ARN.
 // Credentials are found as by every AWS SDK.
 type StepFunctions struct {
-	// Role is the ARN of a role to assume. The daemon's own if empty.
-	Role Secret `json:"role"`
-	// ExternalID is what the role asks for, where it asks for one.
+	// Role is the ARN of a role to assume, ExternalID what that role asks for. The
+	// daemon's own if empty.
+	Role       Secret `json:"role"`
 	ExternalID Secret `json:"externalId"`
 }
 
-func (s *StepFunctions) check(d *decoder) {
-	if s.Role.value != "" && !roleARN.MatchString(s.Role.value) {
-		d.add("stepFunctions.role", -1, "%q is not the ARN of a role: arn:aws:iam::123456789012:role/NAME", s.Role.value)
-	}
-	if s.ExternalID != (Secret{}) && s.Role == (Secret{}) {
-		d.add("stepFunctions.externalId", -1, "an external ID is for assuming a role: give role too, or leave it out")
-	}
-}
+// Account is whose state machines they are; each one's ARN has its region.
+func (s *StepFunctions) Account() Account { return Account{"", s.Role, s.ExternalID} }
 
 // arn finds the ARN of the state machine of a policy, where it has one. What is
 // not set here may be where the daemon runs.

@@ -1,14 +1,32 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/anneal-ml/anneal/cloud"
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/triggers/sqs"
 )
+
+// awsOf is how an account is reached: in its region, else in the one that an ARN or
+// URL names, else in the environment's.
+func awsOf(ctx context.Context, account configs.Account, named string, patience time.Duration) (aws.Config, error) {
+	c := cloud.Config{Region: cmp.Or(account.Region, named), Patience: patience}
+	var err error
+	if c.Role, err = account.Role.Resolve(); err != nil {
+		return aws.Config{}, fmt.Errorf("role: %w", err)
+	}
+	if c.ExternalID, err = account.ExternalID.Resolve(); err != nil {
+		return aws.Config{}, fmt.Errorf("externalId: %w", err)
+	}
+	return cloud.Load(ctx, c)
+}
 
 // queue makes the source of one queue.
 func queue(ctx context.Context, settings *configs.SQS, log *slog.Logger) (*sqs.Source, error) {
@@ -16,15 +34,7 @@ func queue(ctx context.Context, settings *configs.SQS, log *slog.Logger) (*sqs.S
 	if err != nil {
 		return nil, fmt.Errorf("sqs: queueURL: %w", err)
 	}
-	role, err := settings.Role.Resolve()
-	if err != nil {
-		return nil, fmt.Errorf("sqs: role: %w", err)
-	}
-	region := settings.Region
-	if region == "" {
-		region = sqs.Region(queueURL)
-	}
-	with, err := cloud.Load(ctx, cloud.Config{Region: region, Role: role})
+	with, err := awsOf(ctx, settings.Account(), sqs.Region(queueURL), 0)
 	if err != nil {
 		return nil, fmt.Errorf("sqs: %w", err)
 	}

@@ -6,9 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
-	"github.com/anneal-ml/anneal/cloud"
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/notify"
 	"github.com/anneal-ml/anneal/notify/eventbridge"
@@ -55,7 +52,7 @@ func newChannel(ctx context.Context, channel configs.Channel, log *slog.Logger) 
 		if err != nil {
 			return nil, fmt.Errorf("sns: topic: %w", err)
 		}
-		with, err := account(ctx, channel.SNS.Region, sns.Region(topic), channel.SNS.Role, channel.SNS.ExternalID)
+		with, err := awsOf(ctx, channel.SNS.Account(), sns.Region(topic), 0)
 		if err != nil {
 			return nil, fmt.Errorf("sns: %w", err)
 		}
@@ -65,39 +62,13 @@ func newChannel(ctx context.Context, channel configs.Channel, log *slog.Logger) 
 		if err != nil {
 			return nil, fmt.Errorf("eventbridge: bus: %w", err)
 		}
-		with, err := account(ctx, channel.EventBridge.Region, eventbridge.Region(bus), channel.EventBridge.Role, channel.EventBridge.ExternalID)
+		with, err := awsOf(ctx, channel.EventBridge.Account(), eventbridge.Region(bus), 0)
 		if err != nil {
 			return nil, fmt.Errorf("eventbridge: %w", err)
 		}
 		return eventbridge.New(eventbridge.Config{Bus: bus}, with, log)
 	}
 	return notifylog.New(log), nil
-}
-
-// account is how AWS is reached: in the region that is set, else the one that is
-// named by an ARN, else the environment's.
-func account(ctx context.Context, region, named string, role, externalID configs.Secret) (aws.Config, error) {
-	roleARN, err := role.Resolve()
-	if err != nil {
-		return aws.Config{}, fmt.Errorf("role: %w", err)
-	}
-	id, err := externalID.Resolve()
-	if err != nil {
-		return aws.Config{}, fmt.Errorf("externalId: %w", err)
-	}
-	if region == "" {
-		region = named
-	}
-	return cloud.Load(ctx, cloud.Config{Region: region, Role: roleARN, ExternalID: id})
-}
-
-// channelCondition is what is wrong with a channel at present, empty if nothing is,
-// and whether it is known.
-func channelCondition(c notify.Channel) (wrong string, known bool) {
-	if c, ok := c.(interface{ Condition() string }); ok {
-		return c.Condition(), true
-	}
-	return "", false
 }
 
 // channels looks at the settings of channels, and at those of AWS, without asking

@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/anneal-ml/anneal"
-	"github.com/anneal-ml/anneal/cloud"
 	"github.com/anneal-ml/anneal/configs"
 	metrics "github.com/anneal-ml/anneal/drift/cloudwatch"
 	"github.com/anneal-ml/anneal/journal"
@@ -26,19 +25,9 @@ import (
 
 // This file has what is asked of Amazon CloudWatch and told to it.
 
-// awsOf is how an account's AWS is reached; another region than its own may be
-// given.
-func awsOf(ctx context.Context, account configs.Account, region string) (aws.Config, error) {
-	role, err := account.Role.Resolve()
-	if err != nil {
-		return aws.Config{}, fmt.Errorf("role: %w", err)
-	}
-	return cloud.Load(ctx, cloud.Config{Region: cmp.Or(region, account.Region), Role: role, ExternalID: account.ExternalID})
-}
-
 // alarms makes the source of some alarms.
 func alarms(ctx context.Context, settings *configs.CloudWatch, from *watched, log *slog.Logger) (*cloudwatch.Source, error) {
-	with, err := awsOf(ctx, settings.Account(), "")
+	with, err := awsOf(ctx, settings.Account(), "", 0)
 	if err != nil {
 		return nil, fmt.Errorf("cloudwatch: %w", err)
 	}
@@ -157,7 +146,9 @@ func (d *doctor) alarms(settings *configs.CloudWatch) {
 // newMetricReader is what reads the metrics that signals are measured on.
 func (d *daemon) newMetricReader() *metrics.Reader {
 	return metrics.New(func(ctx context.Context, region string) (aws.Config, error) {
-		with, err := awsOf(ctx, d.cfg.Settings.CloudWatch, region)
+		account := d.cfg.Settings.CloudWatch
+		account.Region = cmp.Or(region, account.Region) // a signal may name its own
+		with, err := awsOf(ctx, account, "", 0)
 		if err == nil && with.Region == "" {
 			err = errors.New("no region: set region of the signal, of cloudwatch in the settings, or AWS_REGION")
 		}
@@ -181,7 +172,7 @@ func (d *daemon) newPublisher(ctx context.Context) (*publish.Publisher, error) {
 }
 
 func publisher(ctx context.Context, settings *configs.MetricsCloudWatch, gather func() []publish.Sample, times *publish.Times, log *slog.Logger) (*publish.Publisher, error) {
-	with, err := awsOf(ctx, settings.Account(), "")
+	with, err := awsOf(ctx, settings.Account(), "", 0)
 	if err != nil {
 		return nil, err
 	}
@@ -307,24 +298,4 @@ func (d *doctor) publishing() {
 		return
 	}
 	d.ok("metrics", "to CloudWatch in %s, namespace %s; AWS is not asked", p.Region(), settings.Publisher().WithDefaults().Namespace)
-}
-
-// clouds are the parts that need CloudWatch beside the sources, with what is wrong
-// with each at present.
-func (d *daemon) clouds() map[string]string {
-	parts := map[string]string{}
-	for _, p := range d.generation.config().Policies {
-		for _, s := range p.Spec.Spec.Signals {
-			if s.IsMetric() {
-				parts["metrics of cloudwatch"] = d.reader.Condition()
-			}
-		}
-	}
-	if d.publisher != nil {
-		parts["metrics to cloudwatch"] = d.publisher.Condition()
-	}
-	if logs, ok := d.logs.(*logGroups); ok {
-		parts["logs to cloudwatch"] = logs.condition.String()
-	}
-	return parts
 }

@@ -118,6 +118,7 @@ func (d *doctor) examine(path string) {
 		d.port()
 		d.sources()
 		d.channels()
+		d.remote()
 		d.publishing()
 		d.watches()
 		d.commands()

@@ -41,6 +41,7 @@ const (
 type question struct {
 	check        string
 	region, role string
+	externalID   string // that the role asks for
 	service      cloud.Service
 	call         string // the action that is asked for, without its prefix
 	ask          func(ctx context.Context, with aws.Config) (reply, error)
@@ -66,8 +67,15 @@ func (d *doctor) online() {
 
 // askAWS asks all questions at once, and reports in their order.
 func (d *doctor) askAWS(needs infra.Daemon) {
+	externalIDs := d.externalIDs()
+	ask := func(all []*question) {
+		for _, q := range all {
+			q.externalID = externalIDs[q.role]
+		}
+		askAll(d.ctx, all)
+	}
 	who := identities(needs)
-	askAll(d.ctx, who)
+	ask(who)
 	names := map[string]string{} // the principal of each role, as IAM knows it
 	for _, q := range who {
 		d.findings = append(d.findings, q.with)
@@ -77,7 +85,7 @@ func (d *doctor) askAWS(needs infra.Daemon) {
 	}
 	all := questionsOf(needs, names[""])
 	all = append(all, permissions(needs, names)...)
-	askAll(d.ctx, all)
+	ask(all)
 	refused := false // IAM may not be asked: said once
 	for _, q := range all {
 		if q.call == simulate && q.with.Status == checkWarn {
@@ -94,6 +102,22 @@ func (d *doctor) askAWS(needs infra.Daemon) {
 	}
 }
 
+// externalIDs are what the roles of the settings ask for. What cannot be read is
+// said already.
+func (d *doctor) externalIDs() map[string]string {
+	all := map[string]string{}
+	if d.cfg == nil {
+		return all
+	}
+	for _, a := range d.cfg.Settings.Accounts() {
+		role, err := a.Role.Resolve()
+		if id, unread := a.ExternalID.Resolve(); err == nil && unread == nil && id != "" {
+			all[role] = id
+		}
+	}
+	return all
+}
+
 // askAll asks, at the same time, and has each question know what came of it.
 func askAll(ctx context.Context, all []*question) {
 	var asked sync.WaitGroup
@@ -101,7 +125,7 @@ func askAll(ctx context.Context, all []*question) {
 		asked.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, askWithin)
 			defer cancel()
-			with, err := cloud.Load(ctx, cloud.Config{Region: q.region, Role: q.role, Patience: askWithin})
+			with, err := cloud.Load(ctx, cloud.Config{Region: q.region, Role: q.role, ExternalID: q.externalID, Patience: askWithin})
 			var a reply
 			if err == nil {
 				q.service.Region = with.Region
@@ -228,16 +252,7 @@ func questionsOf(d infra.Daemon, me string) []*question {
 			check += " " + listed(slices.Clone(a.Names))
 		}
 		add(question{check: check, region: a.Region, role: a.Role, call: "DescribeAlarms", ask: func(ctx context.Context, with aws.Config) (reply, error) {
-			out, err := cloudwatch.NewFromConfig(with).DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: a.Names,
-				AlarmTypes: []cloudwatchtypes.AlarmType{cloudwatchtypes.AlarmTypeMetricAlarm, cloudwatchtypes.AlarmTypeCompositeAlarm}})
-			if err != nil {
-				return reply{}, err
-			}
-			found := len(out.MetricAlarms) + len(out.CompositeAlarms)
-			if found < len(a.Names) {
-				return reply{fmt.Sprintf("%d of %d are there", found, len(a.Names)), "make them, or correct their names"}, nil
-			}
-			return reply{detail: fmt.Sprintf("%d can be read", found)}, nil
+			return askAlarms(ctx, with, a.Names)
 		}}, "CloudWatch", "cloudwatch", "*")
 	}
 	for _, m := range d.Metrics {
@@ -306,6 +321,32 @@ func askQueue(ctx context.Context, with aws.Config, queueURL string) (reply, err
 		return reply{detail + "; it has no dead-letter queue", "give it one: what cannot be made durable comes again for ever"}, nil
 	}
 	return reply{detail: detail}, nil
+}
+
+// askAlarms looks for alarms by their names, and by prefixes that end in *.
+func askAlarms(ctx context.Context, with aws.Config, names []string) (reply, error) {
+	client := cloudwatch.NewFromConfig(with)
+	var lacking []string
+	for _, name := range names {
+		in := &cloudwatch.DescribeAlarmsInput{AlarmTypes: []cloudwatchtypes.AlarmType{cloudwatchtypes.AlarmTypeMetricAlarm, cloudwatchtypes.AlarmTypeCompositeAlarm}}
+		switch prefix, is := strings.CutSuffix(name, "*"); {
+		case !is:
+			in.AlarmNames = []string{name}
+		case prefix != "":
+			in.AlarmNamePrefix = &prefix
+		}
+		out, err := client.DescribeAlarms(ctx, in)
+		if err != nil {
+			return reply{}, err
+		}
+		if len(out.MetricAlarms)+len(out.CompositeAlarms) == 0 {
+			lacking = append(lacking, name)
+		}
+	}
+	if len(lacking) > 0 {
+		return reply{"there is no alarm " + listed(lacking), "make it, or correct its name and region"}, nil
+	}
+	return reply{detail: "can be read"}, nil
 }
 
 // simulate is the question to IAM.

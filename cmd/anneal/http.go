@@ -18,7 +18,6 @@ import (
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
-	"github.com/anneal-ml/anneal/triggers"
 	"github.com/anneal-ml/anneal/triggers/envelope"
 	"github.com/anneal-ml/anneal/triggers/webhook"
 	"github.com/anneal-ml/anneal/web"
@@ -201,14 +200,6 @@ func verification(v controller.Verification) web.Verification {
 	return out
 }
 
-// sourceCondition is what is wrong with a source at present; empty if nothing is.
-func sourceCondition(s triggers.Source) string {
-	if s, ok := s.(interface{ Condition() string }); ok {
-		return s.Condition()
-	}
-	return ""
-}
-
 // condition is what /readyz says.
 func (d *daemon) condition() (bool, map[string]string) {
 	parts := map[string]string{"journal": "ok", "policies": d.generation.String()}
@@ -219,34 +210,15 @@ func (d *daemon) condition() (bool, map[string]string) {
 	if d.controller.Full() {
 		ok, parts["journal"] = false, "full: waiting for space"
 	}
-	for name, source := range d.sources {
-		parts["source "+name] = "ok"
-		if wrong := sourceCondition(source); wrong != "" { // it goes on trying
-			parts["source "+name] = "degraded: " + wrong
+	for _, p := range d.parts() {
+		name := p.kind + " " + p.name
+		if p.kind == partAWS {
+			name = p.name
 		}
-	}
-	for name, channel := range d.channels {
-		wrong, known := channelCondition(channel)
-		switch {
-		case wrong != "": // it goes on trying
-			parts["channel "+name] = "degraded: " + wrong
-		case known:
-			parts["channel "+name] = "ok"
-		}
-	}
-	for name, wrong := range d.clouds() {
 		parts[name] = "ok"
-		if wrong != "" { // it goes on trying
-			parts[name] = "degraded: " + wrong
+		if p.wrong != "" { // it goes on trying
+			parts[name] = "degraded: " + p.wrong
 		}
-	}
-	if wrong, used := d.remoteCondition(); wrong != "" { // it goes on trying
-		parts["executor step-functions"] = "degraded: " + wrong
-	} else if used {
-		parts["executor step-functions"] = "ok"
-	}
-	if wrong := d.objects.Condition(); wrong != "" {
-		parts["s3"] = "degraded: " + wrong
 	}
 	if d.api != nil {
 		parts["step functions"] = addressOf(d.cfg, d.api.listener)

@@ -17,7 +17,6 @@ import (
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/journal"
 	publish "github.com/anneal-ml/anneal/notify/cloudwatch"
-	"github.com/anneal-ml/anneal/policy"
 )
 
 // maxSources bounds how many event sources have a series of their own: their
@@ -241,7 +240,7 @@ var (
 	readyState     = prometheus.NewDesc("anneal_ready", "1 where /readyz answers 200, else 0.", nil, nil)
 	sourceOK       = prometheus.NewDesc("anneal_source_ok", "0 where a source of events does not work at present, else 1.", []string{"source"}, nil)
 	channelOK      = prometheus.NewDesc("anneal_channel_ok", "0 where a channel of notices does not work at present, else 1.", []string{"channel"}, nil)
-	cloudOK        = prometheus.NewDesc("anneal_aws_ok", "0 where a part that needs AWS does not work at present, else 1.", []string{"part"}, nil)
+	cloudOK        = prometheus.NewDesc("anneal_aws_ok", "0 where another part that needs AWS does not work at present, else 1.", []string{"part"}, nil)
 	executorOK     = prometheus.NewDesc("anneal_executor_ok", "0 where an executor does not work at present, else 1.", []string{"executor"}, nil)
 	journalRecords = prometheus.NewDesc("anneal_journal_records", "Number of the newest record.", nil, nil)
 	eventsLag      = prometheus.NewDesc("anneal_events_lag", "Events recorded and not yet matched against the policies.", nil, nil)
@@ -279,19 +278,9 @@ func (c stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	gauge(buildInfo, 1, version, goversion)
 	ok, _ := c.d.condition()
 	gauge(readyState, yes(ok))
-	for name, source := range c.d.sources {
-		gauge(sourceOK, yes(sourceCondition(source) == ""), name)
-	}
-	for name, channel := range c.d.channels {
-		if wrong, known := channelCondition(channel); known {
-			gauge(channelOK, yes(wrong == ""), name)
-		}
-	}
-	for part, wrong := range c.d.clouds() {
-		gauge(cloudOK, yes(wrong == ""), part)
-	}
-	if wrong, used := c.d.remoteCondition(); used {
-		gauge(executorOK, yes(wrong == ""), policy.ExecutorStepFunctions)
+	works := map[string]*prometheus.Desc{partSource: sourceOK, partChannel: channelOK, partExecutor: executorOK, partAWS: cloudOK}
+	for _, p := range c.d.parts() {
+		gauge(works[p.kind], yes(p.wrong == ""), p.name)
 	}
 	gauge(journalRecords, float64(c.d.journal.Last()))
 	gauge(eventsLag, float64(c.d.measures.lag(status.Taken)))

@@ -18,12 +18,16 @@ func openObjects(cfg *configs.Config, buckets map[string]string, log *slog.Logge
 	if err != nil {
 		return nil, fmt.Errorf("s3: role: %w", err)
 	}
+	externalID, err := s.ExternalID.Resolve()
+	if err != nil {
+		return nil, fmt.Errorf("s3: externalId: %w", err)
+	}
 	key, err := s.KMSKey.Resolve()
 	if err != nil {
 		return nil, fmt.Errorf("s3: kmsKey: %w", err)
 	}
 	return objects.New(objects.Config{Buckets: buckets, S3: &objects.S3{
-		Region: s.Region, Role: role, ExternalID: s.ExternalID, KMSKey: key, PathStyle: s.PathStyle, Log: log,
+		Region: s.Region, Role: role, ExternalID: externalID, KMSKey: key, PathStyle: s.PathStyle, Log: log,
 	}})
 }
 

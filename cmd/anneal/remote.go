@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/anneal-ml/anneal"
-	"github.com/anneal-ml/anneal/cloud"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
@@ -21,17 +21,12 @@ import (
 // uses it or not: runs of policies that are gone are still shown and stopped.
 func (d *daemon) newRemote() (*stepfunctions.Executor, error) {
 	settings := d.cfg.Settings.StepFunctions
-	role, err := settings.Role.Resolve()
-	if err != nil {
-		return nil, fmt.Errorf("stepFunctions: role: %w", err)
-	}
-	externalID, err := settings.ExternalID.Resolve()
-	if err != nil {
-		return nil, fmt.Errorf("stepFunctions: externalId: %w", err)
+	if _, err := awsOf(context.Background(), settings.Account(), "", 0); err != nil {
+		return nil, fmt.Errorf("stepFunctions: %w", err)
 	}
 	return stepfunctions.New(stepfunctions.Config{
 		AWS: func(ctx context.Context, region string, patience time.Duration) (aws.Config, error) {
-			return cloud.Load(ctx, cloud.Config{Region: region, Role: role, ExternalID: externalID, Patience: patience})
+			return awsOf(ctx, settings.Account(), region, patience)
 		},
 		Known: d.knownRun,
 		Log:   d.log,
@@ -54,12 +49,30 @@ func (d *daemon) knownRun(ctx context.Context, name string) (stepfunctions.Known
 	return stepfunctions.Known{Machine: run.Machine, Execution: run.ExecutionARN}, nil
 }
 
-// remoteCondition is what is wrong with Step Functions; used says whether
-// anything needs it.
-func (d *daemon) remoteCondition() (wrong string, used bool) {
-	wrong, used = d.remote.Condition(), d.remote.Following() > 0
-	for _, p := range d.generation.config().Policies {
-		used = used || onAWS(p)
+// remoteUsed says whether anything needs Step Functions.
+func (d *daemon) remoteUsed() bool {
+	return d.remote.Following() > 0 || slices.ContainsFunc(d.generation.config().Policies, onAWS)
+}
+
+// remote looks at which state machines of AWS policies run, without asking AWS.
+func (d *doctor) remote() {
+	var machines, regions []string
+	for _, p := range d.cfg.Policies {
+		if !onAWS(p) {
+			continue
+		}
+		if p.ARN == "" {
+			d.fail("executor step-functions", "set it where the daemon runs", "the ARN of the state machine of policy %s is not known here", p.Name())
+			return
+		}
+		machines, regions = append(machines, p.ARN), append(regions, regionOf(p.ARN))
 	}
-	return wrong, used || wrong != ""
+	if len(machines) == 0 {
+		return
+	}
+	if _, err := awsOf(d.ctx, d.cfg.Settings.StepFunctions.Account(), regions[0], 0); err != nil {
+		d.fail("executor step-functions", "correct stepFunctions in "+d.cfg.File+", or the environment", "%v", err)
+		return
+	}
+	d.ok("executor step-functions", "%s in %s; AWS is not asked", listed(machines), listed(regions))
 }

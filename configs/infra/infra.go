@@ -64,7 +64,7 @@ type Store struct {
 	Key          string // ARN of the KMS key that objects are written with; empty: the bucket's own choice
 }
 
-// Alarms are those that are polled: by name, or all of the region.
+// Alarms are those that are polled: by name, or by a prefix that ends in *.
 type Alarms struct {
 	Names        []string
 	Region, Role string
