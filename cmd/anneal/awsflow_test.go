@@ -11,16 +11,22 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/notify"
 )
 
 // A moto is moto_server, a server of many of AWS's services that is another's
@@ -142,18 +148,36 @@ func (m *moto) rule(name, pattern, queueARN string) {
 	m.call("events", "POST", "/", "AWSEvents.PutTargets", fmt.Sprintf(`{"Rule":%q,"Targets":[{"Id":"queue","Arn":%q}]}`, name, queueARN))
 }
 
+// topic makes a topic whose messages come bare to a queue.
+func (m *moto) topic(name, queueARN string) (arn string) {
+	m.t.Helper()
+	topics := sns.NewFromConfig(m.account())
+	made, err := topics.CreateTopic(m.t.Context(), &sns.CreateTopicInput{Name: &name})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if _, err := topics.Subscribe(m.t.Context(), &sns.SubscribeInput{TopicArn: made.TopicArn, Protocol: aws.String("sqs"), Endpoint: &queueARN, Attributes: map[string]string{"RawMessageDelivery": "true"}}); err != nil {
+		m.t.Fatal(err)
+	}
+	return *made.TopicArn
+}
+
 const flowSettings = `listen: 127.0.0.1:0
 data: ./anneal-data
 policies: [./policy.yaml]
-buckets: {ml-data: ./bucket}
+staging: s3://BUCKET/staging/
+embedded: {listen: 'off'}
 sources:
   - sqs: {queueURL: {env: QUEUE_URL}}
+notify:
+  topic: {sns: {topic: {env: TOPIC_ARN}}}
 `
 
 const flowPolicy = `apiVersion: anneal/v1alpha1
 kind: RetrainPolicy
 metadata: {name: churn}
 spec:
+  mode: enforce
   model: {group: churn}
   data: {target: y}
   signals:
@@ -162,43 +186,78 @@ spec:
     - {id: new-data, event: {source: aws.s3, type: Object Created, match: "event.data.object.key.startsWith('training/')"}}
   rules:
     - {id: enough, if: "signals.rows.value >= 3"}
+  run:
+    executor: step-functions
+    stateMachine: {arn: {env: CHURN_ARN}, file: machine.asl.json}
+    input: {DataPath: {expr: training.prefix}}
+    timeout: 1h
+    model:
+      state: Train
+      artifact: {expr: state.parameters.MessageBody.Artifact}
+      metrics: {expr: state.parameters.MessageBody.Metrics}
+  notify:
+    - {events: [decided, started, succeeded, failed, promoted], to: topic}
 `
 
-// TestFlow is the way from an object that is put to a decision, through AWS's
-// own services: by S3's notification, and by EventBridge.
+// flowMachine trains on nothing, and tells a queue of the model, which is in the
+// bucket already.
+const flowMachine = `{"StartAt": "Train", "States": {"Train": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "End": true,
+  "Parameters": {"QueueUrl": "TRAINED", "MessageBody": {"DataPath.$": "$.DataPath", "Artifact": "s3://BUCKET/models/model.tar.gz", "Metrics": {"accuracy": 0.9}}}}}}`
+
+// TestFlow is the whole way through AWS's own services: an object that is put, S3's
+// notification or EventBridge's rule, the queue, a decision from the data in S3, an
+// execution on Step Functions, the model, and the topic. The first runs on moto's
+// Step Functions, which has one execution at most, the second on another daemon's.
 func TestFlow(t *testing.T) {
 	m := newMoto(t)
 	for _, way := range []struct {
 		name   string
 		listen func(bucket, queueARN string)
+		states func(t *testing.T) (endpoint string)
 	}{
 		{"notification", func(bucket, queueARN string) {
 			m.bucket(bucket, `<QueueConfiguration><Queue>`+queueARN+`</Queue><Event>s3:ObjectCreated:*</Event></QueueConfiguration>`)
+		}, func(t *testing.T) string {
+			m.call("states", "POST", "/moto-api/config", "", `{"stepfunctions": {"execute_state_machine": true}}`)
+			return m.url
 		}},
 		{"rule", func(bucket, queueARN string) {
 			m.rule("uploads", `{"source":["aws.s3"],"detail-type":["Object Created"],"detail":{"bucket":{"name":["`+bucket+`"]}}}`, queueARN)
 			m.bucket(bucket, `<EventBridgeConfiguration></EventBridgeConfiguration>`)
+		}, func(t *testing.T) string {
+			dir := t.TempDir()
+			write(t, dir, map[string]string{"anneal.yaml": "listen: 127.0.0.1:0\nembedded: {listen: '127.0.0.1:0', aws: allow}\n", "policies/.keep": ""})
+			begin(t, dir)
+			return strings.TrimSpace(read(t, dir, "anneal-data/address-stepfunctions"))
 		}},
 	} {
 		t.Run(way.name, func(t *testing.T) {
+			bucket := "ml-data-" + way.name
 			queueURL, queueARN := m.queue("uploads-" + way.name)
-			t.Setenv("QUEUE_URL", queueURL)
-			bucket := "ml-data"
-			if way.name != "notification" {
-				bucket += "-" + way.name
-			}
+			toldURL, toldARN := m.queue("told-" + way.name)
 			way.listen(bucket, queueARN)
-			dir := t.TempDir()
-			const few, enough = "x,y\n1,0\n2,1\n", "x,y\n1,0\n2,1\n3,0\n"
-			write(t, dir, map[string]string{
-				"anneal.yaml": "", "policy.yaml": flowPolicy,
-				"bucket/training/few.csv": few, "bucket/training/more data.csv": enough, "bucket/other.csv": enough,
+			endpoint := way.states(t)
+			trainedURL, _ := m.queue("trained-" + way.name)
+			named := strings.NewReplacer("BUCKET", bucket, "TRAINED", trainedURL)
+			machine, err := sfn.NewFromConfig(m.account(), func(o *sfn.Options) { o.BaseEndpoint = &endpoint }).CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
+				Name: aws.String("churn"), Definition: aws.String(named.Replace(flowMachine)), RoleArn: aws.String("arn:aws:iam::123456789012:role/churn"),
 			})
-			write(t, dir, map[string]string{"anneal.yaml": string(bytes.Replace([]byte(flowSettings), []byte("ml-data"), []byte(bucket), 1))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.put(bucket, "models/model.tar.gz", "the model")
+			dir := t.TempDir()
+			write(t, dir, map[string]string{"anneal.yaml": named.Replace(flowSettings), "policy.yaml": flowPolicy, "machine.asl.json": named.Replace(flowMachine)})
+			for name, value := range map[string]string{
+				"QUEUE_URL": queueURL, "CHURN_ARN": *machine.StateMachineArn, "TOPIC_ARN": m.topic("told-"+way.name, toldARN), "AWS_ENDPOINT_URL_SFN": endpoint,
+			} {
+				t.Setenv(name, value)
+			}
 			p := begin(t, dir)
 			verdicts := map[string]string{} // of the event's subject
 			decided := func(subject, want string) {
-				eventually(t, 60*time.Second, func() error {
+				t.Helper()
+				eventually(t, 2*time.Minute, func() error {
 					var events []anneal.Event
 					var decisions []anneal.Decision
 					if err := p.get("events?limit=0", &events); err != nil {
@@ -220,13 +279,65 @@ func TestFlow(t *testing.T) {
 					return nil
 				})
 			}
+			const few, enough = "x,y\n1,0\n2,1\n", "x,y\n1,0\n2,1\n3,0\n"
 			m.put(bucket, "other.csv", enough)
 			m.put(bucket, "training/few.csv", few)
 			decided("training/few.csv", "hold")
 			m.put(bucket, "training/more%20data.csv", enough)
-			decided("training/more data.csv", "would-run")
+			decided("training/more data.csv", "run")
 			if verdict, ok := verdicts["other.csv"]; ok {
 				t.Errorf("other.csv, which the trigger does not match, has the verdict %s", verdict)
+			}
+
+			var run anneal.Run
+			eventually(t, 2*time.Minute, func() error {
+				var runs []anneal.Run
+				if err := p.get("runs", &runs); err != nil || len(runs) != 1 || !runs[0].Status.Ended() {
+					return fmt.Errorf("runs %+v, %v; want one that has ended\n%s\n%s", runs, err, p.log, p.readyz())
+				}
+				run = runs[0]
+				return nil
+			})
+			if execution := strings.Replace(*machine.StateMachineArn, "stateMachine", "execution", 1) + ":" + run.ID; run.Status != anneal.StatusSucceeded || run.ExecutionARN != execution {
+				t.Fatalf("the run ended %s %q: %s, as %s; want SUCCEEDED, as %s\n%s", run.Status, run.Error, run.Cause, run.ExecutionARN, execution, p.log)
+			}
+			eventually(t, 2*time.Minute, func() error {
+				var models []anneal.Model
+				if err := p.get("models", &models); err != nil {
+					return err
+				}
+				sum := sha256.Sum256([]byte("the model"))
+				if len(models) != 1 || models[0].Stage != anneal.StageLive || models[0].Run != run.ID || models[0].Metrics["accuracy"] != 0.9 ||
+					models[0].Artifact.SHA256 != hex.EncodeToString(sum[:]) || len(models[0].Objects) != 2 {
+					return fmt.Errorf("models %+v; want one that is live, of run %s, on two objects, with its sum\n%s", models, run.ID, p.log)
+				}
+				return nil
+			})
+			trained := received(t, awssqs.NewFromConfig(m.account()), &trainedURL)
+			if len(trained) != 1 || !strings.Contains(trained[0], "s3://"+bucket+"/staging/"+run.ID+"/") {
+				t.Errorf("the execution has told of %q; want one training, on what was staged", trained)
+			}
+			want := []string{"decided hold", "decided run", "promoted", "started RUNNING", "succeeded SUCCEEDED"}
+			var told []string
+			eventually(t, 2*time.Minute, func() error {
+				for _, body := range received(t, awssqs.NewFromConfig(m.account()), &toldURL) {
+					var e notify.Event
+					if err := json.Unmarshal([]byte(body), &e); err != nil {
+						t.Fatalf("%v in %s", err, body)
+					}
+					told = append(told, strings.TrimSpace(fmt.Sprintf("%s %s%s", e.Kind, e.Verdict, e.Status)))
+				}
+				if len(told) < len(want) {
+					return fmt.Errorf("the topic has told %q, want %q\n%s", told, want, p.log)
+				}
+				return nil
+			})
+			slices.Sort(told)
+			if diff := cmp.Diff(want, told); diff != "" {
+				t.Errorf("told by the topic (-want +got):\n%s", diff)
+			}
+			if got := p.readyz(); strings.Contains(got, "degraded") {
+				t.Errorf("/readyz: %s", got)
 			}
 		})
 	}

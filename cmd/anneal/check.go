@@ -118,6 +118,7 @@ func taskStates(definition []byte) (tasks []string) {
 	if err != nil {
 		return nil
 	}
+	tasks = []string{}
 	for _, name := range m.Names() {
 		if m.Type(name) == asl.TypeTask {
 			tasks = append(tasks, name)
