@@ -41,18 +41,24 @@ func (c *Condition) Note(ctx context.Context, call string, began time.Time, err 
 	}
 	c.asked[call] = began
 	if err == nil {
-		if c.wrong[call] != "" {
+		what := c.wrong[call]
+		delete(c.wrong, call)
+		if what != "" && !c.has(what) {
 			c.log.Info("aws works again", "service", c.service.Name, "resource", c.service.Resource, "call", call)
-			delete(c.wrong, call)
 		}
 		return
 	}
 	what := c.service.Explain(call, err)
-	if c.wrong[call] == what {
-		return
-	}
-	c.log.Warn("aws does not work, trying again", "service", c.service.Name, "resource", c.service.Resource, "call", call, "err", what)
+	told := c.has(what) // by this call or another
 	c.wrong[call] = what
+	if !told {
+		c.log.Warn("aws does not work, trying again", "service", c.service.Name, "resource", c.service.Resource, "call", call, "err", what)
+	}
+}
+
+// has says whether this is wrong with any call. The caller holds c.mu.
+func (c *Condition) has(what string) bool {
+	return slices.Contains(slices.Collect(maps.Values(c.wrong)), what)
 }
 
 // String is all that is wrong; empty: nothing.

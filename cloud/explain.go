@@ -24,7 +24,8 @@ type Service struct {
 	Remedies map[string]string
 }
 
-// Explain is err, which a call gave, in one line with its remedy. It has no
+// Explain is err, which a call gave, in one line with its remedy, which comes last,
+// after a colon. It has no
 // request ID, so that the same is the same. The call is the name of the action
 // in IAM, without its prefix.
 //
@@ -62,13 +63,13 @@ func (s Service) Explain(call string, err error) string {
 	case code != "":
 		return strings.TrimSuffix(fmt.Sprintf("%s: %s", code, text), ": ")
 	case strings.Contains(err.Error(), "credentials"):
-		return "no credentials: give the daemon a role, a profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: " + last(err)
+		return fmt.Sprintf("no credentials (%s): give the daemon a role, a profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", last(err))
 	case strings.Contains(err.Error(), "an AWS region is required"):
 		return "no region: set region, or AWS_REGION"
 	case errors.Is(err, context.DeadlineExceeded), strings.Contains(err.Error(), "timeout awaiting response headers"):
 		return fmt.Sprintf("%s: no answer in time: check the network, proxy and endpoint of %s in %s", call, s.Name, s.Region)
 	case errors.As(err, &unsent):
-		return fmt.Sprintf("%s in %s cannot be reached: check network and endpoint: %s", s.Name, s.Region, last(unsent.Err))
+		return fmt.Sprintf("%s in %s cannot be reached (%s): check network and endpoint", s.Name, s.Region, last(unsent.Err))
 	}
 	return call + ": " + last(err)
 }

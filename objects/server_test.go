@@ -345,7 +345,7 @@ func TestS3Ends(t *testing.T) {
 	if _, _, err := s.Open(ctx, "s3://b/k"); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end: %v", err)
 	}
-	if _, _, err := s.Open(t.Context(), "s3://b/k"); err == nil || !strings.Contains(err.Error(), "S3 in us-east-1 cannot be reached: check network and endpoint") {
+	if _, _, err := s.Open(t.Context(), "s3://b/k"); err == nil || !strings.Contains(err.Error(), "S3 in us-east-1 cannot be reached (connection refused): check network and endpoint") {
 		t.Errorf("with nobody there: %v", err)
 	}
 	if got := s.Condition(); !strings.HasPrefix(got, "b: S3 in us-east-1 cannot be reached") {

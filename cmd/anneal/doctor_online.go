@@ -77,14 +77,17 @@ func (d *doctor) askAWS(needs infra.Daemon) {
 	who := identities(needs)
 	ask(who)
 	names := map[string]string{} // the principal of each role, as IAM knows it
+	nobody := map[string]bool{}  // roles that the daemon cannot be
 	for _, q := range who {
 		d.findings = append(d.findings, q.with)
 		if q.with.Status == checkOK {
 			names[q.role] = principal(q.with.Detail)
 		}
+		nobody[q.role] = q.with.Status == checkFail
 	}
 	all := questionsOf(needs, names[""])
 	all = append(all, permissions(needs, names)...)
+	all = slices.DeleteFunc(all, func(q *question) bool { return nobody[q.role] || nobody[""] }) // that is said, once
 	ask(all)
 	refused := false // IAM may not be asked: said once
 	for _, q := range all {

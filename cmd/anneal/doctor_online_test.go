@@ -3,11 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,39 +28,8 @@ import (
 // on.
 func motoServer(t *testing.T) aws.Config {
 	t.Helper()
-	if _, err := exec.LookPath("moto_server"); err != nil {
-		if os.Getenv("ANNEAL_STRICT") == "1" {
-			t.Fatal("moto_server is not on the PATH")
-		}
-		t.Skip("moto_server is not on the PATH")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	cmd := exec.Command("moto_server", "-H", "127.0.0.1", "-p", fmt.Sprint(port))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	at := fmt.Sprintf("http://127.0.0.1:%d", port)
-	eventually(t, time.Minute, func() error {
-		resp, err := http.Get(at + "/moto-api/")
-		if err == nil {
-			resp.Body.Close()
-		}
-		return err
-	})
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": at, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_PROFILE": "",
-	} {
-		t.Setenv(name, value)
-	}
+	newMoto(t)
+	t.Setenv("AWS_REGION", "eu-central-1")
 	with, err := cloud.Load(context.Background(), cloud.Config{})
 	if err != nil {
 		t.Fatal(err)

@@ -274,7 +274,7 @@ func TestRefused(t *testing.T) {
 		})
 	}
 	gone := newChannel(t, "http://127.0.0.1:1", "ml")
-	if err, want := gone.Notify(t.Context(), notify.Message("bus", "e", "s", "", at)), "EventBridge in us-east-1 cannot be reached: check network and endpoint: connection refused"; err == nil || err.Error() != want {
+	if err, want := gone.Notify(t.Context(), notify.Message("bus", "e", "s", "", at)), "EventBridge in us-east-1 cannot be reached (connection refused): check network and endpoint"; err == nil || err.Error() != want {
 		t.Errorf("a bus that is away: %v; want %q", err, want)
 	}
 }

@@ -201,7 +201,7 @@ func TestRefused(t *testing.T) {
 		})
 	}
 	gone := to(t, "http://127.0.0.1:1", topic)
-	if err, want := gone.Notify(t.Context(), notify.Message("topic", "e", "s", "", at)), "SNS in us-east-1 cannot be reached: check network and endpoint: connection refused"; err == nil || err.Error() != want {
+	if err, want := gone.Notify(t.Context(), notify.Message("topic", "e", "s", "", at)), "SNS in us-east-1 cannot be reached (connection refused): check network and endpoint"; err == nil || err.Error() != want {
 		t.Errorf("a topic that is away: %v; want %q", err, want)
 	}
 }

@@ -153,7 +153,7 @@ func TestUnreachable(t *testing.T) {
 	s := newSource(t, gone, gone)
 	run(t, func(ctx context.Context) error { return s.Run(ctx, triggertest.NewSink()) })
 	eventually(t, "the condition", func() bool { return s.Condition() != "" })
-	if got, want := s.Condition(), "SQS in us-east-1 cannot be reached: check network and endpoint: connection refused"; got != want {
+	if got, want := s.Condition(), "SQS in us-east-1 cannot be reached (connection refused): check network and endpoint"; got != want {
 		t.Errorf("condition %q; want %q", got, want)
 	}
 }
