@@ -157,7 +157,7 @@ func (d Daemon) objectNeeds() []Need {
 	}
 	if d.Store.Key != "" {
 		all = append(all, Need{Role: d.Store.Role, Service: "KMS", Actions: []string{"kms:Decrypt", "kms:GenerateDataKey"}, Resources: []string{d.Store.Key},
-			When: []Condition{{"StringLike", "kms:ViaService", []string{"s3.*.amazonaws.com"}}},
+			When: []Condition{{"StringLike", "kms:ViaService", []string{"s3.*.amazonaws.com", "s3.*.amazonaws.com.cn"}}},
 			Why:  "reads and writes objects that are encrypted with the key, through S3 alone"})
 	}
 	return all

@@ -118,6 +118,14 @@ func value(s string) string {
 	return quote(s)
 }
 
+// literal is what a policy says, in which nothing stands for others.
+func literal(v any) any {
+	if s, ok := v.(string); ok {
+		return strings.ReplaceAll(s, "${", "${!")
+	}
+	return v
+}
+
 // flow is a value on one line.
 func flow(v any) string {
 	switch v := v.(type) {
@@ -169,11 +177,11 @@ func detailOf(p policy.Pattern) map[string]any {
 		for _, t := range p[path] {
 			switch t.Is {
 			case "==":
-				tests = append(tests, t.Value)
+				tests = append(tests, literal(t.Value))
 			case "prefix":
-				tests = append(tests, map[string]any{"prefix": t.Value})
+				tests = append(tests, map[string]any{"prefix": literal(t.Value)})
 			case "!=":
-				tests = append(tests, map[string]any{"anything-but": []any{t.Value}})
+				tests = append(tests, map[string]any{"anything-but": []any{literal(t.Value)}})
 			default:
 				tests = append(tests, map[string]any{"numeric": []any{t.Is, t.Value}})
 			}
