@@ -90,6 +90,7 @@ func (x *ExecutionInfo) write(w *value.Writer) {
 	w.IntSome("mapItems", x.MapItems)
 	w.IntSome("version", int64(x.Version))
 	w.StringSome("alias", x.Alias)
+	w.TrueSome("tested", x.Tested)
 	w.Close('}')
 }
 

@@ -86,7 +86,7 @@ func TestCheckAWS(t *testing.T) {
 		{"arn:aws:states:::aws-sdk:s3:getObject", `{"Bucket":"there","Key":"k"}`, "embedded.aws is deny", ""},
 		{"arn:aws:states:::aws-sdk:s3:getObject", `{"Bucket":"here","Key":"k"}`, "", ""},
 		{"arn:aws:states:::aws-sdk:s3:getObjet", `{}`, `(have "getObject")`, `(have "getObject")`},
-		{"arn:aws:states:::aws-sdk:translate:translateText", `{}`, "aws-sdk:translate is not built yet (have dynamodb,", "aws-sdk:translate is not built yet"},
+		{"arn:aws:states:::aws-sdk:translate:translateText", `{}`, "aws-sdk:translate is not built yet (have cloudwatchlogs, dynamodb,", "aws-sdk:translate is not built yet"},
 		{"arn:aws:states:::lambda:invoke", `{"FunctionName":"Unmapped"}`, `add "Unmapped" under embedded.functions`, ""},
 		{"arn:aws:states:::sns:publish", `{"TopicArn":"arn:aws:sns:eu-central-1:1:unmapped","Message":"m"}`, `add "unmapped" under embedded.topics`, ""},
 		{"arn:aws:states:::events:putEvents", `{}`, "embedded.aws is deny", ""},
