@@ -84,7 +84,8 @@ verdict, since columns that move may do no harm. --rules judges as other tools d
 				return usage(err)
 			}
 			comparison := drift.Compare(ref, cur, opt)
-			if open := drift.Undecided(comparison, ref, cur, opt, exact); len(open) > 0 {
+			again := exact || !cmd.Flags().Changed("exact")
+			if open := drift.Undecided(comparison, ref, cur, opt, exact); again && len(open) > 0 {
 				if opt.Exact, err = readAgain(cmd.Context(), reference, current, ref, cur, opt, open); err != nil {
 					return usage(err)
 				}
@@ -117,7 +118,7 @@ verdict, since columns that move may do no harm. --rules judges as other tools d
 	c.Flags().StringVar(&target, "target", "", "column that a model predicts; not counted in the share")
 	c.Flags().StringVar(&tests, "tests", "", "tests that count, of "+strings.Join(drift.TestNames(), ", ")+" (default: as a policy's signal)")
 	c.Flags().StringVar(&page, "html", "", "write a page with charts to this file too")
-	c.Flags().BoolVar(&exact, "exact", false, "read columns again for which sketches stand (default: where they leave the verdict open)")
+	c.Flags().BoolVar(&exact, "exact", false, "read columns again for which sketches stand; =false: none (default: where they leave the verdict open)")
 	c.Flags().StringVar(&rules, "rules", string(drift.AnnealRules), "how columns and data sets are judged: anneal, evidently or nannyml")
 	c.Flags().StringVar(&correction, "correction", string(statistics.BenjaminiHochberg), "over the columns: fdr_bh, fdr_by, holm, bonferroni or none")
 	c.Flags().StringSliceVar(&ignore, "ignore", nil, "columns not to compare")
