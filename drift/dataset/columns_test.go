@@ -140,9 +140,16 @@ func TestEachColumn(t *testing.T) {
 
 // Real Parquet files are the same column by column.
 func TestEachColumnOfParquet(t *testing.T) {
-	files, _ := filepath.Glob(filepath.Join(os.Getenv("ANNEAL_SHARED"), "drift/datasets/employment/batch_0[12].parquet"))
+	shared := os.Getenv("ANNEAL_SHARED")
+	if shared == "" {
+		shared = "../../../shared"
+	}
+	files, _ := filepath.Glob(filepath.Join(shared, "drift/datasets/employment/batch_0[12].parquet"))
 	if len(files) == 0 {
-		t.Skip("ANNEAL_SHARED has no Parquet files")
+		if os.Getenv("ANNEAL_STRICT") != "" {
+			t.Fatalf("%s has no Parquet files", shared)
+		}
+		t.Skipf("%s has no Parquet files; set ANNEAL_SHARED", shared)
 	}
 	for _, file := range files {
 		data, err := os.ReadFile(file)

@@ -90,10 +90,14 @@ func TestIntervals(t *testing.T) {
 			}
 			width += (i.High - i.Low) / times
 		}
-		if inside < times*91/100 || inside > times*98/100 {
+		if inside < times*92/100 || inside > times*98/100 {
 			t.Errorf("%s: %d of %d intervals hold the truth, want about 95 %%", c.name, inside, times)
 		}
-		if width > 0.25 {
+		most := 0.2
+		if c.name == "average precision" || c.name == "r2" {
+			most = 0.25 // of 300 rows these tell less
+		}
+		if width > most {
 			t.Errorf("%s: intervals are %.2f wide on average", c.name, width)
 		}
 	}

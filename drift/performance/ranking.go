@@ -12,8 +12,9 @@ const resamples = 200
 
 // AveragePrecision is that of [Binary]. Its interval is normal on the scale of
 // log odds (Boyd, Eng and Page, ECML 2013) with the standard error of the bootstrap
-// (Efron, Ann. Stat. 7, 1979), whose draws depend on nothing but the number of
-// rows. It is NaN without class 1.
+// (Efron, Ann. Stat. 7, 1979) and less its estimate of the bias (Efron and
+// Tibshirani, An Introduction to the Bootstrap, 1993, chapter 10). The draws depend on
+// nothing but the number of rows. It is NaN without class 1.
 func AveragePrecision(labels []bool, scores []float64) Interval {
 	if !slices.Contains(labels, true) {
 		return Interval{Value: math.NaN(), Low: math.NaN(), High: math.NaN()}
@@ -50,7 +51,9 @@ func AveragePrecision(labels []bool, scores []float64) Interval {
 		return Interval{value, 1 - z975*standard, 1, standard}
 	}
 	odds, half := value/(1-value), math.Exp(z975*standard/(value*(1-value)))
-	return Interval{value, 1 / (1 + half/odds), 1 / (1 + 1/(odds*half)), standard}
+	// The draws lie above the value as that lies above the truth.
+	odds *= math.Exp((value - mean) / (value * (1 - value)))
+	return Interval{value, min(value, 1/(1+half/odds)), max(value, 1/(1+1/(odds*half))), standard}
 }
 
 // averagePrecision is that of rows in falling order of their scores, each as

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -21,6 +22,9 @@ import (
 func moto(t *testing.T) *Client {
 	path, err := exec.LookPath("moto_server")
 	if err != nil {
+		if os.Getenv("ANNEAL_STRICT") != "" {
+			t.Fatalf("there is no moto_server (pip install 'moto[server]'): %v", err)
+		}
 		t.Skip("there is no moto_server (pip install 'moto[server]')")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
