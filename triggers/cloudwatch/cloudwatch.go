@@ -110,7 +110,7 @@ func New(cfg Config, with aws.Config, log *slog.Logger) (*Source, error) {
 		client = awshttp.NewBuildableClient()
 	}
 	transport := client.GetTransport()
-	s := &Source{cfg: cfg, transport: transport, log: log.With("region", with.Region), region: with.Region, sleep: sleep}
+	s := &Source{cfg: cfg, transport: transport, log: log.With("region", with.Region), region: with.Region, sleep: triggers.Sleep}
 	s.client = api.NewFromConfig(with, func(o *api.Options) { o.HTTPClient = &http.Client{Transport: transport} })
 	s.condition = cloud.Service{
 		Name: "CloudWatch", Prefix: "cloudwatch", Region: s.region, Resource: "the alarms " + strings.Join(cfg.Alarms[:min(len(cfg.Alarms), 3)], ", "),
@@ -135,13 +135,4 @@ func (s *Source) Run(ctx context.Context, sink triggers.Sink) error {
 		s.sleep(ctx, max(s.cfg.Interval-time.Since(began), s.cfg.Interval/10))
 	}
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

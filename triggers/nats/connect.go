@@ -13,6 +13,8 @@ import (
 
 	client "github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+
+	"github.com/anneal-ml/anneal/triggers"
 )
 
 const (
@@ -40,7 +42,7 @@ func (s *Source) connect(ctx context.Context) (*client.Conn, error) {
 		client.MaxReconnects(tries),
 		client.IgnoreAuthErrorAbort(), // what is refused today may be granted tomorrow
 		client.CustomReconnectDelay(func(attempts int) time.Duration {
-			return min(shortestWait<<min(attempts, 16), longestWait)
+			return min(triggers.ShortestWait<<min(attempts, 16), triggers.LongestWait)
 		}),
 		client.ReconnectBufSize(-1), // what is not sent now is asked again
 		client.PingInterval(pingEvery),

@@ -12,7 +12,6 @@ import (
 	client "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/triggers"
 	"github.com/anneal-ml/anneal/triggers/envelope"
 )
@@ -22,9 +21,6 @@ const (
 	pullTime  = 10 * time.Second // for how long it does
 	pullBeats = 3 * time.Second  // between signs of life of a server that has nothing
 	ackTries  = 5                // of a message that is durable; if none succeeds it comes again, and is known
-	// patience is how long a message is held that the sink refuses while it
-	// takes others.
-	patience = time.Minute
 )
 
 // consumer finds the durable consumer, or makes it, and brings it to the config.
@@ -129,49 +125,17 @@ func (s *Source) commit(ctx context.Context, sink triggers.Sink, m jetstream.Msg
 		return false // unreachable: a pull brings no other
 	}
 	for _, event := range decoded.Events(time.Now()) {
-		if !s.ingest(ctx, sink, event) {
+		if !s.intake.Ingest(ctx, sink, event) {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *Source) ingest(ctx context.Context, sink triggers.Sink, event anneal.Event) bool {
-	var refused time.Time // when it first was
-	var before int64      // taken until then
-	told := ""
-	for wait := shortestWait; ; wait = min(2*wait, longestWait) {
-		_, duplicate, err := sink.Ingest(ctx, event)
-		if err == nil {
-			s.taken.Add(1)
-			if event.Parked != "" && !duplicate {
-				s.log.Warn("message cannot be read, it is parked", "event", event.ID, "err", event.Parked)
-			}
-			s.log.Debug("message taken", "event", event.ID, "duplicate", duplicate)
-			return true
-		}
-		if ctx.Err() != nil {
-			return false
-		}
-		if refused.IsZero() {
-			refused, before = time.Now(), s.taken.Load()
-		}
-		if told != err.Error() {
-			told = err.Error()
-			s.log.Warn("event is not taken, trying again", "event", event.ID, "err", err)
-		}
-		if time.Since(refused) > patience && s.taken.Load() > before {
-			s.log.Warn("event is refused while others are taken, its message is given back", "event", event.ID, "err", err)
-			return false
-		}
-		sleep(ctx, wait)
-	}
-}
-
 // acknowledge tells the server that the message is durable, also when ctx has
 // ended.
 func (s *Source) acknowledge(ctx context.Context, m jetstream.Msg) {
-	for wait, try := shortestWait, 1; ; wait, try = 2*wait, try+1 {
+	for wait, try := triggers.ShortestWait, 1; ; wait, try = 2*wait, try+1 {
 		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 		stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopTime, cancel) })
 		err := m.DoubleAck(call)
@@ -188,7 +152,7 @@ func (s *Source) acknowledge(ctx context.Context, m jetstream.Msg) {
 			s.log.Debug("message is not acknowledged, it comes again and is known", "err", err)
 			return
 		}
-		sleep(ctx, wait)
+		triggers.Sleep(ctx, wait)
 	}
 }
 

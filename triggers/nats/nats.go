@@ -25,7 +25,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	client "github.com/nats-io/nats.go"
@@ -38,11 +37,9 @@ import (
 const SourceName = "nats"
 
 const (
-	mostPending  = 10_000
-	shortestWait = 100 * time.Millisecond
-	longestWait  = 30 * time.Second
-	callTime     = 5 * time.Second // for an answer, and for a connection
-	stopTime     = 3 * time.Second // for what is said after the context has ended
+	mostPending = 10_000
+	callTime    = 5 * time.Second // for an answer, and for a connection
+	stopTime    = 3 * time.Second // for what is said after the context has ended
 )
 
 // Config says which stream of which server, and how it is followed.
@@ -161,7 +158,7 @@ func (c Config) Validate() error {
 type Source struct {
 	cfg       Config
 	log       *slog.Logger
-	taken     atomic.Int64
+	intake    *triggers.Intake
 	condition *condition
 
 	mu   sync.Mutex
@@ -176,7 +173,7 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 		return nil, err
 	}
 	log = log.With("stream", cfg.Stream)
-	return &Source{cfg: cfg, log: log, condition: newCondition(cfg, log), held: map[jetstream.Msg]struct{}{}}, nil
+	return &Source{cfg: cfg, log: log, intake: triggers.NewIntake(log), condition: newCondition(cfg, log), held: map[jetstream.Msg]struct{}{}}, nil
 }
 
 // Stream is the name of the stream.
@@ -202,11 +199,11 @@ func (s *Source) Condition() string { return s.condition.String() }
 // Run hands the stream's messages to sink until ctx ends: see [triggers.Source].
 // What is held then and not durable is given back at once.
 func (s *Source) Run(ctx context.Context, sink triggers.Sink) error {
-	for wait := shortestWait; ctx.Err() == nil; wait = min(2*wait, longestWait) {
+	for wait := triggers.ShortestWait; ctx.Err() == nil; wait = min(2*wait, triggers.LongestWait) {
 		conn, err := s.connect(ctx)
 		s.condition.note(ctx, partConnection, err)
 		if err != nil {
-			sleep(ctx, wait)
+			triggers.Sleep(ctx, wait)
 			continue
 		}
 		s.stay(ctx, conn, sink)
@@ -227,18 +224,18 @@ func (s *Source) stay(ctx context.Context, conn *client.Conn, sink triggers.Sink
 	var beat, messages sync.WaitGroup
 	beat.Go(func() { s.beat(stop) })
 	slots := make(chan struct{}, s.cfg.Pending)
-	for wait := shortestWait; ctx.Err() == nil; {
+	for wait := triggers.ShortestWait; ctx.Err() == nil; {
 		consumer, err := s.consumer(ctx, js)
 		s.condition.note(ctx, partConsumer, err)
 		for err == nil && ctx.Err() == nil {
 			if err = s.fetch(ctx, consumer, sink, slots, &messages); err == nil {
-				wait = shortestWait
+				wait = triggers.ShortestWait
 			}
 			s.condition.note(ctx, partFetch, err)
 		}
 		if ctx.Err() == nil {
-			sleep(ctx, wait)
-			wait = min(2*wait, longestWait)
+			triggers.Sleep(ctx, wait)
+			wait = min(2*wait, triggers.LongestWait)
 		}
 		if s.condition.deaf() {
 			break // what was refused is not asked for again over the same connection
@@ -254,14 +251,5 @@ func (s *Source) stay(ctx context.Context, conn *client.Conn, sink triggers.Sink
 	defer cancel()
 	if err := conn.FlushWithContext(last); err != nil {
 		s.log.Debug("not all is said to the server, what is held comes again", "err", err)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

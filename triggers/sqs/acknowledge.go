@@ -7,6 +7,8 @@ import (
 
 	api "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/anneal-ml/anneal/triggers"
 )
 
 // deleteTries is how often a message is tried to be deleted that is durable. If
@@ -50,7 +52,7 @@ func (s *Source) show(ctx context.Context, messages []*held, after int32) {
 
 // delete removes durable messages from the queue, also when ctx has ended.
 func (s *Source) delete(ctx context.Context, messages []*held) {
-	for wait, try := shortestWait, 1; len(messages) > 0; wait, try = 2*wait, try+1 {
+	for wait, try := triggers.ShortestWait, 1; len(messages) > 0; wait, try = 2*wait, try+1 {
 		began := time.Now()
 		left, err := s.deleteOnce(ctx, messages)
 		s.condition.Note(ctx, "DeleteMessage", began, err)
@@ -61,7 +63,7 @@ func (s *Source) delete(ctx context.Context, messages []*held) {
 			s.log.Debug("messages are not deleted, they come again and are known", "messages", len(messages), "err", err)
 			return
 		}
-		sleep(ctx, wait)
+		triggers.Sleep(ctx, wait)
 	}
 }
 

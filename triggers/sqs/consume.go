@@ -18,16 +18,6 @@ import (
 	"github.com/anneal-ml/anneal/triggers/envelope"
 )
 
-const (
-	shortestWait = 100 * time.Millisecond
-	longestWait  = 30 * time.Second
-	// patience is how long a message is held that the sink refuses while it
-	// takes others. One that nothing else overtakes is held for as long as it
-	// takes: each time that it is given back brings it nearer to the
-	// dead-letter queue.
-	patience = time.Minute
-)
-
 // ahead is how many batches a consumer holds at most: it receives the next while
 // those before become durable.
 const ahead = 4
@@ -37,7 +27,7 @@ func (s *Source) consume(ctx context.Context, sink triggers.Sink) {
 	var batches sync.WaitGroup
 	defer batches.Wait()
 	slots := make(chan struct{}, ahead)
-	for wait := shortestWait; ctx.Err() == nil; {
+	for wait := triggers.ShortestWait; ctx.Err() == nil; {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -48,11 +38,11 @@ func (s *Source) consume(ctx context.Context, sink triggers.Sink) {
 			<-slots
 		}
 		if err != nil {
-			sleep(ctx, wait)
-			wait = min(2*wait, longestWait)
+			triggers.Sleep(ctx, wait)
+			wait = min(2*wait, triggers.LongestWait)
 			continue
 		}
-		wait = shortestWait
+		wait = triggers.ShortestWait
 		if len(batch) > 0 {
 			batches.Go(func() {
 				defer func() { <-slots }()
@@ -161,7 +151,7 @@ func (s *Source) commitAll(ctx context.Context, sink triggers.Sink, messages []*
 		return false
 	}
 	for i, event := range events {
-		s.took(event, slices.Contains(duplicates, i))
+		s.intake.Took(event, slices.Contains(duplicates, i))
 	}
 	for _, m := range messages {
 		m.durable.Store(true)
@@ -173,49 +163,12 @@ func (s *Source) commitAll(ctx context.Context, sink triggers.Sink, messages []*
 // when ctx has ended or the message is not worth waiting for any longer.
 func (s *Source) commit(ctx context.Context, sink triggers.Sink, m *held) bool {
 	for _, event := range m.events {
-		if !s.ingest(ctx, sink, event) {
+		if !s.intake.Ingest(ctx, sink, event) {
 			return false
 		}
 	}
 	m.durable.Store(true)
 	return true
-}
-
-// took tells of an event that is durable.
-func (s *Source) took(event anneal.Event, duplicate bool) {
-	s.taken.Add(1)
-	if event.Parked != "" && !duplicate {
-		s.log.Warn("message cannot be read, it is parked", "event", event.ID, "err", event.Parked)
-	}
-	s.log.Debug("message taken", "event", event.ID, "duplicate", duplicate)
-}
-
-func (s *Source) ingest(ctx context.Context, sink triggers.Sink, event anneal.Event) bool {
-	var refused time.Time // when it first was
-	var before int64      // taken until then
-	told := ""
-	for wait := shortestWait; ; wait = min(2*wait, longestWait) {
-		_, duplicate, err := sink.Ingest(ctx, event)
-		if err == nil {
-			s.took(event, duplicate)
-			return true
-		}
-		if ctx.Err() != nil {
-			return false
-		}
-		if refused.IsZero() {
-			refused, before = time.Now(), s.taken.Load()
-		}
-		if told != err.Error() {
-			told = err.Error()
-			s.log.Warn("event is not taken, trying again", "event", event.ID, "err", err)
-		}
-		if time.Since(refused) > patience && s.taken.Load() > before {
-			s.log.Warn("event is refused while others are taken, its message stays on the queue", "event", event.ID, "err", err)
-			return false
-		}
-		sleep(ctx, wait)
-	}
 }
 
 // message is a message as the envelope has it.
@@ -239,13 +192,4 @@ func message(queue string, m types.Message) envelope.Message {
 		out.Attributes[name] = *value.StringValue
 	}
 	return out
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

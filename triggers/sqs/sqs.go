@@ -26,7 +26,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -109,7 +108,7 @@ type Source struct {
 	log       *slog.Logger
 	queue     string // its name
 	poll      time.Duration
-	taken     atomic.Int64
+	intake    *triggers.Intake
 	region    string
 	condition *cloud.Condition
 }
@@ -143,10 +142,11 @@ func New(cfg Config, with aws.Config, log *slog.Logger) (*Source, error) {
 		cfg:       cfg,
 		transport: transport,
 		poll:      longPoll,
-		log:       log.With("queue", u.Path[strings.LastIndexByte(u.Path, '/')+1:]),
 		queue:     u.Path[strings.LastIndexByte(u.Path, '/')+1:],
+		region:    with.Region,
 	}
-	s.region = with.Region
+	s.log = log.With("queue", s.queue)
+	s.intake = triggers.NewIntake(s.log)
 	// Source of the codes: the SQS API reference, the errors of each action.
 	absent := "there is no such queue in " + s.region + ": make it, or correct queueURL and region"
 	s.condition = cloud.Service{Name: "SQS", Prefix: "sqs", Region: s.region, Resource: "the queue " + s.queue, Remedies: map[string]string{
