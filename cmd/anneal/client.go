@@ -93,6 +93,26 @@ func (r *reach) ask(ctx context.Context, method, path string, body, out any) err
 	return err
 }
 
+// show asks for a T and prints it: as JSON the way it came, or by text.
+func show[T any](cmd *cobra.Command, from *reach, out output, method, path string, body any, text func(io.Writer, T) error) (T, error) {
+	var got T
+	asJSON, err := out.json()
+	if err != nil {
+		return got, err
+	}
+	var raw json.RawMessage
+	if err := from.ask(cmd.Context(), method, path, body, &raw); err != nil {
+		return got, err
+	}
+	if err := json.Unmarshal(raw, &got); err != nil {
+		return got, broken(err)
+	}
+	if asJSON {
+		return got, writeJSON(cmd.OutOrStdout(), raw)
+	}
+	return got, text(cmd.OutOrStdout(), got)
+}
+
 // inProcess asks a handler without a network.
 func inProcess(h http.Handler) func(*http.Request) (*http.Response, error) {
 	return func(req *http.Request) (*http.Response, error) {

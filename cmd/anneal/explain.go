@@ -1,9 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 
@@ -71,32 +71,9 @@ func decisionCommands(from *reach) []*cobra.Command {
 the records before it, and compare the two byte for byte. Exit status 1 if any differs.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			asJSON, err := out.json()
+			v, err := show(cmd, from, out, "POST", "/api/v1/decisions/verify", nil, writeVerification)
 			if err != nil {
 				return err
-			}
-			var raw json.RawMessage
-			if err := from.ask(cmd.Context(), "POST", "/api/v1/decisions/verify", nil, &raw); err != nil {
-				return err
-			}
-			var v controller.Verification
-			if err := json.Unmarshal(raw, &v); err != nil {
-				return broken(err)
-			}
-			w := cmd.OutOrStdout()
-			if asJSON {
-				if err := writeJSON(w, raw); err != nil {
-					return err
-				}
-			} else {
-				fmt.Fprintf(w, "%d decisions made again: %d agree, %d differ", v.Decisions, v.Agreed, len(v.Divergent))
-				if v.Skipped > 0 {
-					fmt.Fprintf(w, ", %d had no policy", v.Skipped)
-				}
-				fmt.Fprintln(w)
-				for _, d := range v.Divergent {
-					fmt.Fprintf(w, "\ndecision %s (record %d) %s\n  recorded %s\n  again    %s\n", d.Decision, d.Record, d.Problem, d.Recorded, d.Again)
-				}
 			}
 			if !v.Sound() {
 				return &exit{status: exitNo}
@@ -107,4 +84,16 @@ the records before it, and compare the two byte for byte. Exit status 1 if any d
 	from.flags(c)
 	out.flags(c)
 	return []*cobra.Command{c}
+}
+
+func writeVerification(w io.Writer, v controller.Verification) error {
+	fmt.Fprintf(w, "%d decisions made again: %d agree, %d differ", v.Decisions, v.Agreed, len(v.Divergent))
+	if v.Skipped > 0 {
+		fmt.Fprintf(w, ", %d had no policy", v.Skipped)
+	}
+	fmt.Fprintln(w)
+	for _, d := range v.Divergent {
+		fmt.Fprintf(w, "\ndecision %s (record %d) %s\n  recorded %s\n  again    %s\n", d.Decision, d.Record, d.Problem, d.Recorded, d.Again)
+	}
+	return nil
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -46,11 +46,8 @@ func newSteer(verb, what, among, short, long, example string) *cobra.Command {
 		Use: verb + " " + what, Short: short, Long: long, Example: example,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			asJSON, err := out.json()
-			if err != nil {
-				return err
-			}
-			return from.decide(cmd, "/api/v1/"+among+"/"+url.PathEscape(args[0])+"/"+verb, web.NoteRequest{Note: note}, asJSON)
+			_, err := show(cmd, &from, out, "POST", "/api/v1/"+among+"/"+url.PathEscape(args[0])+"/"+verb, web.NoteRequest{Note: note}, writeVerdict)
+			return err
 		},
 	}
 	from.daemonFlags(c)
@@ -70,32 +67,22 @@ func eventCommands(*reach) []*cobra.Command {
 readable now. Replaying one twice changes nothing.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			asJSON, err := out.json()
-			if err != nil {
-				return err
-			}
-			var raw json.RawMessage
-			if err := from.ask(cmd.Context(), "POST", "/api/v1/events/"+url.PathEscape(args[0])+"/replay", nil, &raw); err != nil {
-				return err
-			}
-			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), raw)
-			}
-			var taken []web.Ingested
-			if err := json.Unmarshal(raw, &taken); err != nil {
-				return broken(err)
-			}
-			for _, t := range taken {
-				again := ""
-				if t.Duplicate {
-					again = " (it was replayed before)"
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "taken in as event %s%s\n", t.ID, again)
-			}
-			return nil
+			_, err := show(cmd, &from, out, "POST", "/api/v1/events/"+url.PathEscape(args[0])+"/replay", nil, writeReplayed)
+			return err
 		},
 	}
 	from.daemonFlags(c)
 	out.flags(c)
 	return []*cobra.Command{c}
+}
+
+func writeReplayed(w io.Writer, taken []web.Ingested) error {
+	for _, t := range taken {
+		again := ""
+		if t.Duplicate {
+			again = " (it was replayed before)"
+		}
+		fmt.Fprintf(w, "taken in as event %s%s\n", t.ID, again)
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,22 +36,8 @@ func newRunHistory(from *reach) *cobra.Command {
 		Short: "Show the history of a run's execution, as Step Functions would",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			asJSON, err := out.json()
-			if err != nil {
-				return err
-			}
-			var raw json.RawMessage
-			if err := from.ask(cmd.Context(), "GET", "/api/v1/runs/"+url.PathEscape(args[0])+"/history", nil, &raw); err != nil {
-				return err
-			}
-			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), raw)
-			}
-			var events []asl.HistoryEvent
-			if err := json.Unmarshal(raw, &events); err != nil {
-				return broken(err)
-			}
-			return writeHistory(cmd.OutOrStdout(), events)
+			_, err := show(cmd, from, out, "GET", "/api/v1/runs/"+url.PathEscape(args[0])+"/history", nil, writeHistory)
+			return err
 		},
 	}
 	from.flags(c)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 
@@ -28,15 +29,12 @@ reads as JSON is taken as that, anything else as a string.`,
 		Example: "  anneal trigger electricity\n  anneal trigger electricity --input epochs=20 --input reason=\"new tariff\" --force",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			asJSON, err := out.json()
-			if err != nil {
-				return err
-			}
 			parameters, err := parseInputs(inputs)
 			if err != nil {
 				return usage(err)
 			}
-			return from.decide(cmd, "/api/v1/policies/"+url.PathEscape(args[0])+"/trigger", web.TriggerRequest{Parameters: parameters, Force: force}, asJSON)
+			_, err = show(cmd, &from, out, "POST", "/api/v1/policies/"+url.PathEscape(args[0])+"/trigger", web.TriggerRequest{Parameters: parameters, Force: force}, writeVerdict)
+			return err
 		},
 	}
 	from.daemonFlags(c)
@@ -46,22 +44,10 @@ reads as JSON is taken as that, anything else as a string.`,
 	return c
 }
 
-// decide asks for something that a policy decides about, and prints the
-// decision.
-func (r *reach) decide(cmd *cobra.Command, path string, body any, asJSON bool) error {
-	var raw json.RawMessage
-	if err := r.ask(cmd.Context(), "POST", path, body, &raw); err != nil {
-		return err
-	}
-	var d anneal.Decision
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return broken(err)
-	}
-	if asJSON {
-		return writeJSON(cmd.OutOrStdout(), raw)
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s (decision %s)\n", d.Verdict, printable(d.Reason), d.ID)
-	return nil
+// writeVerdict is what a policy has decided, in a line.
+func writeVerdict(w io.Writer, d anneal.Decision) error {
+	_, err := fmt.Fprintf(w, "%s: %s (decision %s)\n", d.Verdict, printable(d.Reason), d.ID)
+	return err
 }
 
 func parseInputs(inputs []string) (map[string]any, error) {
