@@ -68,10 +68,11 @@ secrets, staging, and the journal. No daemon is needed; one may be running. Noth
 changed but for a small file in the data folder, to see that it can be written, which is
 removed again.
 
-With --online AWS is asked too: who the daemon is and whether the clocks agree, for each
-queue, bucket, state machine, alarm, topic and bus that the settings and policies name,
-and, where IAM may be asked (iam:SimulatePrincipalPolicy), for each permission. No
-message is taken, and nothing is written, published or started.
+With --online NATS is asked for each stream and consumer, and AWS who the daemon is and
+whether the clocks agree, for each queue, bucket, state machine, alarm, topic and bus
+that the settings and policies name, and, where IAM may be asked
+(iam:SimulatePrincipalPolicy), for each permission. No message is taken, and nothing is
+written, published or started.
 
 A line a check: ok, warn or fail, what was found, and what to do about it. Exit status 1
 if any fails.`,
@@ -102,7 +103,7 @@ if any fails.`,
 		},
 	}
 	c.Flags().StringVar(&path, "config", "anneal.yaml", "the settings file")
-	c.Flags().BoolVar(&online, "online", false, "ask AWS too")
+	c.Flags().BoolVar(&online, "online", false, "ask NATS and AWS too")
 	out.flags(c)
 	return c
 }

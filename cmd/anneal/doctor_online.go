@@ -51,8 +51,9 @@ type question struct {
 // A reply is what AWS says, and what is to be done where that is not well.
 type reply struct{ detail, remedy string }
 
-// online looks at what the settings and policies need of AWS.
+// online looks at what the settings and policies need of NATS and of AWS.
 func (d *doctor) online() {
+	d.askStreams()
 	needs, err := infra.Of(d.cfg, infra.Options{})
 	if err != nil {
 		d.fail("aws", "set it where the daemon runs", "%v", err)

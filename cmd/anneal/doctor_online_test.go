@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -169,6 +170,29 @@ func TestDoctorOnline(t *testing.T) {
 	executions, err := sfn.NewFromConfig(with).ListExecutions(ctx, &sfn.ListExecutionsInput{StateMachineArn: machine.StateMachineArn})
 	if err != nil || len(executions.Executions) > 0 {
 		t.Errorf("executions were started (%v): %v", err, executions)
+	}
+}
+
+// TestDoctorStream asks NATS for a stream that is there and for one that is not.
+func TestDoctorStream(t *testing.T) {
+	url, _ := newStream(t)
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"anneal.yaml":    "listen: 127.0.0.1:0\npolicies: [./policies]\nsources:\n  - nats: {url: " + url + ", stream: uploads}\n  - nats: {url: " + url + ", stream: gone}\n",
+		"policies/.keep": "",
+	})
+	out, status := runOnce("doctor", "--online", "--config", filepath.Join(dir, "anneal.yaml"))
+	for _, line := range []string{
+		"ok    stream uploads: the stream is there; the consumer anneal is made when the daemon starts\n",
+		"fail  stream gone: there is no stream gone: make it: nats stream add gone --subjects 'gone.>' --storage file --defaults — ",
+		"ok    aws: nothing in the settings and policies needs it\n",
+	} {
+		if !strings.Contains(out, line) {
+			t.Errorf("doctor says\n%swithout\n%s", out, line)
+		}
+	}
+	if status != exitNo {
+		t.Errorf("exit status %d, want %d", status, exitNo)
 	}
 }
 

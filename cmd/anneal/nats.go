@@ -54,5 +54,25 @@ func (d *doctor) stream(settings *configs.NATS) {
 		d.fail("source nats", "correct it in "+d.cfg.File+", or in the environment", "%v", err)
 		return
 	}
-	d.ok("source nats "+source.Stream(), "at %s; it is not asked", source.Servers())
+	d.ok("source nats "+source.Stream(), "at %s", source.Servers())
+}
+
+// askStreams asks the servers for the streams and consumers that the settings name.
+// Settings that cannot be used are said already.
+func (d *doctor) askStreams() {
+	for _, s := range d.cfg.Settings.Sources {
+		if s.NATS == nil {
+			continue
+		}
+		source, err := stream(s.NATS, slog.New(slog.DiscardHandler))
+		if err != nil {
+			continue
+		}
+		check := "stream " + source.Stream()
+		if detail, err := source.Ask(d.ctx); err != nil {
+			d.fail(check, "the daemon goes on trying; see docs/nats.md", "%v", err)
+		} else {
+			d.ok(check, "%s", detail)
+		}
+	}
 }
