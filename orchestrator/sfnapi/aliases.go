@@ -2,7 +2,6 @@ package sfnapi
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -50,30 +49,30 @@ type aliasInput struct {
 
 // routes reads a routing configuration, and the machine it is of.
 func (s *Server) routes(given []routing) (a arn, routes []route, err error) {
-	if n := len(given); n < 1 || n > 2 {
-		return a, nil, violated([]string{fmt.Sprintf("Value '%v' at 'routingConfiguration' failed to satisfy constraint: Member must have length less than or equal to 2", given)})
-	}
-	sum := 0
-	for i, g := range given {
+	var versions, weights []string
+	sum, distinct := 0, true
+	for _, g := range given {
 		b, err := parseARN(g.Version, "stateMachine")
 		if err != nil {
 			return a, nil, err
 		}
 		number, err := strconv.Atoi(b.qualifier())
 		if err != nil {
-			return a, nil, refuse("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: %s'", g.Version)
+			return a, nil, invalid("Routing configuration must contain state machine version ARNs. Received: [%s]", g.Version)
 		}
-		if i > 0 && (b.name() != a.name() || number == routes[0].Version) {
-			return a, nil, invalid("Routing configuration must contain distinct versions of one state machine")
+		if len(routes) > 0 && b.name() != a.name() {
+			return a, nil, invalid("Routing configuration must contain versions of one state machine. Received: [%s, %s]", given[0].Version, g.Version)
 		}
-		if g.Weight < 0 || g.Weight > 100 {
-			return a, nil, violated([]string{fmt.Sprintf("Value '%d' at 'routingConfiguration.%d.member.weight' failed to satisfy constraint: Member must have value between 0 and 100", g.Weight, i+1)})
-		}
+		distinct = distinct && !slices.Contains(versions, g.Version)
+		versions, weights = append(versions, g.Version), append(weights, strconv.Itoa(g.Weight))
 		a, sum = b, sum+g.Weight
 		routes = append(routes, route{number, g.Weight})
 	}
-	if sum != 100 {
-		return a, nil, invalid("Sum of routing configuration weights must equal 100.")
+	switch {
+	case !distinct:
+		return a, nil, invalid("Routing configuration must contain distinct state machine version ARNs. Received: [%s]", strings.Join(versions, ", "))
+	case sum != 100:
+		return a, nil, invalid("Sum of routing configuration weights must equal 100. Received: [%s]", strings.Join(weights, ", "))
 	}
 	return a, routes, nil
 }
@@ -89,9 +88,6 @@ func (s *Server) known(m *machine, routes []route) error {
 }
 
 func (s *Server) createStateMachineAlias(ctx context.Context, in aliasInput) (any, error) {
-	if err := checkAliasName(in.Name); err != nil {
-		return nil, err
-	}
 	a, routes, err := s.routes(*in.Routing)
 	if err != nil {
 		return nil, err
@@ -125,23 +121,6 @@ func (s *Server) createStateMachineAlias(ctx context.Context, in aliasInput) (an
 		return true, nil, nil
 	})
 	return out, err
-}
-
-// checkAliasName keeps the rules for aliases: no version has such a name.
-func checkAliasName(name string) error {
-	letter := false
-	for _, r := range name {
-		switch {
-		case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_' || r == '-' || r == '.':
-			letter = true
-		case r < '0' || r > '9':
-			return refuse("InvalidName", "Invalid Name: '%s'", name)
-		}
-	}
-	if !letter || len(name) > 80 {
-		return refuse("InvalidName", "Invalid Name: '%s'", name)
-	}
-	return nil
 }
 
 func noAlias() error {

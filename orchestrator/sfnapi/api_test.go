@@ -60,9 +60,21 @@ func TestRefusals(t *testing.T) {
 		want   string
 	}{
 		{"NoSuchThing", object{}, "400 UnknownOperationException: "},
-		{"StartExecution", []int{1}, "400 SerializationException: the request is not a JSON object"},
-		{"StartExecution", object{"stateMachineArn": 5}, "400 SerializationException: NUMBER_VALUE cannot be converted to string at 'stateMachineArn'"},
+		{"StartExecution", []int{1}, "400 SerializationException: Start of list found where not expected"},
+		{"StartExecution", object{"stateMachineArn": 5}, "400 SerializationException: NUMBER_VALUE can not be converted to a String"},
+		{"TagResource", object{"resourceArn": machine, "tags": "x"}, "400 SerializationException: Expected list or null"},
+		{"CreateStateMachine", object{"loggingConfiguration": "x"}, "400 SerializationException: Expected null"},
+		{"ListExecutions", object{"maxResults": "1"}, "400 SerializationException: STRING_VALUE can not be converted to an Integer"},
 		{"StartExecution", object{}, "400 ValidationException: 1 validation error detected: Value null at 'stateMachineArn' failed to satisfy constraint: Member must not be null"},
+		{"SendTaskSuccess", object{"taskToken": "x"}, "400 ValidationException: 1 validation error detected: Value at 'output' failed to satisfy constraint: Member must not be null"},
+		{"SendTaskHeartbeat", object{"taskToken": nil}, "400 ValidationException: 1 validation error detected: Value null at 'taskToken' failed to satisfy constraint: Member must not be null"},
+		{"CreateStateMachine", object{"name": ""}, "400 ValidationException: 3 validation errors detected: Value '' at 'name' failed to satisfy constraint: Member must have length greater than or equal to 1; " +
+			"Value at 'definition' failed to satisfy constraint: Member must not be null; Value null at 'roleArn' failed to satisfy constraint: Member must not be null"},
+		{"StartExecution", object{"stateMachineArn": machine, "input": `"` + strings.Repeat("é", 131_072) + `"`}, "400 ValidationException: 1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have size less than or equal to 262144 bytes in UTF-8 encoding"},
+		{"StartExecution", object{"stateMachineArn": "m", "name": strings.Repeat("n", 81)}, "400 InvalidArn: Invalid Arn: 'Invalid ARN prefix: m'"},
+		{"StartExecution", object{"stateMachineArn": machine + "x", "name": strings.Repeat("n", 81)}, "400 ValidationException: 1 validation error detected: Value '" + strings.Repeat("n", 81) + "' at 'name' failed to satisfy constraint: Member must have length less than or equal to 80"},
+		{"StartExecution", object{"stateMachineArn": machine + "x", "name": "a b", "input": "{"}, "400 StateMachineDoesNotExist: State Machine Does Not Exist: '" + machine + "x'"},
+		{"StartExecution", object{"stateMachineArn": machine, "name": "a b", "input": "{"}, "400 InvalidName: Invalid Name: 'a b'"},
 		{"StartExecution", object{"stateMachineArn": account + "stateMachine:w", "name": "open", "input": `{"a": 2}`}, "400 ExecutionAlreadyExists: Execution Already Exists: '" + open + "'"},
 		{"StartExecution", object{"stateMachineArn": machine, "name": "done", "input": `{}`}, "400 ExecutionAlreadyExists: Execution Already Exists: '" + done + "'"},
 		{"StartExecution", object{"stateMachineArn": machine, "name": "a b"}, "400 InvalidName: Invalid Name: 'a b'"},
@@ -79,8 +91,12 @@ func TestRefusals(t *testing.T) {
 		{"SendTaskSuccess", object{"taskToken": "eC95", "output": "{"}, "400 InvalidOutput: Invalid Output: 'Unexpected end-of-input'"},
 		{"TagResource", object{"resourceArn": machine, "tags": many}, "400 TooManyTags: A resource may have at most 50 tags"},
 		{"DescribeMapRun", object{"mapRunArn": account + "mapRun:m/x:1"}, "400 ResourceNotFound: Resource not found: '" + account + "mapRun:m/x:1'"},
-		{"CreateStateMachineAlias", object{"name": "1", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":1", "weight": 100}}}, "400 InvalidName: Invalid Name: '1'"},
-		{"CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":1", "weight": 50}}}, "400 ValidationException: Sum of routing configuration weights must equal 100."},
+		{"CreateStateMachineAlias", object{"name": "1", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":1", "weight": 100}}}, "400 ValidationException: 1 validation error detected: Value '1' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: ^(?=.*[a-zA-Z_\\-\\.])[a-zA-Z0-9_\\-\\.]+$"},
+		{"CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{{"stateMachineVersionArn": machine, "weight": 100}}}, "400 ValidationException: Routing configuration must contain state machine version ARNs. Received: [" + machine + "]"},
+		{"CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":1", "weight": 50}, {"stateMachineVersionArn": machine + ":1", "weight": 50}}},
+			"400 ValidationException: Routing configuration must contain distinct state machine version ARNs. Received: [" + machine + ":1, " + machine + ":1]"},
+		{"UntagResource", object{"resourceArn": machine, "tagKeys": []string{"a", ""}}, "400 ValidationException: 1 validation error detected: Value '[a, ]' at 'tagKeys' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 128, Member must have length greater than or equal to 1]"},
+		{"CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":1", "weight": 50}}}, "400 ValidationException: Sum of routing configuration weights must equal 100. Received: [50]"},
 		{"TagResource", object{"resourceArn": machine, "tags": strings.Repeat("x", 3<<20)}, "413 RequestEntityTooLarge: Request body exceeds 2097152 bytes"},
 	} {
 		status, out := s.call(c.action, c.params)

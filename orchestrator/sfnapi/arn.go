@@ -26,8 +26,8 @@ func (a arn) qualifier() string {
 
 // parseARN takes an ARN apart that must be of one of the kinds.
 func parseARN(text string, kinds ...string) (arn, error) {
-	if !strings.HasPrefix(text, "arn:") {
-		return arn{}, refuse("InvalidArn", "Invalid Arn: 'Invalid ARN prefix: %s'", text)
+	if err := checkPrefix(text); err != nil {
+		return arn{}, err
 	}
 	parts := strings.Split(text, ":")
 	if len(parts) < 7 || parts[2] != "states" || parts[5] == "" || parts[6] == "" {
@@ -47,6 +47,13 @@ func parseARN(text string, kinds ...string) (arn, error) {
 		}
 	}
 	return arn{}, refuse("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: %s'", a.kind)
+}
+
+func checkPrefix(text string) error {
+	if !strings.HasPrefix(text, "arn:") {
+		return refuse("InvalidArn", "Invalid Arn: 'Invalid ARN prefix: %s'", text)
+	}
+	return nil
 }
 
 // arn is that of a resource here.

@@ -69,11 +69,6 @@ func (s *Server) start(ctx context.Context, in startInput, sync bool) (m *machin
 	if in.Input != nil {
 		input = *in.Input
 	}
-	if in.Name == "" {
-		in.Name = uuid(random())
-	} else if err := checkName(in.Name); err != nil {
-		return fail(err)
-	}
 	m, ok := s.machine(a.name())
 	switch {
 	case !ok:
@@ -85,11 +80,13 @@ func (s *Server) start(ctx context.Context, in startInput, sync bool) (m *machin
 	case sync && m.Type != typeExpress:
 		return fail(unsupportedType())
 	}
+	if in.Name == "" {
+		in.Name = uuid(random())
+	} else if err := checkName(in.Name); err != nil {
+		return fail(err)
+	}
 	if why := notJSON(input); why != "" {
 		return fail(refuse("InvalidExecutionInput", "Invalid State Machine Execution Input: '%s'", why))
-	}
-	if len(input) > asl.MaxData {
-		return fail(refuse("InvalidExecutionInput", "Invalid State Machine Execution Input: 'The input exceeds %d bytes.'", asl.MaxData))
 	}
 	begin := start{Machine: m.ID, Name: in.Name, Trace: in.Trace, revision: m.revision}
 	if q := a.qualifier(); q != "" {

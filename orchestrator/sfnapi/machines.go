@@ -2,6 +2,7 @@ package sfnapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -357,15 +358,9 @@ func checkLogging(given json.RawMessage) (json.RawMessage, error) {
 		} `json:"destinations"`
 	}
 	if err := json.Unmarshal(given, &in); err != nil {
-		return nil, refuse("SerializationException", "%s", serialization(err))
+		return nil, unreadable(err.Error())
 	}
-	switch in.Level {
-	case "":
-		in.Level = "OFF"
-	case "ALL", "ERROR", "FATAL", "OFF":
-	default:
-		return nil, violated([]string{"Value '" + in.Level + "' at 'loggingConfiguration.level' failed to satisfy constraint: Member must satisfy enum value set: [ALL, ERROR, FATAL, OFF]"})
-	}
+	in.Level = cmp.Or(in.Level, "OFF")
 	n := 0
 	if in.Destinations != nil {
 		n = len(*in.Destinations)

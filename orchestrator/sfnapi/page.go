@@ -5,10 +5,6 @@ import (
 	"strings"
 )
 
-// maxToken is the longest token that lists answer, in bytes, as the service has
-// it of its own.
-const maxToken = 1024
-
 // A page is what a list was asked for.
 type page struct {
 	NextToken  string `json:"nextToken"`

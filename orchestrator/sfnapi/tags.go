@@ -15,22 +15,21 @@ func checkTags(tags []tag) error {
 	var problems []string
 	seen := map[string]bool{}
 	for i, t := range tags {
-		check := func(name string, value *string, least, most int) {
-			at := fmt.Sprintf("tags.%d.member.%s", i+1, name)
-			if value == nil {
-				problems = append(problems, "Value null at '"+at+"' failed to satisfy constraint: Member must not be null")
-			} else if p := text(at, least, most).exceeded(*value); p != "" {
-				problems = append(problems, p)
+		for _, part := range []struct {
+			name string
+			text *string
+		}{{"key", t.Key}, {"value", t.Value}} {
+			if part.text == nil {
+				problems = append(problems, fmt.Sprintf("Value null at 'tags.%d.member.%s' failed to satisfy constraint: Member must not be null", i+1, part.name))
 			}
 		}
-		check("key", t.Key, 1, 128)
-		check("value", t.Value, 0, 256)
-		if t.Key != nil && seen[*t.Key] {
+		if t.Key == nil {
+			continue
+		}
+		if seen[*t.Key] {
 			return invalid("Duplicate tag key: %s", *t.Key)
 		}
-		if t.Key != nil {
-			seen[*t.Key] = true
-		}
+		seen[*t.Key] = true
 	}
 	if len(problems) > 0 {
 		return violated(problems)

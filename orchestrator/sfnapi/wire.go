@@ -20,30 +20,19 @@ const maxBody = 2 << 20
 
 const target = "AWSStepFunctions."
 
-// An operation is one of the API: what its fields must be like, and what it does.
-type operation struct {
-	fields fields
-	serve  func(s *Server, ctx context.Context, body []byte) (any, error)
-}
+// An operation is one of the API. It gets the body of a request that is as
+// [requests] has it.
+type operation func(s *Server, ctx context.Context, body []byte) (any, error)
 
 // op makes an operation of a method that takes its input decoded.
-func op[In any](serve func(*Server, context.Context, In) (any, error), f ...field) operation {
-	return operation{fields: f, serve: func(s *Server, ctx context.Context, body []byte) (any, error) {
+func op[In any](serve func(*Server, context.Context, In) (any, error)) operation {
+	return func(s *Server, ctx context.Context, body []byte) (any, error) {
 		var in In
 		if err := json.Unmarshal(body, &in); err != nil {
-			return nil, refuse("SerializationException", "%s", serialization(err))
+			return nil, unreadable(err.Error())
 		}
 		return serve(s, ctx, in)
-	}}
-}
-
-func serialization(err error) string {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		kind := strings.ToUpper(wrong.Value)
-		return fmt.Sprintf("%s_VALUE cannot be converted to %s at '%s'", kind, wrong.Type.Name(), wrong.Field)
 	}
-	return "the request is not a JSON object: " + err.Error()
 }
 
 // ServeHTTP answers one request.
@@ -105,7 +94,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 		if errors.As(err, &large) {
 			return nil, &apiError{status: http.StatusRequestEntityTooLarge, code: "RequestEntityTooLarge", message: fmt.Sprintf("Request body exceeds %d bytes", maxBody)}
 		}
-		return nil, refuse("SerializationException", "the body could not be read")
+		return nil, unreadable("the body could not be read")
 	}
 	if s.cfg.Signatures != nil {
 		if err := s.cfg.Signatures.check(r, body, time.Now()); err != nil {
@@ -128,10 +117,10 @@ func (s *Server) operate(ctx context.Context, name string, body []byte) (any, er
 	if len(body) == 0 {
 		body = []byte("{}")
 	}
-	if err := do.fields.check(body); err != nil {
+	if err := requests()[name].checkRequest(body); err != nil {
 		return nil, err
 	}
-	return do.serve(s, ctx, body)
+	return do(s, ctx, body)
 }
 
 // requestID is the UUID of a request.
