@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -94,11 +95,11 @@ func (f *frame) mapRunARN() string {
 
 // label is what the Map is called in ARNs.
 func (f *frame) label() string {
-	if l := f.st.each.label; l != "" {
-		return l
-	}
-	return uuid("label", f.t.s.Execution.StateMachineARN, f.st.name)
+	return cmp.Or(f.st.each.label, LabelOf(f.t.s.Execution.StateMachineARN, f.st.name))
 }
+
+// LabelOf is the label of a distributed Map that has none of its own.
+func LabelOf(machineARN, state string) string { return uuid("label", machineARN, state) }
 
 // tolerance is how many iterations may fail.
 type tolerance struct {

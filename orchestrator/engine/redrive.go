@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
@@ -12,14 +13,19 @@ import (
 // Redrive implements [orchestrator.Executor]. The execution keeps the definition
 // that it began with.
 func (e *Engine) Redrive(ctx context.Context, name string) (orchestrator.Execution, error) {
-	x, err := e.redrive(ctx, name)
+	return e.RedriveBeside(ctx, name)
+}
+
+// RedriveBeside is [Engine.Redrive], with records that become durable with it.
+func (e *Engine) RedriveBeside(ctx context.Context, name string, beside ...journal.Record) (orchestrator.Execution, error) {
+	x, err := e.redrive(ctx, name, beside)
 	if err != nil {
 		return orchestrator.Execution{}, fmt.Errorf("redrive execution %s: %w", name, err)
 	}
 	return x, nil
 }
 
-func (e *Engine) redrive(ctx context.Context, name string) (orchestrator.Execution, error) {
+func (e *Engine) redrive(ctx context.Context, name string, beside []journal.Record) (orchestrator.Execution, error) {
 	x, err := e.reclaim(ctx, name)
 	if err != nil {
 		return orchestrator.Execution{}, err
@@ -60,7 +66,7 @@ func (e *Engine) redrive(ctx context.Context, name string) (orchestrator.Executi
 	e.mu.Lock()
 	e.lately.drop(name)
 	e.mu.Unlock()
-	seq, err := e.journal.Append(ctx, record)
+	seq, err := e.journal.Append(ctx, append(beside, record)...)
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}

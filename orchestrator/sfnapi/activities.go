@@ -117,8 +117,12 @@ func (a *Activities) tidy(name string) {
 	}
 }
 
-// take waits for a task of an activity; false once ctx ends.
-func (a *Activities) take(ctx context.Context, name string) (asl.Effect, bool) {
+// maxWorkers is how many workers may wait for tasks of one activity.
+const maxWorkers = 1000
+
+// take waits for a task of an activity; false once ctx ends. It refuses to wait beside
+// too many.
+func (a *Activities) take(ctx context.Context, name string) (e asl.Effect, ok bool, err error) {
 	a.mu.Lock()
 	q := a.queue(name)
 	if len(q.tasks) > 0 {
@@ -126,14 +130,18 @@ func (a *Activities) take(ctx context.Context, name string) (asl.Effect, bool) {
 		q.tasks = q.tasks[1:]
 		a.tidy(name)
 		a.mu.Unlock()
-		return e, true
+		return e, true, nil
+	}
+	if len(q.waiters) >= maxWorkers {
+		a.mu.Unlock()
+		return e, false, refuse("ActivityWorkerLimitExceeded", "The maximum number of workers concurrently polling for activity tasks has been reached.")
 	}
 	mine := make(chan asl.Effect, 1)
 	q.waiters = append(q.waiters, mine)
 	a.mu.Unlock()
 	select {
 	case e := <-mine:
-		return e, true
+		return e, true, nil
 	case <-ctx.Done():
 	}
 	a.mu.Lock()
@@ -148,7 +156,7 @@ func (a *Activities) take(ctx context.Context, name string) (asl.Effect, bool) {
 	default:
 		a.tidy(name)
 	}
-	return asl.Effect{}, false
+	return asl.Effect{}, false, nil
 }
 
 type activityInput struct {
@@ -172,14 +180,20 @@ func (s *Server) createActivity(ctx context.Context, in activityInput) (any, err
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
+	if err := checkEncryption(in.Encryption); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.fold.Activities[in.Name]
-	if a == nil {
-		a = &activity{Name: in.Name, Created: time.Now().UTC(), Tags: in.Tags}
+	switch {
+	case a == nil:
+		a = &activity{Name: in.Name, Created: time.Now().UTC(), Tags: in.Tags, Encryption: in.Encryption}
 		if err := s.saveActivity(ctx, a); err != nil {
 			return nil, err
 		}
+	case !revision{Encryption: a.Encryption}.set(revision{Encryption: in.Encryption}):
+		return nil, refuse("ActivityAlreadyExists", "Activity Already Exists: '%s'", s.arn("activity", a.Name))
 	}
 	return activityItem{ARN: s.arn("activity", a.Name), Created: epoch(a.Created)}, nil
 }
@@ -245,7 +259,7 @@ func (s *Server) describeActivity(_ context.Context, in activityInput) (any, err
 	return struct {
 		activityItem
 		Encryption json.RawMessage `json:"encryptionConfiguration"`
-	}{activityItem{s.arn("activity", a.Name), a.Name, epoch(a.Created)}, json.RawMessage(`{"type":"AWS_OWNED_KEY"}`)}, nil
+	}{activityItem{s.arn("activity", a.Name), a.Name, epoch(a.Created)}, shown(a.Encryption, defaultEncryption)}, nil
 }
 
 func (s *Server) listActivities(_ context.Context, in page) (any, error) {
@@ -275,7 +289,10 @@ func (s *Server) getActivityTask(ctx context.Context, in activityInput) (any, er
 	wait, cancel := context.WithTimeout(ctx, activityPoll)
 	defer cancel()
 	for {
-		e, ok := s.cfg.Activities.take(wait, a.Name)
+		e, ok, err := s.cfg.Activities.take(wait, a.Name)
+		if err != nil {
+			return nil, err
+		}
 		if !ok {
 			return struct {
 				Token *string `json:"taskToken"`

@@ -58,10 +58,10 @@ func (s *Server) routes(given []routing) (a arn, routes []route, err error) {
 		}
 		number, err := strconv.Atoi(b.qualifier())
 		if err != nil {
-			return a, nil, invalid("Routing configuration must contain state machine version ARNs. Received: [%s]", g.Version)
+			return a, nil, badRouting("Routing configuration must contain state machine version ARNs. Received: [%s]", g.Version)
 		}
 		if len(routes) > 0 && b.name() != a.name() {
-			return a, nil, invalid("Routing configuration must contain versions of one state machine. Received: [%s, %s]", given[0].Version, g.Version)
+			return a, nil, badRouting("Routing configuration must contain versions of one state machine. Received: [%s, %s]", given[0].Version, g.Version)
 		}
 		distinct = distinct && !slices.Contains(versions, g.Version)
 		versions, weights = append(versions, g.Version), append(weights, strconv.Itoa(g.Weight))
@@ -70,18 +70,22 @@ func (s *Server) routes(given []routing) (a arn, routes []route, err error) {
 	}
 	switch {
 	case !distinct:
-		return a, nil, invalid("Routing configuration must contain distinct state machine version ARNs. Received: [%s]", strings.Join(versions, ", "))
+		return a, nil, badRouting("Routing configuration must contain distinct state machine version ARNs. Received: [%s]", strings.Join(versions, ", "))
 	case sum != 100:
-		return a, nil, invalid("Sum of routing configuration weights must equal 100. Received: [%s]", strings.Join(weights, ", "))
+		return a, nil, badRouting("Sum of routing configuration weights must equal 100. Received: [%s]", strings.Join(weights, ", "))
 	}
 	return a, routes, nil
+}
+
+func badRouting(format string, args ...any) error {
+	return invalid(format, args...).because(reasonRoutings)
 }
 
 // known refuses routes to versions that the machine does not have.
 func (s *Server) known(m *machine, routes []route) error {
 	for _, r := range routes {
 		if _, ok := m.version(strconv.Itoa(r.Version)); !ok {
-			return noMachine(s.versionARN(m, r.Version))
+			return noAlias()
 		}
 	}
 	return nil
@@ -120,9 +124,18 @@ func (s *Server) createStateMachineAlias(ctx context.Context, in aliasInput) (an
 		m.Aliases = append(slices.Clip(m.Aliases), alias{Name: in.Name, Created: now, Updated: now, Description: description, Routes: routes})
 		return true, nil, nil
 	})
-	return out, err
+	return out, ofAlias(err)
 }
 
+// ofAlias is err in the words of operations on aliases, which do not tell of machines.
+func ofAlias(err error) error {
+	if is(err, "StateMachineDoesNotExist") {
+		return noAlias()
+	}
+	return err
+}
+
+// noAlias is that an alias or what it leads to does not exist.
 func noAlias() error {
 	return refuse("ResourceNotFound", "Request references a resource that does not exist.")
 }
@@ -133,7 +146,7 @@ func (s *Server) changeAlias(ctx context.Context, text string, f func(m *machine
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, a, func(m *machine) (bool, []journal.Record, error) {
+	return ofAlias(s.change(ctx, a, func(m *machine) (bool, []journal.Record, error) {
 		i := slices.IndexFunc(m.Aliases, func(x alias) bool { return x.Name == a.qualifier() })
 		if i < 0 {
 			return false, nil, noAlias()
@@ -146,12 +159,12 @@ func (s *Server) changeAlias(ctx context.Context, text string, f func(m *machine
 			m.Aliases = slices.Delete(m.Aliases, i, i+1)
 		}
 		return true, nil, err
-	})
+	}))
 }
 
 func (s *Server) updateStateMachineAlias(ctx context.Context, in aliasInput) (any, error) {
 	if in.Description == nil && in.Routing == nil {
-		return nil, refuse("MissingRequiredParameter", "Either the description or the routing configuration must be specified")
+		return nil, invalid("Either the description or the routing configuration must be specified").because(reasonMissing)
 	}
 	now := time.Now().UTC()
 	err := s.changeAlias(ctx, in.ARN, func(m *machine, a alias) (*alias, error) {
@@ -164,7 +177,7 @@ func (s *Server) updateStateMachineAlias(ctx context.Context, in aliasInput) (an
 		}
 		of, routes, err := s.routes(*in.Routing)
 		if err == nil && of.name() != m.Name {
-			err = invalid("The routing configuration is of another state machine")
+			err = badRouting("Routing configuration must contain versions of the alias's state machine. Received: [%s]", (*in.Routing)[0].Version)
 		}
 		if err == nil {
 			err = s.known(m, routes)

@@ -3,7 +3,9 @@ package sfnapi_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -95,6 +97,18 @@ func TestRefusals(t *testing.T) {
 		{"CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{{"stateMachineVersionArn": machine, "weight": 100}}}, "400 ValidationException: Routing configuration must contain state machine version ARNs. Received: [" + machine + "]"},
 		{"CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":1", "weight": 50}, {"stateMachineVersionArn": machine + ":1", "weight": 50}}},
 			"400 ValidationException: Routing configuration must contain distinct state machine version ARNs. Received: [" + machine + ":1, " + machine + ":1]"},
+		{"CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":9", "weight": 100}}}, "400 ResourceNotFound: Request references a resource that does not exist."},
+		{"UpdateStateMachineAlias", object{"stateMachineAliasArn": machine + "x:a", "description": "d"}, "400 ResourceNotFound: Request references a resource that does not exist."},
+		{"UpdateStateMachineAlias", object{"stateMachineAliasArn": machine + ":a"}, "400 ValidationException: Either the description or the routing configuration must be specified"},
+		{"DeleteStateMachine", object{"stateMachineArn": machine + "/label"}, "400 ValidationException: The state machine ARN must not have the label of a Map: '" + machine + "/label'"},
+		{"StartExecution", object{"stateMachineArn": machine + "/label"}, "400 ValidationException: The state machine ARN must not have the label of a Map: '" + machine + "/label'"},
+		{"DescribeStateMachine", object{"stateMachineArn": machine + "/label"}, "400 StateMachineDoesNotExist: State Machine Does Not Exist: '" + machine + "/label'"},
+		{"ListExecutions", object{"stateMachineArn": machine, "statusFilter": "PENDING_REDRIVE"}, "400 ValidationException: PENDING_REDRIVE can be filtered for with mapRunArn only"},
+		{"ListStateMachines", object{"nextToken": "x"}, "400 InvalidToken: Invalid Token: 'Invalid token'"},
+		{"DescribeExecution", object{"executionArn": machine}, "400 InvalidArn: Invalid Arn: 'Resource type not valid in this context: stateMachine'"},
+		{"StartExecution", object{"stateMachineArn": account + "activity:m"}, "400 InvalidArn: Invalid Arn: 'Resource type not valid in this context: activity'"},
+		{"TagResource", object{"resourceArn": machine, "tags": []object{{"key": "aws:x", "value": ""}}}, "400 ValidationException: aws: prefixed tag key names are not allowed for external use: aws:x"},
+		{"TagResource", object{"resourceArn": machine, "tags": []object{{"key": "a!", "value": ""}}}, "400 ValidationException: Tags may only contain Unicode letters, digits, white space, or these symbols: _ . : / = + - @: a!"},
 		{"UntagResource", object{"resourceArn": machine, "tagKeys": []string{"a", ""}}, "400 ValidationException: 1 validation error detected: Value '[a, ]' at 'tagKeys' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 128, Member must have length greater than or equal to 1]"},
 		{"CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":1", "weight": 50}}}, "400 ValidationException: Sum of routing configuration weights must equal 100. Received: [50]"},
 		{"TagResource", object{"resourceArn": machine, "tags": strings.Repeat("x", 3<<20)}, "413 RequestEntityTooLarge: Request body exceeds 2097152 bytes"},
@@ -194,6 +208,111 @@ func TestDelete(t *testing.T) {
 	}
 	if x := s.ended(s.begin("m", "x", "{}")); x["status"] != "SUCCEEDED" {
 		t.Errorf("an execution of a name that one of the old machine had: %v", x)
+	}
+}
+
+// TestDeleteEnds ends the executions of a machine that is deleted when they make their
+// next step, and not before.
+func TestDeleteEnds(t *testing.T) {
+	s := serve(t, newJournal(t))
+	s.must("CreateActivity", object{"name": "work"})
+	s.create("m", `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"`+account+`activity:work","Next":"B"},"B":{"Type":"Wait","Seconds":3600,"End":true}}}`)
+	x := s.begin("m", "x", "{}")
+	token := s.must("GetActivityTask", object{"activityArn": account + "activity:work"})["taskToken"]
+	s.must("DeleteStateMachine", object{"stateMachineArn": account + "stateMachine:m"})
+	out := s.must("DescribeExecution", object{"executionArn": x})
+	if out["status"] != "RUNNING" || out["redriveStatusReason"] != "State machine is in DELETING status" {
+		t.Errorf("before its next step the execution is %v", out)
+	}
+	s.must("SendTaskSuccess", object{"taskToken": token, "output": "{}"})
+	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		_, out := s.call("DescribeExecution", object{"executionArn": x})
+		if out["status"] == "ABORTED" || out["__type"] == "ExecutionDoesNotExist" { // with its machine
+			return
+		}
+		if time.Since(begun) > 20*time.Second {
+			t.Fatalf("after it, %v", out)
+		}
+	}
+}
+
+// TestRedriveTokens redrives once for each client token.
+func TestRedriveTokens(t *testing.T) {
+	j := newJournal(t)
+	s := serve(t, j)
+	s.create("m", fails)
+	x := s.begin("m", "x", "{}")
+	s.ended(x)
+	redrive := func(token string) any {
+		t.Helper()
+		return s.must("RedriveExecution", object{"executionArn": x, "clientToken": token})["redriveDate"]
+	}
+	first := redrive("a")
+	s.ended(x)
+	second := redrive("b")
+	s.ended(x)
+	s.stop()
+	s = serve(t, j)
+	redrive("a")
+	if again := redrive("b"); again != second {
+		t.Errorf("the same token is answered %v, then %v", second, again)
+	}
+	if n := s.ended(x)["redriveCount"]; text(n) != "2" {
+		t.Errorf("redriven %v times by two tokens, at %v and %v", n, first, second)
+	}
+	for i := range 10 {
+		redrive(fmt.Sprint("c", i))
+		s.ended(x)
+	}
+	redrive("b") // the last ten are known
+	if n := s.ended(x)["redriveCount"]; text(n) != "13" {
+		t.Errorf("redriven %v times by 13 tokens, of which ten are known", n)
+	}
+}
+
+// TestSameAgain creates what is there: the same is it, another is refused.
+func TestSameAgain(t *testing.T) {
+	s := serve(t, newJournal(t))
+	group := object{"destinations": []object{{"cloudWatchLogsLogGroup": object{"logGroupArn": "arn:aws:logs:us-east-1:111111111111:log-group:g:*"}}}, "level": "ALL"}
+	key := object{"type": "CUSTOMER_MANAGED_KMS_KEY", "kmsKeyId": "alias/k"}
+	machine := object{"name": "m", "definition": pass, "roleArn": role, "publish": true, "versionDescription": "one"}
+	made := s.must("CreateStateMachine", machine)
+	for _, c := range []struct {
+		name string
+		v    any
+		want string
+	}{
+		{"roleArn", role + "2", ""},
+		{"tags", []object{{"key": "a", "value": "b"}}, ""},
+		{"type", "STANDARD", ""},
+		{"loggingConfiguration", object{"includeExecutionData": false, "level": "OFF"}, ""},
+		{"tracingConfiguration", object{"enabled": false}, ""},
+		{"encryptionConfiguration", object{"type": "AWS_OWNED_KEY"}, ""},
+		{"definition", pass + " ", "StateMachineAlreadyExists"},
+		{"type", "EXPRESS", "StateMachineAlreadyExists"},
+		{"loggingConfiguration", group, "StateMachineAlreadyExists"},
+		{"tracingConfiguration", object{"enabled": true}, "StateMachineAlreadyExists"},
+		{"encryptionConfiguration", key, "StateMachineAlreadyExists"},
+		{"versionDescription", "two", "StateMachineAlreadyExists"},
+		{"encryptionConfiguration", object{"type": "CUSTOMER_MANAGED_KMS_KEY"}, "InvalidEncryptionConfiguration"},
+		{"encryptionConfiguration", object{"type": "AWS_OWNED_KEY", "kmsKeyId": "k"}, "InvalidEncryptionConfiguration"},
+	} {
+		again := maps.Clone(machine)
+		again[c.name] = c.v
+		_, out := s.call("CreateStateMachine", again)
+		if c.want == "" && !reflect.DeepEqual(out, made) || c.want != "" && out["__type"] != c.want {
+			t.Errorf("%s %v: %v, want %s %v", c.name, c.v, out, c.want, made)
+		}
+	}
+	act := s.must("CreateActivity", object{"name": "a", "encryptionConfiguration": key})
+	if again := s.must("CreateActivity", object{"name": "a", "encryptionConfiguration": key, "tags": []object{{"key": "k", "value": "v"}}}); again["creationDate"] != act["creationDate"] {
+		t.Errorf("%v, then %v", act, again)
+	}
+	if _, out := s.call("CreateActivity", object{"name": "a"}); out["__type"] != "ActivityAlreadyExists" {
+		t.Errorf("of another key: %v", out)
+	}
+	if got := s.must("DescribeActivity", object{"activityArn": account + "activity:a"})["encryptionConfiguration"]; text(got) != "map[kmsKeyId:alias/k type:CUSTOMER_MANAGED_KMS_KEY]" {
+		t.Errorf("its key is %v", got)
 	}
 }
 

@@ -12,7 +12,8 @@ type arn struct {
 	rest []string // what follows it
 }
 
-// name is that of the state machine or activity.
+// name is that of the state machine or activity; that of a state machine may have the
+// label of a distributed Map behind a slash.
 func (a arn) name() string { return a.rest[0] }
 
 // qualifier is the version or alias of a state machine, or the name of an
@@ -22,6 +23,16 @@ func (a arn) qualifier() string {
 		return ""
 	}
 	return a.rest[1]
+}
+
+// labelled takes the label out of the ARN of a state machine.
+func labelled(text string) (machine, label string) {
+	before, after, ok := strings.Cut(text, ":stateMachine:")
+	name, label, found := strings.Cut(after, "/")
+	if !ok || !found || strings.Contains(label, ":") {
+		return text, ""
+	}
+	return before + ":stateMachine:" + name, label
 }
 
 // parseARN takes an ARN apart that must be of one of the kinds.
@@ -42,6 +53,9 @@ func parseARN(text string, kinds ...string) (arn, error) {
 		most = 3
 	}
 	for _, k := range kinds {
+		if k == "stateMachine" && a.kind == k && strings.Contains(a.name(), "/") {
+			return arn{}, invalid("The state machine ARN must not have the label of a Map: '%s'", text).because(reasonLabel)
+		}
 		if a.kind == k && len(a.rest) <= most && (k != "execution" || len(a.rest) == 2) {
 			return a, nil
 		}

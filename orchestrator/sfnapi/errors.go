@@ -1,6 +1,7 @@
 package sfnapi
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -21,8 +22,29 @@ func refuse(code, format string, args ...any) *apiError {
 	return &apiError{status: http.StatusBadRequest, code: code, message: fmt.Sprintf(format, args...)}
 }
 
+// is reports whether err is what the service calls code.
+func is(err error, code string) bool {
+	var e *apiError
+	return errors.As(err, &e) && e.code == code
+}
+
+// invalid is that of a request whose parts do not go together.
 func invalid(format string, args ...any) *apiError {
 	return refuse("ValidationException", format, args...)
+}
+
+// The reasons that a ValidationException may have.
+const (
+	reasonLabel    = "API_DOES_NOT_SUPPORT_LABELED_ARNS"
+	reasonMissing  = "MISSING_REQUIRED_PARAMETER"
+	reasonEnded    = "CANNOT_UPDATE_COMPLETED_MAP_RUN"
+	reasonRoutings = "INVALID_ROUTING_CONFIGURATION"
+)
+
+// because is e with a reason.
+func (e *apiError) because(reason string) *apiError {
+	e.reason = reason
+	return e
 }
 
 // violated is how the service tells of fields that break their constraints.

@@ -19,24 +19,24 @@ const (
 // A statusDetail is the detail of an event that an execution's status has
 // changed, with times in milliseconds since 1970.
 type statusDetail struct {
-	ARN           string    `json:"executionArn"`
-	Machine       string    `json:"stateMachineArn"`
-	Name          string    `json:"name"`
-	Status        string    `json:"status"`
-	Started       *int64    `json:"startDate"`
-	Stopped       *int64    `json:"stopDate"`
-	Input         *string   `json:"input"`
-	Output        *string   `json:"output"`
-	Version       *string   `json:"stateMachineVersionArn"`
-	Alias         *string   `json:"stateMachineAliasArn"`
-	Redrives      int64     `json:"redriveCount"`
-	Redriven      *int64    `json:"redriveDate"`
-	RedriveStatus string    `json:"redriveStatus"`
-	RedriveReason *string   `json:"redriveStatusReason"`
-	InputDetails  *included `json:"inputDetails"`
-	OutputDetails *included `json:"outputDetails"`
-	Error         *string   `json:"error"`
-	Cause         *string   `json:"cause"`
+	ARN           string   `json:"executionArn"`
+	Machine       string   `json:"stateMachineArn"`
+	Name          string   `json:"name"`
+	Status        string   `json:"status"`
+	Started       *int64   `json:"startDate"`
+	Stopped       *int64   `json:"stopDate"`
+	Input         *string  `json:"input"`
+	Output        *string  `json:"output"`
+	Version       *string  `json:"stateMachineVersionArn"`
+	Alias         *string  `json:"stateMachineAliasArn"`
+	Redrives      int64    `json:"redriveCount"`
+	Redriven      *int64   `json:"redriveDate"`
+	RedriveStatus string   `json:"redriveStatus"`
+	RedriveReason *string  `json:"redriveStatusReason"`
+	InputDetails  *hasData `json:"inputDetails"`
+	OutputDetails *hasData `json:"outputDetails"`
+	Error         *string  `json:"error"`
+	Cause         *string  `json:"cause"`
 }
 
 // tell makes events of changes of status. It tries again until ctx ends: what has
@@ -125,11 +125,11 @@ func (s *Server) eventOf(ctx context.Context, c change) (anneal.Event, error) {
 // each is left out beyond half of it.
 const maxTold = 248 << 10
 
-func fits(text string) (*string, *included) {
+func fits(text string) (*string, *hasData) {
 	if len(text) > maxTold/2 {
-		return nil, &included{false}
+		return nil, &hasData{false}
 	}
-	return &text, &included{true}
+	return &text, &hasData{true}
 }
 
 func millis(t *time.Time) *int64 {

@@ -32,6 +32,8 @@ type startInput struct {
 	Name  string  `json:"name"`
 	Input *string `json:"input"`
 	Trace string  `json:"traceHeader"`
+
+	Included string `json:"includedData"` // of StartSyncExecution
 }
 
 type startOutput struct {
@@ -141,6 +143,7 @@ func unsupportedType() error {
 type executionInput struct {
 	ARN      string `json:"executionArn"`
 	Included string `json:"includedData"`
+	Token    string `json:"clientToken"`
 }
 
 func noExecution(arn string) error {
@@ -184,7 +187,7 @@ func (s *Server) began(ctx context.Context, m *machine, key string) (start, erro
 	return b, nil
 }
 
-type included struct {
+type hasData struct {
 	Included bool `json:"included"`
 }
 
@@ -200,6 +203,7 @@ type item struct {
 	Stopped  *epoch `json:"stopDate,omitempty"`
 	Redrives int64  `json:"redriveCount"`
 	Redriven *epoch `json:"redriveDate,omitempty"`
+	MapRun   string `json:"mapRunArn,omitempty"`
 }
 
 func (s *Server) item(m *machine, b start, x orchestrator.Execution) item {
@@ -221,15 +225,15 @@ func (s *Server) item(m *machine, b start, x orchestrator.Execution) item {
 
 type executionOutput struct {
 	item
-	Input         *string   `json:"input,omitempty"`
-	InputDetails  *included `json:"inputDetails,omitempty"`
-	Output        *string   `json:"output,omitempty"`
-	OutputDetails *included `json:"outputDetails,omitempty"`
-	Error         string    `json:"error,omitempty"`
-	Cause         string    `json:"cause,omitempty"`
-	Trace         string    `json:"traceHeader,omitempty"`
-	RedriveStatus string    `json:"redriveStatus"`
-	RedriveReason string    `json:"redriveStatusReason,omitempty"`
+	Input         *string  `json:"input,omitempty"`
+	InputDetails  *hasData `json:"inputDetails,omitempty"`
+	Output        *string  `json:"output,omitempty"`
+	OutputDetails *hasData `json:"outputDetails,omitempty"`
+	Error         string   `json:"error,omitempty"`
+	Cause         string   `json:"cause,omitempty"`
+	Trace         string   `json:"traceHeader,omitempty"`
+	RedriveStatus string   `json:"redriveStatus"`
+	RedriveReason string   `json:"redriveStatusReason,omitempty"`
 }
 
 func (s *Server) describeExecution(ctx context.Context, in executionInput) (any, error) {
@@ -244,13 +248,15 @@ func (s *Server) described(ctx context.Context, m *machine, key string, x orches
 	b, err := s.began(ctx, m, key)
 	out := executionOutput{item: s.item(m, b, x), Error: x.Error, Cause: x.Cause, Trace: b.Trace}
 	if data {
-		out.Input, out.InputDetails = new(string(x.Input)), &included{true}
+		out.Input, out.InputDetails = new(string(x.Input)), &hasData{true}
 		if x.Status.Ended() && x.Error == "" && x.Cause == "" && len(x.Output) > 0 {
-			out.Output, out.OutputDetails = new(string(x.Output)), &included{true}
+			out.Output, out.OutputDetails = new(string(x.Output)), &hasData{true}
 		}
 	}
 	out.RedriveStatus, out.RedriveReason = "REDRIVABLE", ""
 	switch {
+	case m.Deleting:
+		out.RedriveStatus, out.RedriveReason = "NOT_REDRIVABLE", deletingReason
 	case x.Fixed != "":
 		out.RedriveStatus, out.RedriveReason = "NOT_REDRIVABLE", x.Fixed
 	case x.Ended != nil && time.Since(*x.Ended) > orchestrator.RedrivableFor:
@@ -262,18 +268,20 @@ func (s *Server) described(ctx context.Context, m *machine, key string, x orches
 type forExecutionOutput struct {
 	ARN        string              `json:"stateMachineArn"`
 	Name       string              `json:"name"`
-	Definition string              `json:"definition,omitempty"`
+	Definition string              `json:"definition"`
 	Role       string              `json:"roleArn"`
 	Updated    epoch               `json:"updateDate"`
 	Logging    json.RawMessage     `json:"loggingConfiguration"`
 	Tracing    json.RawMessage     `json:"tracingConfiguration"`
 	Encryption json.RawMessage     `json:"encryptionConfiguration"`
+	MapRun     string              `json:"mapRunArn,omitempty"`
+	Label      string              `json:"label,omitempty"`
 	Revision   string              `json:"revisionId,omitempty"`
 	Variables  map[string][]string `json:"variableReferences,omitempty"`
 }
 
 func (s *Server) describeStateMachineForExecution(ctx context.Context, in executionInput) (any, error) {
-	m, key, _, err := s.execution(ctx, in.ARN)
+	m, key, x, err := s.execution(ctx, in.ARN)
 	if err != nil {
 		return nil, err
 	}
@@ -283,13 +291,20 @@ func (s *Server) describeStateMachineForExecution(ctx context.Context, in execut
 	}
 	out := forExecutionOutput{
 		ARN: s.arn("stateMachine", m.Name), Name: m.Name, Role: b.Role, Updated: epoch(b.Updated), Revision: b.Revision,
-		Logging: shown(b.Logging, defaultLogging), Tracing: shown(b.Tracing, `{"enabled":false}`), Encryption: shown(b.Encryption, `{"type":"AWS_OWNED_KEY"}`),
+		Logging: shown(b.Logging, defaultLogging), Tracing: shown(b.Tracing, defaultTracing), Encryption: shown(b.Encryption, defaultEncryption),
 	}
 	definition, err := s.machineDefinition(ctx, m, b.Digest)
-	if err != nil || in.Included == "METADATA_ONLY" {
-		return out, err
+	if err != nil {
+		return nil, err
 	}
-	out.Definition, out.Variables = string(definition), variables(definition)
+	if x.MapRun != "" {
+		_, out.Label = labelled(x.Machine)
+		out.ARN, out.MapRun = x.Machine, x.MapRun
+		if definition, err = processor(definition, s.arn("stateMachine", m.Name), out.Label); err != nil {
+			return nil, err
+		}
+	}
+	out.Definition, out.Variables = included(in.Included, definition)
 	return out, nil
 }
 
@@ -312,6 +327,9 @@ func (s *Server) listExecutions(ctx context.Context, in listExecutionsInput) (an
 	a, err := parseARN(in.ARN, "stateMachine")
 	if err != nil {
 		return nil, err
+	}
+	if in.Status == "PENDING_REDRIVE" {
+		return nil, invalid("PENDING_REDRIVE can be filtered for with mapRunArn only")
 	}
 	m, ok := s.machine(a.name())
 	switch {
@@ -525,25 +543,4 @@ func (s *Server) stopExecution(ctx context.Context, in stopInput) (any, error) {
 	return struct {
 		Stopped *epoch `json:"stopDate"`
 	}{since(x.Ended)}, nil
-}
-
-func (s *Server) redriveExecution(ctx context.Context, in executionInput) (any, error) {
-	m, key, _, err := s.execution(ctx, in.ARN)
-	if err != nil {
-		return nil, err
-	}
-	if m.policy {
-		return nil, invalid("The execution is a run of the policy '%s': anneal runs redrive %s", m.Name, key)
-	}
-	x, err := s.cfg.Engine.Redrive(ctx, key)
-	if errors.Is(err, orchestrator.ErrNotRedrivable) {
-		_, why, _ := strings.Cut(err.Error(), orchestrator.ErrNotRedrivable.Error()+": ")
-		return nil, refuse("ExecutionNotRedrivable", "%s", why)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return struct {
-		Redriven *epoch `json:"redriveDate"`
-	}{since(x.Redriven)}, nil
 }

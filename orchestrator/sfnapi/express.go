@@ -32,18 +32,21 @@ func (s *Server) startSyncExecution(ctx context.Context, in startInput) (any, er
 		Stopped       *epoch   `json:"stopDate"`
 		Error         string   `json:"error,omitempty"`
 		Cause         string   `json:"cause,omitempty"`
-		Input         string   `json:"input"`
-		InputDetails  included `json:"inputDetails"`
+		Input         *string  `json:"input,omitempty"`
+		InputDetails  *hasData `json:"inputDetails,omitempty"`
 		Output        *string  `json:"output,omitempty"`
-		OutputDetails included `json:"outputDetails"`
+		OutputDetails *hasData `json:"outputDetails,omitempty"`
 		Trace         string   `json:"traceHeader,omitempty"`
 		Billing       billing  `json:"billingDetails"`
 	}{
 		x.ARN, s.arn("stateMachine", m.Name), x.Name, string(x.Status), since(x.Started), since(x.Ended), x.Error, x.Cause,
-		string(x.Input), included{true}, nil, included{true}, in.Trace, billing{Memory: 64},
+		nil, nil, nil, nil, in.Trace, billing{Memory: 64},
 	}
-	if x.Error == "" && x.Cause == "" && len(x.Output) > 0 {
-		out.Output = new(string(x.Output))
+	if in.Included != "METADATA_ONLY" {
+		out.Input, out.InputDetails, out.OutputDetails = new(string(x.Input)), &hasData{true}, &hasData{true}
+		if x.Error == "" && x.Cause == "" && len(x.Output) > 0 {
+			out.Output = new(string(x.Output))
+		}
 	}
 	// Billed by 100 ms that were begun, and 64 MB.
 	const step = 100

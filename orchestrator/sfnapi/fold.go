@@ -107,6 +107,8 @@ type activity struct {
 	Created time.Time `json:"created"`
 	Tags    []tag     `json:"tags,omitempty"`
 	Deleted bool      `json:"deleted,omitempty"`
+
+	Encryption json.RawMessage `json:"encryption,omitempty"`
 }
 
 // A change is one of an execution's status.
@@ -158,6 +160,16 @@ func (f *Fold) setMachine(m *machine) {
 	if m.Deleted {
 		delete(f.Machines, m.Name)
 	}
+}
+
+// deleting reports whether some machine is being deleted.
+func (f *Fold) deleting() bool {
+	for _, m := range f.Machines {
+		if m.Deleting {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *Fold) setActivity(a *activity) {

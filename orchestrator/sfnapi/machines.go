@@ -1,11 +1,12 @@
 package sfnapi
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
 )
 
@@ -65,6 +67,9 @@ func (s *Server) createStateMachine(ctx context.Context, in createInput) (any, e
 	if err := checkRole(in.Role); err != nil {
 		return nil, err
 	}
+	if err := checkEncryption(in.Encryption); err != nil {
+		return nil, err
+	}
 	now, digest := time.Now().UTC(), engine.Digest([]byte(in.Definition))
 	beside, err := s.define(ctx, digest, in.Definition)
 	if err != nil {
@@ -77,12 +82,16 @@ func (s *Server) createStateMachine(ctx context.Context, in createInput) (any, e
 		switch {
 		case old.Deleting:
 			return nil, refuse("StateMachineDeleting", "State Machine is being deleted: '%s'", text)
-		case old.Digest != digest || old.Type != in.Type || !same(old.Logging, logging) || !same(old.Tracing, in.Tracing) || !same(old.Encryption, in.Encryption):
+		case old.Digest != digest || old.Type != in.Type || !old.set(revision{Logging: logging, Tracing: in.Tracing, Encryption: in.Encryption}):
 			return nil, refuse("StateMachineAlreadyExists", "State Machine Already Exists: '%s'", text)
 		}
 		out := createOutput{ARN: text, Created: epoch(old.Created)}
-		if n := len(old.Versions); in.Publish && n > 0 {
-			out.Version = s.arn("stateMachine", in.Name, strconv.Itoa(old.Versions[n-1].Number))
+		if in.Publish {
+			n := len(old.Versions)
+			if n == 0 || old.Versions[n-1].Description != in.VersionDescription {
+				return nil, refuse("StateMachineAlreadyExists", "State Machine Already Exists: '%s'", text)
+			}
+			out.Version = s.versionARN(old, old.Versions[n-1].Number)
 		}
 		return out, nil
 	}
@@ -102,16 +111,51 @@ func (s *Server) createStateMachine(ctx context.Context, in createInput) (any, e
 	return out, s.saveMachine(ctx, m, beside...)
 }
 
-// same says whether two settings are, where nothing is the same as null.
-func same(a, b json.RawMessage) bool {
-	var x, y bytes.Buffer
-	null := func(r json.RawMessage) json.RawMessage {
-		if len(r) == 0 {
-			return json.RawMessage("null")
-		}
-		return r
+// Settings where nobody has set them.
+const (
+	defaultLogging    = `{"level":"OFF","includeExecutionData":false}`
+	defaultTracing    = `{"enabled":false}`
+	defaultEncryption = `{"type":"AWS_OWNED_KEY"}`
+)
+
+// shown is a setting, or what it is where nobody has set it.
+func shown(set json.RawMessage, otherwise string) json.RawMessage {
+	if null(set) {
+		return json.RawMessage(otherwise)
 	}
-	return json.Compact(&x, null(a)) == nil && json.Compact(&y, null(b)) == nil && x.String() == y.String()
+	return set
+}
+
+// set reports whether the settings of r are those of another revision.
+func (r revision) set(other revision) bool {
+	same := func(a, b json.RawMessage, otherwise string) bool {
+		var x, y any
+		return json.Unmarshal(shown(a, otherwise), &x) == nil && json.Unmarshal(shown(b, otherwise), &y) == nil && reflect.DeepEqual(x, y)
+	}
+	return same(r.Logging, other.Logging, defaultLogging) && same(r.Tracing, other.Tracing, defaultTracing) && same(r.Encryption, other.Encryption, defaultEncryption)
+}
+
+// checkEncryption keeps the rules of keys that an API model cannot say.
+func checkEncryption(given json.RawMessage) error {
+	if null(given) {
+		return nil
+	}
+	var in struct {
+		Type  string `json:"type"`
+		Key   string `json:"kmsKeyId"`
+		Reuse *int   `json:"kmsDataKeyReusePeriodSeconds"`
+	}
+	if err := json.Unmarshal(given, &in); err != nil {
+		return unreadable(err.Error())
+	}
+	own := in.Type == "CUSTOMER_MANAGED_KMS_KEY"
+	switch {
+	case own && in.Key == "":
+		return refuse("InvalidEncryptionConfiguration", "Invalid Encryption Configuration: 'kmsKeyId must be set where type is CUSTOMER_MANAGED_KMS_KEY'")
+	case !own && (in.Key != "" || in.Reuse != nil):
+		return refuse("InvalidEncryptionConfiguration", "Invalid Encryption Configuration: 'kmsKeyId and kmsDataKeyReusePeriodSeconds must not be set where type is AWS_OWNED_KEY'")
+	}
+	return nil
 }
 
 func checkRole(role string) error {
@@ -161,6 +205,9 @@ func (s *Server) updateStateMachine(ctx context.Context, in updateInput) (any, e
 			return nil, err
 		}
 	}
+	if err := checkEncryption(in.Encryption); err != nil {
+		return nil, err
+	}
 	now := time.Now().UTC()
 	out := updateOutput{Updated: epoch(now)}
 	err = s.change(ctx, a, func(m *machine) (bool, []journal.Record, error) {
@@ -190,7 +237,7 @@ func (s *Server) updateStateMachine(ctx context.Context, in updateInput) (any, e
 		if in.Encryption != nil {
 			next.Encryption = in.Encryption
 		}
-		if next.Digest != m.Digest || next.Role != m.Role || !same(next.Logging, m.Logging) || !same(next.Tracing, m.Tracing) || !same(next.Encryption, m.Encryption) {
+		if next.Digest != m.Digest || next.Role != m.Role || !next.set(m.revision) {
 			next.Revision, next.Updated = uuid(m.ID+random()), now
 			m.revision = next
 		}
@@ -229,13 +276,14 @@ type describeOutput struct {
 }
 
 func (s *Server) describeStateMachine(ctx context.Context, in describeInput) (any, error) {
-	a, err := parseARN(in.ARN, "stateMachine")
+	arn, label := labelled(in.ARN)
+	a, err := parseARN(arn, "stateMachine")
 	if err != nil {
 		return nil, err
 	}
 	m, ok := s.machine(a.name())
 	if !ok {
-		return nil, noMachine(a.text)
+		return nil, noMachine(in.ARN)
 	}
 	out := describeOutput{ARN: s.arn("stateMachine", m.Name), Name: m.Name, Status: "ACTIVE", Type: m.Type, Created: epoch(m.Created)}
 	if m.Deleting {
@@ -253,22 +301,61 @@ func (s *Server) describeStateMachine(ctx context.Context, in describeInput) (an
 		r, out.ARN, out.Created, out.Description = v.revision, s.versionARN(m, v.Number), epoch(v.Created), v.Description
 	}
 	out.Revision, out.Role = r.Revision, r.Role
-	out.Logging, out.Tracing, out.Encryption = shown(r.Logging, defaultLogging), shown(r.Tracing, `{"enabled":false}`), shown(r.Encryption, `{"type":"AWS_OWNED_KEY"}`)
+	out.Logging, out.Tracing, out.Encryption = shown(r.Logging, defaultLogging), shown(r.Tracing, defaultTracing), shown(r.Encryption, defaultEncryption)
 	definition, err := s.machineDefinition(ctx, m, r.Digest)
-	if err != nil || in.Included == "METADATA_ONLY" {
-		return out, err
+	if err != nil {
+		return nil, err
 	}
-	out.Definition = string(definition)
-	out.Variables = variables(definition)
+	if label != "" {
+		if definition, err = processor(definition, out.ARN, label); err != nil {
+			return nil, err
+		}
+		if definition == nil {
+			return nil, noMachine(in.ARN)
+		}
+		out.ARN, out.Label = in.ARN, label
+	}
+	out.Definition, out.Variables = included(in.Included, definition)
 	return out, nil
 }
 
-// shown is a setting, or what it is where nobody has set it.
-func shown(set json.RawMessage, otherwise string) json.RawMessage {
-	if len(set) == 0 || string(set) == "null" {
-		return json.RawMessage(otherwise)
+// included is a definition and the variables that it reads, where they are asked for.
+func included(data string, definition []byte) (string, map[string][]string) {
+	if data == "METADATA_ONLY" {
+		return "{}", nil
 	}
-	return set
+	return string(definition), variables(definition)
+}
+
+// processor is the machine that the children of a distributed Map run, which is told
+// by its label; nil: there is no such Map.
+func processor(definition []byte, machineARN, label string) (json.RawMessage, error) {
+	var machine stateText
+	if err := json.Unmarshal(definition, &machine); err != nil {
+		return nil, fmt.Errorf("read definition: %w", err)
+	}
+	return machine.processor(machineARN, label, 0), nil
+}
+
+func (machine stateText) processor(machineARN, label string, depth int) json.RawMessage {
+	var states map[string]stateText
+	if depth > deepest || json.Unmarshal(machine["States"], &states) != nil {
+		return nil
+	}
+	for name, st := range states {
+		if own := st.text("Label"); own == label || own == "" && asl.LabelOf(machineARN, name) == label {
+			if st["ItemProcessor"] != nil {
+				return st["ItemProcessor"]
+			}
+			return st["Iterator"]
+		}
+		for _, inner := range st.inside() {
+			if found := inner.processor(machineARN, label, depth+1); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
 }
 
 // machineDefinition is the definition of a revision of a machine.
@@ -335,13 +422,11 @@ func (s *Server) deleteStateMachine(ctx context.Context, in describeInput) (any,
 		m.Deleted = s.cfg.Engine.Open(m.key("")) == 0
 		return true, nil, nil
 	})
-	if e, ok := err.(*apiError); ok && e.code == "StateMachineDoesNotExist" {
+	if is(err, "StateMachineDoesNotExist") {
 		err = nil // as the service answers what was deleted before
 	}
 	return nothing{}, err
 }
-
-const defaultLogging = `{"level":"OFF","includeExecutionData":false}`
 
 // checkLogging is a logging configuration with its defaults.
 func checkLogging(given json.RawMessage) (json.RawMessage, error) {

@@ -124,16 +124,13 @@ func (s *Server) updateMapRun(ctx context.Context, in mapRunInput) (any, error) 
 		return nil, err
 	}
 	if in.MaxConcurrency == nil && in.ToleratedCount == nil && in.ToleratedPercentage == nil {
-		return nil, invalid("At least one of maxConcurrency, toleratedFailureCount or toleratedFailurePercentage must be specified")
-	}
-	if p := in.ToleratedPercentage; p != nil && !(*p >= 0 && *p <= 100) {
-		return nil, invalid("toleratedFailurePercentage must be between 0 and 100")
+		return nil, invalid("At least one of maxConcurrency, toleratedFailureCount or toleratedFailurePercentage must be specified").because(reasonMissing)
 	}
 	err := s.cfg.Engine.UpdateMapRun(ctx, in.ARN, engine.MapRunUpdate{
 		MaxConcurrency: in.MaxConcurrency, ToleratedCount: in.ToleratedCount, ToleratedPercentage: in.ToleratedPercentage,
 	})
 	if errors.Is(err, engine.ErrMapRunEnded) {
-		err = invalid("Map Run is not running: '%s'", in.ARN)
+		err = invalid("Map Run is not running: '%s'", in.ARN).because(reasonEnded)
 	}
 	return nothing{}, err
 }
@@ -150,11 +147,7 @@ func (s *Server) listMapRunExecutions(ctx context.Context, in listExecutionsInpu
 		return nil, err
 	}
 	from, _ := strconv.Atoi(after) // a token of ours; empty: 0
-	type child struct {
-		item
-		MapRun string `json:"mapRunArn"`
-	}
-	items, next := []child{}, ""
+	items, next := []item{}, ""
 	for next == "" {
 		some, err := s.cfg.Engine.MapRunExecutions(ctx, in.MapRun, from, in.size())
 		if err != nil {
@@ -169,20 +162,20 @@ func (s *Server) listMapRunExecutions(ctx context.Context, in listExecutionsInpu
 			if in.Status != "" && in.Status != string(x.Status) || in.Redrive != "" && (in.Redrive == "REDRIVEN") != (x.Redrives > 0) {
 				continue
 			}
-			items = append(items, child{childItem(x), x.MapRun})
+			items = append(items, childItem(x))
 		}
 		if len(some) < in.size() {
 			break
 		}
 	}
 	return struct {
-		Items []child `json:"executions"`
-		Next  string  `json:"nextToken,omitempty"`
+		Items []item `json:"executions"`
+		Next  string `json:"nextToken,omitempty"`
 	}{items, next}, nil
 }
 
 func childItem(x orchestrator.Execution) item {
-	return item{ARN: x.ARN, Machine: x.Machine, Name: x.Name, Status: string(x.Status), Started: since(x.Started), Stopped: since(x.Ended), Redrives: x.Redrives, Redriven: since(x.Redriven)}
+	return item{ARN: x.ARN, Machine: x.Machine, Name: x.Name, Status: string(x.Status), Started: since(x.Started), Stopped: since(x.Ended), Redrives: x.Redrives, Redriven: since(x.Redriven), MapRun: x.MapRun}
 }
 
 // childOf finds the child execution of a distributed Map by its ARN, in which the

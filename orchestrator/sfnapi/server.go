@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anneal-ml/anneal"
@@ -58,6 +60,8 @@ type Server struct {
 	mu   sync.Mutex
 	fold Fold // guarded by mu; what it points to is not changed
 
+	deleting atomic.Bool // some machine is
+
 	textMu sync.Mutex
 	texts  map[string][]byte // guarded by textMu; definitions that were read, by digest
 	size   int               // guarded by textMu; bytes of them
@@ -71,6 +75,7 @@ func New(cfg Config, fold Fold) *Server {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, begun: time.Now().UTC(), from: cfg.Journal.Last() + 1, ends: make(chan struct{}, 1), fold: fold}
+	s.deleting.Store(fold.deleting())
 	cfg.Activities.mu.Lock()
 	cfg.Activities.exists = func(name string) bool {
 		s.mu.Lock()
@@ -103,6 +108,9 @@ func (s *Server) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if s.deleting.Load() { // else as most
+			wg.Go(func() { s.endDeleted(ctx, r.Key) })
+		}
 		for _, c := range all {
 			tell(c)
 			if anneal.Status(c.Status).Ended() {
@@ -114,6 +122,24 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// endDeleted ends an execution whose state machine is being deleted, as it has made a
+// step.
+func (s *Server) endDeleted(ctx context.Context, key string) {
+	id, _, _ := strings.Cut(strings.TrimPrefix(key, keyStandard), ":")
+	s.mu.Lock()
+	ends := false
+	for _, m := range s.fold.Machines {
+		ends = ends || m.Deleting && m.ID == id
+	}
+	s.mu.Unlock()
+	if !ends || !s.cfg.Engine.Running(key) {
+		return
+	}
+	if err := s.cfg.Engine.Stop(ctx, key, "", ""); err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "execution of a deleted state machine not ended", "execution", key, "err", err)
+	}
 }
 
 // mostTold is how many changes of status are told at once.
@@ -188,6 +214,7 @@ func (s *Server) saveMachine(ctx context.Context, m *machine, beside ...journal.
 		return fmt.Errorf("record state machine %s: %w", m.Name, err)
 	}
 	s.fold.setMachine(m)
+	s.deleting.Store(s.fold.deleting())
 	return nil
 }
 

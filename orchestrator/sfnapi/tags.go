@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/anneal-ml/anneal/journal"
 )
@@ -26,8 +28,13 @@ func checkTags(tags []tag) error {
 		if t.Key == nil {
 			continue
 		}
-		if seen[*t.Key] {
+		switch {
+		case seen[*t.Key]:
 			return invalid("Duplicate tag key: %s", *t.Key)
+		case strings.HasPrefix(strings.ToLower(*t.Key), "aws:"):
+			return invalid("aws: prefixed tag key names are not allowed for external use: %s", *t.Key)
+		case t.Value != nil && !tagText(*t.Key+*t.Value):
+			return invalid("Tags may only contain Unicode letters, digits, white space, or these symbols: _ . : / = + - @: %s", *t.Key)
 		}
 		seen[*t.Key] = true
 	}
@@ -38,6 +45,13 @@ func checkTags(tags []tag) error {
 		return tooManyTags()
 	}
 	return nil
+}
+
+// tagText reports whether a text has only what tags may have.
+func tagText(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !unicode.IsSpace(r) && !strings.ContainsRune("_.:/=+-@", r)
+	}) < 0
 }
 
 func tooManyTags() error {

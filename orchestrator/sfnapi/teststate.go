@@ -158,6 +158,19 @@ func (t *stateTest) read() error {
 // deepest is how deep in a machine a state is looked for.
 const deepest = 32
 
+// inside are the machines in a state.
+func (st stateText) inside() []stateText {
+	var all []stateText
+	json.Unmarshal(st["Branches"], &all) // none, where there are none
+	for _, field := range []string{"ItemProcessor", "Iterator"} {
+		var p stateText
+		if json.Unmarshal(st[field], &p) == nil {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // find is the state of that name, wherever in a machine it is, and its language.
 func find(machine stateText, name, language string, depth int) (stateText, string, bool) {
 	if own := machine.text("QueryLanguage"); own != "" {
@@ -171,15 +184,7 @@ func find(machine stateText, name, language string, depth int) (stateText, strin
 		return st, language, true
 	}
 	for _, st := range states {
-		var branches []stateText
-		json.Unmarshal(st["Branches"], &branches) // none, where there are none
-		for _, field := range []string{"ItemProcessor", "Iterator"} {
-			var p stateText
-			if json.Unmarshal(st[field], &p) == nil {
-				branches = append(branches, p)
-			}
-		}
-		for _, b := range branches {
+		for _, b := range st.inside() {
 			if found, l, ok := find(b, name, language, depth+1); ok {
 				return found, l, true
 			}

@@ -55,6 +55,9 @@ func (s *Server) publishStateMachineVersion(ctx context.Context, in publishInput
 	if err != nil {
 		return nil, err
 	}
+	if a.qualifier() != "" {
+		return nil, refuse("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: %s'", a.text)
+	}
 	var out versionItem
 	err = s.change(ctx, a, func(m *machine) (bool, []journal.Record, error) {
 		current := m.Revision
@@ -142,7 +145,7 @@ func (s *Server) deleteStateMachineVersion(ctx context.Context, in versionInput)
 		m.Versions = slices.DeleteFunc(slices.Clone(m.Versions), func(v version) bool { return v.Number == number })
 		return len(m.Versions) < before, nil, nil
 	})
-	if e, ok := err.(*apiError); ok && e.code == "StateMachineDoesNotExist" {
+	if is(err, "StateMachineDoesNotExist") {
 		err = nil // as with what was deleted before
 	}
 	return nothing{}, err
