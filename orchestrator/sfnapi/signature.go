@@ -13,21 +13,31 @@ import (
 )
 
 // Signatures checks that requests are signed with one of the keys: Signature
-// Version 4, as the service wants it. A request is taken once.
+// Version 4, as the service wants it.
+//
+// A replay is refused by its time, as AWS refuses it, which within that time takes equal
+// requests: clients whose signatures tell the second alone may ask the same twice in
+// one. Those that sign an ID into each request never do, so that what has one is
+// taken once.
 type Signatures struct {
 	Keys   map[string]string // secret access key by access key ID
 	Region string
 
-	mu   sync.Mutex
-	seen map[string]time.Time // guarded by mu; signatures, and until when they would be good
+	mu           sync.Mutex
+	seen, before map[[32]byte]bool // guarded by mu; signatures of requests with an ID
+	since        time.Time         // guarded by mu; of seen
 }
 
-// skew is how far the clock of a signature may be from ours.
-const skew = 15 * time.Minute
+// skew is how far the clock of a signature may be from ours ("Why requests are signed" in
+// IAM's user guide; the service says so when it refuses one).
+const skew = 5 * time.Minute
 
-// maxSeen is how many signatures are remembered. Beyond it nothing is taken
-// until some are too old to be good.
-const maxSeen = 1 << 20
+// maxSeen is how many signatures are remembered at least.
+const maxSeen = 1 << 17
+
+// invocation is the header with the ID that SDKs give each request, and each try of it
+// another amz-sdk-request.
+const invocation = "amz-sdk-invocation-id"
 
 const algorithm = "AWS4-HMAC-SHA256"
 
@@ -57,7 +67,7 @@ func (s *Signatures) check(r *http.Request, body []byte, now time.Time) error {
 		return denied("IncompleteSignatureException", "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
 	}
 	secret, ok := s.Keys[scope[0]]
-	if !ok {
+	if !ok || r.Header.Get("X-Amz-Security-Token") != "" { // these keys have none
 		return denied("UnrecognizedClientException", "The security token included in the request is invalid.")
 	}
 	if !slices.Contains(signed, "host") || !slices.Contains(signed, "x-amz-date") || !slices.Contains(signed, "x-amz-target") {
@@ -70,34 +80,28 @@ func (s *Signatures) check(r *http.Request, body []byte, now time.Time) error {
 		return denied("InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
 	if d := now.Sub(at); d > skew {
-		return denied("InvalidSignatureException", "Signature expired: "+stamp+" is now earlier than "+now.Add(-skew).UTC().Format("20060102T150405Z")+" ("+now.UTC().Format("20060102T150405Z")+" - 15 min.)")
+		return denied("InvalidSignatureException", "Signature expired: "+stamp+" is now earlier than "+now.Add(-skew).UTC().Format("20060102T150405Z")+" ("+now.UTC().Format("20060102T150405Z")+" - 5 min.)")
 	} else if d < -skew {
-		return denied("InvalidSignatureException", "Signature not yet current: "+stamp+" is still later than "+now.Add(skew).UTC().Format("20060102T150405Z")+" ("+now.UTC().Format("20060102T150405Z")+" + 15 min.)")
+		return denied("InvalidSignatureException", "Signature not yet current: "+stamp+" is still later than "+now.Add(skew).UTC().Format("20060102T150405Z")+" ("+now.UTC().Format("20060102T150405Z")+" + 5 min.)")
 	}
-	return s.once(parts["Signature"], at.Add(skew), now)
+	if slices.Contains(signed, invocation) && slices.Contains(signed, "amz-sdk-request") {
+		return s.once(parts["Signature"], now)
+	}
+	return nil
 }
 
-// once takes a signature the first time only.
-func (s *Signatures) once(signature string, until, now time.Time) error {
+// once takes a signature the first time only, as long as it is remembered.
+func (s *Signatures) once(signature string, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seen == nil {
-		s.seen = map[string]time.Time{}
-	}
-	if _, ok := s.seen[signature]; ok {
+	key := sha256.Sum256([]byte(signature))
+	if s.seen[key] || s.before[key] {
 		return denied("InvalidSignatureException", "The signature was used before: sign each request anew.")
 	}
-	if len(s.seen) >= maxSeen {
-		for k, t := range s.seen {
-			if t.Before(now) {
-				delete(s.seen, k)
-			}
-		}
-		if len(s.seen) >= maxSeen {
-			return refuse("ThrottlingException", "Rate exceeded")
-		}
+	if s.seen == nil || len(s.seen) == maxSeen || now.Sub(s.since) > 2*skew { // those before are too old to be good
+		s.seen, s.before, s.since = map[[32]byte]bool{}, s.seen, now
 	}
-	s.seen[signature] = until
+	s.seen[key] = true
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package sfnapi_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,7 +28,7 @@ func signed(cfg *sfnapi.Config) {
 }
 
 // request is a call that the SDK's own signer has signed.
-func (s *service) request(t *testing.T, id, key, region string, at time.Time, body string) *http.Request {
+func (s *service) request(t *testing.T, id, key, region string, at time.Time, body string, headers ...string) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/", strings.NewReader(body))
 	if err != nil {
@@ -37,6 +36,10 @@ func (s *service) request(t *testing.T, id, key, region string, at time.Time, bo
 	}
 	req.Header.Set("X-Amz-Target", "AWSStepFunctions.ListStateMachines")
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
 	sum := sha256.Sum256([]byte(body))
 	credentials := aws.Credentials{AccessKeyID: id, SecretAccessKey: key}
 	if err := v4.NewSigner().SignHTTP(context.Background(), credentials, req, hex.EncodeToString(sum[:]), "states", region, at); err != nil {
@@ -68,9 +71,9 @@ func TestSignatures(t *testing.T) {
 		want string
 	}{
 		{"good", s.request(t, keyID, secret, "us-east-1", now, "{}"), `200 {"stateMachines":[]}`},
-		{"14 minutes slow", s.request(t, keyID, secret, "us-east-1", now.Add(-14*time.Minute), "{}"), `200 {"stateMachines":[]}`},
-		{"16 minutes slow", s.request(t, keyID, secret, "us-east-1", now.Add(-16*time.Minute), "{}"), `"InvalidSignatureException","message":"Signature expired: `},
-		{"16 minutes fast", s.request(t, keyID, secret, "us-east-1", now.Add(16*time.Minute), "{}"), `"InvalidSignatureException","message":"Signature not yet current: `},
+		{"4 minutes slow", s.request(t, keyID, secret, "us-east-1", now.Add(-4*time.Minute), "{}"), `200 {"stateMachines":[]}`},
+		{"6 minutes slow", s.request(t, keyID, secret, "us-east-1", now.Add(-6*time.Minute), "{}"), `"InvalidSignatureException","message":"Signature expired: `},
+		{"6 minutes fast", s.request(t, keyID, secret, "us-east-1", now.Add(6*time.Minute), "{}"), `"InvalidSignatureException","message":"Signature not yet current: `},
 		{"another key", s.request(t, keyID, "x", "us-east-1", now, "{}"), `"InvalidSignatureException","message":"The request signature we calculated does not match`},
 		{"unknown key", s.request(t, "AKIDOTHEROTHEROTHER", secret, "us-east-1", now, "{}"), `"UnrecognizedClientException"`},
 		{"another region", s.request(t, keyID, secret, "eu-west-1", now, "{}"), `"InvalidSignatureException","message":"Credential should be scoped to`},
@@ -84,19 +87,37 @@ func TestSignatures(t *testing.T) {
 		t.Errorf("without a signature: %s", got)
 	}
 
-	// A request that somebody has listened to.
-	heard := s.request(t, keyID, secret, "us-east-1", now.Add(-time.Second), `{"maxResults":7}`)
-	again := heard.Clone(t.Context())
-	again.Body = io.NopCloser(strings.NewReader(`{"maxResults":7}`))
-	changed := s.request(t, keyID, secret, "us-east-1", now.Add(-2*time.Second), `{"maxResults":8}`)
-	changed.Body, changed.ContentLength = io.NopCloser(bytes.NewReader([]byte(`{"maxResults":9}`))), 16
+	// Requests that are sent again.
+	again := func(req *http.Request, body string) *http.Request {
+		same := req.Clone(t.Context())
+		same.Body, same.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		return same
+	}
+	const body = `{"maxResults":7}`
+	ask := func(headers ...string) *http.Request {
+		return s.request(t, keyID, secret, "us-east-1", now.Add(-time.Second), body, headers...)
+	}
+	plainly, once := ask(), ask("amz-sdk-invocation-id: 1", "amz-sdk-request: attempt=1")
 	for _, c := range []struct {
 		name, want string
 		req        *http.Request
 	}{
-		{"the first time", "200", heard},
-		{"again", "403", again},
-		{"with another body", "403", changed},
+		{"of a signer without IDs", "200", plainly},
+		{"the same twice in a second", "200", again(plainly, body)},
+		{"with an ID", "200", once},
+		{"what somebody has listened to", "403", again(once, body)},
+		{"the next try of the same", "200", ask("amz-sdk-invocation-id: 1", "amz-sdk-request: attempt=2")},
+		{"with another body", "403", again(plainly, `{"maxResults":8}`)},
+		{"with another operation", "403", func() *http.Request {
+			req := again(plainly, body)
+			req.Header.Set("X-Amz-Target", "AWSStepFunctions.ListActivities")
+			return req
+		}()},
+		{"with a payload that is not signed", "403", func() *http.Request {
+			req := s.request(t, keyID, secret, "us-east-1", now, "UNSIGNED-PAYLOAD", "X-Amz-Content-Sha256: UNSIGNED-PAYLOAD")
+			return again(req, body)
+		}()},
+		{"with a token of another identity", "403", ask("X-Amz-Security-Token: t")},
 	} {
 		if got := s.send(t, c.req); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
