@@ -18,7 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/anneal-ml/anneal/cloud"
 	"github.com/anneal-ml/anneal/orchestrator/sfnapi"
 	"github.com/anneal-ml/anneal/orchestrator/wire"
 )
@@ -121,15 +120,14 @@ func TestLogGroups(t *testing.T) {
 	client := wire.New(func(context.Context, string) (aws.Config, error) {
 		return aws.Config{Region: "us-east-1", HTTPClient: server.Client(), BaseEndpoint: new(server.URL), Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}, nil
 	})
-	service := cloud.Service{Name: "CloudWatch Logs", Prefix: "logs", Region: "us-east-1", Resource: "log groups"}
-	g := &logGroups{client, service.Watch(slog.New(slog.DiscardHandler)), "p", map[string]string{}}
+	g := &logGroups{client: client, log: slog.New(slog.DiscardHandler), region: "us-east-1", process: "p"}
 	long := strings.Repeat("x", 400_000)
 	lines := append(logLines("g", "a"+long, "b"+long, "c"+long), logLines("gone", "d")...)
 	slices.Reverse(lines[:3])
 	if err := g.write(t.Context(), lines); err != nil {
 		t.Fatal(err)
 	}
-	if wrong := g.condition.String(); !strings.Contains(wrong, "ResourceNotFoundException") {
+	if wrong := g.wrong(); wrong != "ResourceNotFoundException: the log group gone is not there, and what is logged to it is dropped: create it" {
 		t.Errorf("condition %q, want that of the missing group", wrong)
 	}
 	if err := g.write(t.Context(), logLines("g", "e")); err != nil {
@@ -140,5 +138,122 @@ func TestLogGroups(t *testing.T) {
 	}
 	if got := strings.Join(messages, ""); got != "abce" {
 		t.Errorf("lines %s, want abce", got)
+	}
+	if n := g.dropped.Load(); n != 1 {
+		t.Errorf("%d lines are dropped, want that of the missing group", n)
+	}
+}
+
+// TestLogGroupTrouble puts lines in the regions of their groups, waits for a group that
+// is only being made, makes a stream again that somebody has deleted, and drops what is
+// refused without holding up what is not.
+func TestLogGroupTrouble(t *testing.T) {
+	type group struct {
+		region  string
+		after   int // so many calls is it not there
+		streams map[string]bool
+		lines   []string
+		refuses string // with this code
+	}
+	groups := map[string]*group{
+		"late":      {region: "eu-west-1", after: 1},
+		"far":       {region: "ap-south-1"},
+		"forbidden": {region: "us-east-1", refuses: "AccessDeniedException"},
+		"expired":   {region: "us-east-1", refuses: "ExpiredTokenException"},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			LogGroupName, LogStreamName, LogGroupNamePrefix string
+			LogEvents                                       []struct{ Message string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		refuse := func(code string) {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `{"__type":%q,"message":"no"}`, code)
+		}
+		_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+		if action == "DescribeLogGroups" {
+			fmt.Fprintf(w, `{"logGroups":[{"logGroupName":"%s-other"}%s]}`, in.LogGroupNamePrefix, map[bool]string{true: `,{"logGroupName":"far"}`}[in.LogGroupNamePrefix == "far"])
+			return
+		}
+		of := groups[in.LogGroupName]
+		if !strings.Contains(r.Header.Get("Authorization"), "/"+of.region+"/logs/") {
+			t.Errorf("%s of %s is signed as %s", action, in.LogGroupName, r.Header.Get("Authorization"))
+		}
+		of.after--
+		switch {
+		case of.refuses != "":
+			refuse(of.refuses)
+		case of.after >= 0, action == "PutLogEvents" && !of.streams[in.LogStreamName]:
+			refuse("ResourceNotFoundException")
+		case action == "CreateLogStream":
+			of.streams = map[string]bool{in.LogStreamName: true}
+			fmt.Fprint(w, `{}`)
+		default:
+			for _, e := range in.LogEvents {
+				of.lines = append(of.lines, e.Message)
+			}
+			fmt.Fprint(w, `{}`)
+		}
+	}))
+	defer server.Close()
+	client := wire.New(func(context.Context, string) (aws.Config, error) {
+		return aws.Config{Region: "us-east-1", HTTPClient: server.Client(), BaseEndpoint: new(server.URL), Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}, nil
+	})
+	g := &logGroups{client: client, log: slog.New(slog.DiscardHandler), region: "us-east-1", process: "p", patience: 5 * time.Second}
+	write := func(name string, messages ...string) error {
+		lines := logLines(name, messages...)
+		for i := range lines {
+			lines[i].Group = "arn:aws:logs:" + groups[name].region + ":111111111111:log-group:" + name
+		}
+		return g.write(t.Context(), lines)
+	}
+	for _, step := range []struct {
+		what  string
+		lines []string
+		want  string // all that the group has
+	}{
+		{"late", []string{"a"}, "a"},
+		{"far", []string{"a"}, "a"},
+		{"far, its stream deleted", []string{"b"}, "ab"},
+	} {
+		name, deleted, _ := strings.Cut(step.what, ", ")
+		if deleted != "" {
+			groups[name].streams = nil
+		}
+		if err := write(name, step.lines...); err != nil {
+			t.Errorf("%s: %v", step.what, err)
+		}
+		if got := strings.Join(groups[name].lines, ""); got != step.want {
+			t.Errorf("%s: %q, want %q", step.what, got, step.want)
+		}
+	}
+	g.patience = 0
+	for range 2 {
+		if err := write("forbidden", "a", "b"); err != nil {
+			t.Errorf("what a group refuses: %v", err)
+		}
+	}
+	if n := g.dropped.Load(); n != 4 {
+		t.Errorf("%d lines are dropped, want 4", n)
+	}
+	if wrong, want := g.wrong(), "AccessDeniedException: grant the role logs:CreateLogStream on the log group forbidden"; wrong != want {
+		t.Errorf("%q, want %q", wrong, want)
+	}
+	groups["forbidden"].refuses = ""
+	if err := write("forbidden", "c"); err != nil || g.wrong() != "" || strings.Join(groups["forbidden"].lines, "") != "c" {
+		t.Errorf("once it takes lines: %v, %q, %v", err, g.wrong(), groups["forbidden"].lines)
+	}
+	if err := write("expired", "a"); err == nil || g.dropped.Load() != 4 {
+		t.Errorf("lines are not to be dropped for the daemon's own credentials: %v", err)
+	}
+	for name, want := range map[string]bool{"far": true, "near": false} {
+		there, err := g.exists(t.Context(), "arn:aws:logs:ap-south-1:111111111111:log-group:"+name+":*")
+		if err != nil || there != want {
+			t.Errorf("that %s is there is %v, %v", name, there, err)
+		}
 	}
 }

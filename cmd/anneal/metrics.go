@@ -242,6 +242,7 @@ var (
 	channelOK      = prometheus.NewDesc("anneal_channel_ok", "0 where a channel of notices does not work at present, else 1.", []string{"channel"}, nil)
 	cloudOK        = prometheus.NewDesc("anneal_aws_ok", "0 where another part that needs AWS does not work at present, else 1.", []string{"part"}, nil)
 	executorOK     = prometheus.NewDesc("anneal_executor_ok", "0 where an executor does not work at present, else 1.", []string{"executor"}, nil)
+	linesDropped   = prometheus.NewDesc("anneal_log_lines_dropped_total", "Lines of executions that their log groups refused.", nil, nil)
 	journalRecords = prometheus.NewDesc("anneal_journal_records", "Number of the newest record.", nil, nil)
 	eventsLag      = prometheus.NewDesc("anneal_events_lag", "Events recorded and not yet matched against the policies.", nil, nil)
 	policiesLoaded = prometheus.NewDesc("anneal_policies_loaded", "Policies that decide.", nil, nil)
@@ -281,6 +282,9 @@ func (c stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	works := map[string]*prometheus.Desc{partSource: sourceOK, partChannel: channelOK, partExecutor: executorOK, partAWS: cloudOK}
 	for _, p := range c.d.parts() {
 		gauge(works[p.kind], yes(p.wrong == ""), p.name)
+	}
+	if groups, ok := c.d.logs.(*logGroups); ok {
+		metrics <- prometheus.MustNewConstMetric(linesDropped, prometheus.CounterValue, float64(groups.dropped.Load()))
 	}
 	gauge(journalRecords, float64(c.d.journal.Last()))
 	gauge(eventsLag, float64(c.d.measures.lag(status.Taken)))

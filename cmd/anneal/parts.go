@@ -46,7 +46,7 @@ func (d *daemon) parts() []part {
 		all = append(all, part{partAWS, "metrics to cloudwatch", d.publisher.Condition()})
 	}
 	if logs, ok := d.logs.(*logGroups); ok {
-		all = append(all, part{partAWS, "logs to cloudwatch", logs.condition.String()})
+		all = append(all, part{partAWS, "logs to cloudwatch", logs.wrong()})
 	}
 	if d.objects.Remote() {
 		all = append(all, part{partAWS, "s3", d.objects.Condition()})

@@ -49,6 +49,9 @@ func (d *daemon) newAPI(activities *sfnapi.Activities, fold sfnapi.Fold) (*api, 
 	}
 	d.newLogs()
 	cfg.Write = d.logs.write
+	if groups, ok := d.logs.(*logGroups); ok {
+		cfg.LogGroup = groups.exists
+	}
 	l, err := listen(d.cfg, "embedded.listen", settings.Listen)
 	if err != nil {
 		return nil, err

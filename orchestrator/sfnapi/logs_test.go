@@ -201,3 +201,30 @@ func recorded(t *testing.T, s *service) {
 		}
 	}
 }
+
+// TestLogGroupThere asks whether a log group is there that a state machine is to log to.
+func TestLogGroupThere(t *testing.T) {
+	groups := func(cfg *sfnapi.Config) {
+		cfg.LogGroup = func(_ context.Context, arn string) (bool, error) {
+			if strings.HasSuffix(arn, ":forbidden:*") {
+				return false, errors.New("not allowed")
+			}
+			return strings.HasSuffix(arn, ":there:*"), nil
+		}
+	}
+	s := serve(t, newJournal(t), groups)
+	to := func(group string) object {
+		return object{"level": "ALL", "destinations": []object{{"cloudWatchLogsLogGroup": object{"logGroupArn": "arn:aws:logs:us-east-1:111111111111:log-group:" + group + ":*"}}}}
+	}
+	for _, group := range []string{"there", "forbidden"} {
+		s.must("CreateStateMachine", object{"name": group, "definition": pass, "roleArn": role, "loggingConfiguration": to(group)})
+	}
+	for action, params := range map[string]object{
+		"CreateStateMachine": {"name": "gone", "definition": pass, "roleArn": role, "loggingConfiguration": to("gone")},
+		"UpdateStateMachine": {"stateMachineArn": account + "stateMachine:there", "loggingConfiguration": to("gone")},
+	} {
+		if _, out := s.call(action, params); out["__type"] != "InvalidLoggingConfiguration" || out["message"] != "Invalid Logging Configuration: Log Destination not found." {
+			t.Errorf("%s: %v", action, out)
+		}
+	}
+}

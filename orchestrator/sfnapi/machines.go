@@ -60,7 +60,7 @@ func (s *Server) createStateMachine(ctx context.Context, in createInput) (any, e
 	if err := refuseDefinition(in.Definition, in.Type); err != nil {
 		return nil, err
 	}
-	logging, err := checkLogging(in.Logging)
+	logging, err := s.checkLogging(ctx, in.Logging)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func (s *Server) updateStateMachine(ctx context.Context, in updateInput) (any, e
 	if in.VersionDescription != "" && !in.Publish {
 		return nil, invalid("Version description can only be set when publish is true")
 	}
-	logging, err := checkLogging(in.Logging)
+	logging, err := s.checkLogging(ctx, in.Logging)
 	if err != nil {
 		return nil, err
 	}
@@ -429,7 +429,7 @@ func (s *Server) deleteStateMachine(ctx context.Context, in describeInput) (any,
 }
 
 // checkLogging is a logging configuration with its defaults.
-func checkLogging(given json.RawMessage) (json.RawMessage, error) {
+func (s *Server) checkLogging(ctx context.Context, given json.RawMessage) (json.RawMessage, error) {
 	if len(given) == 0 || string(given) == "null" {
 		return nil, nil
 	}
@@ -457,6 +457,17 @@ func checkLogging(given json.RawMessage) (json.RawMessage, error) {
 	}
 	if n > 1 || n == 0 && in.Level != "OFF" {
 		return nil, refuse("InvalidLoggingConfiguration", "Invalid Logging Configuration: Must specify exactly one Log Destination.")
+	}
+	if n > 0 && s.cfg.LogGroup != nil {
+		there, err := s.cfg.LogGroup(ctx, (*in.Destinations)[0].Group.ARN)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			s.log.DebugContext(ctx, "whether a log group exists is not known", "err", err)
+		case !there:
+			return nil, refuse("InvalidLoggingConfiguration", "Invalid Logging Configuration: Log Destination not found.")
+		}
 	}
 	out := map[string]any{"level": in.Level, "includeExecutionData": in.Data}
 	if in.Destinations != nil {

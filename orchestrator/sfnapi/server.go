@@ -46,6 +46,11 @@ type Config struct {
 	// is logged.
 	Write func(ctx context.Context, lines []LogLine) error
 
+	// LogGroup reports whether there is a log group of an ARN, which ends in :*. It is
+	// asked when a state machine is to log to it; where it cannot say, there may be one.
+	// Nil: nobody is asked.
+	LogGroup func(ctx context.Context, arn string) (bool, error)
+
 	Log *slog.Logger // default: nowhere
 }
 

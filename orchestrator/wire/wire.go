@@ -17,6 +17,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -118,7 +119,8 @@ type Request struct {
 	// Host, where it is not empty, is a URL whose host is called where no endpoint is
 	// configured.
 	Host   string
-	Millis bool // times of the answer are numbers
+	Region string // in the place of the configuration's, where it is not empty
+	Millis bool   // times of the answer are numbers
 }
 
 // A Response is what a service answers.
@@ -182,7 +184,9 @@ func (c *Client) Call(ctx context.Context, r Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, given, err := endpoint(ctx, s.with, m, r.Host)
+	with := s.with
+	with.Region = cmp.Or(r.Region, with.Region)
+	base, given, err := endpoint(ctx, with, m, r.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +200,7 @@ func (c *Client) Call(ctx context.Context, r Request) (*Response, error) {
 	}
 	read := &reader{m: m, millis: r.Millis}
 	return s.try(ctx, func(ctx context.Context) (*Response, error) {
-		resp, body, err := send(ctx, s.with, m, base, out)
+		resp, body, err := send(ctx, with, m, base, out)
 		if err != nil {
 			return nil, err
 		}
