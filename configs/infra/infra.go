@@ -35,6 +35,7 @@ type Daemon struct {
 	Machines []Machine
 	Topics   []Target
 	Buses    []Target
+	Tasks    []Need // what state machines call
 
 	Parameters []Parameter
 	// Doubts are what could not be made narrow or made at all, each with what to

@@ -103,6 +103,7 @@ func (d Daemon) Needs() []Need {
 		all = append(all, Need{Role: b.Role, Service: "EventBridge", Actions: []string{"events:PutEvents", "events:DescribeEventBus"}, Resources: []string{b.ARN},
 			Why: "sends the notices of channel " + b.Channel + ", and looks at the bus in `anneal doctor --online`"})
 	}
+	all = append(all, d.Tasks...)
 	return append(assumptions(all), all...)
 }
 

@@ -45,8 +45,8 @@ func (o *of) parts() error {
 			o.d.Metrics = []Metrics{{Region: s.CloudWatch.Region, Role: role}}
 		}
 	}
-	if s.Embedded.AWS == "allow" {
-		o.doubt("embedded.aws is allow, and what the tasks of state machines call is not in the role: add it to the role by hand, or map the tasks")
+	if err := o.tasks(); err != nil {
+		return err
 	}
 	return o.machines()
 }
