@@ -154,7 +154,7 @@ func (t taskNeeds) add(r asl.Resource, sure bool) {
 	if slices.Equal(resources, []string{"*"}) {
 		wide = "what the action is on is not told by a name that is in the definition"
 	}
-	why := fmt.Sprintf("is what state %s of %s calls", r.State, t.who)
+	why := fmt.Sprintf("calls it for state %s of %s", r.State, t.who)
 	need := func(actions, resources []string, wide string) {
 		for i := range t.of.d.Tasks {
 			other := &t.of.d.Tasks[i]
