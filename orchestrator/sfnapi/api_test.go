@@ -367,6 +367,53 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestLongEvents leaves out what an event has no room for: the output by itself, the
+// input by both.
+func TestLongEvents(t *testing.T) {
+	s := serve(t, newJournal(t))
+	s.create("same", pass)
+	s.create("short", `{"StartAt":"A","States":{"A":{"Type":"Pass","Result":1,"End":true}}}`)
+	const kilo = 1 << 10
+	for _, c := range []struct {
+		machine string
+		length  int
+		want    string // whether the input is in, and the output
+	}{
+		{"same", 100 * kilo, "true true"},
+		{"same", 130 * kilo, "false true"},
+		{"same", 250 * kilo, "false false"},
+		{"short", 240 * kilo, "true true"},
+		{"short", 250 * kilo, "false true"},
+	} {
+		x := s.begin(c.machine, fmt.Sprint(c.machine, c.length), `"`+strings.Repeat("a", c.length)+`"`)
+		s.ended(x)
+		got := ""
+		for begun := time.Now(); got == "" && time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+			s.mu.Lock()
+			for _, e := range s.events {
+				var d struct {
+					Status                      string
+					Input, Output               *string
+					InputDetails, OutputDetails struct{ Included bool }
+				}
+				if err := json.Unmarshal(e.Data, &d); err != nil {
+					t.Fatal(err)
+				}
+				if e.Subject == x && d.Status == "SUCCEEDED" {
+					got = fmt.Sprint(d.InputDetails.Included, " ", d.OutputDetails.Included)
+					if (d.Input != nil) != d.InputDetails.Included || (d.Output != nil) != d.OutputDetails.Included {
+						t.Errorf("%s: what is told to be in is not: %s", x, got)
+					}
+				}
+			}
+			s.mu.Unlock()
+		}
+		if got != c.want {
+			t.Errorf("%s with %d bytes: %s, want %s", c.machine, c.length, got, c.want)
+		}
+	}
+}
+
 // TestUntold tells after a restart what had happened before it.
 func TestUntold(t *testing.T) {
 	j := newJournal(t)

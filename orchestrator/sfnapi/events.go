@@ -88,7 +88,6 @@ func (s *Server) eventOf(ctx context.Context, c change) (anneal.Event, error) {
 		Redrives: x.Redrives, Redriven: millis(x.Redriven), RedriveStatus: "NOT_REDRIVABLE",
 		RedriveReason: new(fmt.Sprintf("Execution is %s and cannot be redriven", c.Status)),
 	}
-	d.Input, d.InputDetails = fits(string(x.Input))
 	if x.Version > 0 {
 		d.Version = new(fmt.Sprintf("%s:%d", x.Machine, x.Version))
 	}
@@ -100,17 +99,19 @@ func (s *Server) eventOf(ctx context.Context, c change) (anneal.Event, error) {
 	case status == anneal.StatusSucceeded:
 		d.Stopped = millis(&c.At)
 		if x.Status == status {
-			d.Output, d.OutputDetails = fits(string(x.Output))
+			d.Output = new(string(x.Output))
 		}
 	default:
 		d.Stopped, d.RedriveStatus, d.RedriveReason = millis(&c.At), "REDRIVABLE", nil
 		if x.Status == status { // else it was redriven meanwhile
-			d.Error, d.Cause = &x.Error, &x.Cause
+			d.Error, d.Cause = given(x.Error), given(x.Cause)
 			if x.Fixed != "" {
 				d.RedriveStatus, d.RedriveReason = "NOT_REDRIVABLE", &x.Fixed
 			}
 		}
 	}
+	d.Input = new(string(x.Input))
+	d.fit()
 	data, err := json.Marshal(d)
 	if err != nil {
 		return anneal.Event{}, fmt.Errorf("write event: %w", err)
@@ -121,15 +122,36 @@ func (s *Server) eventOf(ctx context.Context, c change) (anneal.Event, error) {
 	}, nil
 }
 
-// maxTold is how long an input and an output together may be in an event of the service;
-// each is left out beyond half of it.
+// maxTold is how long an input and an output may be in an event of the service, as they
+// are written in it ("Automating Step Functions event delivery with EventBridge").
 const maxTold = 248 << 10
 
-func fits(text string) (*string, *hasData) {
-	if len(text) > maxTold/2 {
-		return nil, &hasData{false}
+// fit leaves out the output where it is too long, and the input where both together
+// are, and says which is in.
+func (d *statusDetail) fit() {
+	written := func(text *string) int {
+		data, _ := json.Marshal(text) // a text
+		return len(data)
 	}
-	return &text, &hasData{true}
+	all := written(d.Input)
+	if d.Output != nil {
+		n := written(d.Output)
+		all += n
+		if d.OutputDetails = (&hasData{n <= maxTold}); n > maxTold {
+			d.Output = nil
+		}
+	}
+	if d.InputDetails = (&hasData{all <= maxTold}); all > maxTold {
+		d.Input = nil
+	}
+}
+
+// given is a text, or nil where there is none.
+func given(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 func millis(t *time.Time) *int64 {
