@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -74,10 +76,16 @@ func className(id string) string {
 	return b.String()
 }
 
-// remote calls AWS for an effect. Where that did not end well, the outcome says
+// A failure is how a call did not end well.
+type failure struct {
+	asl.Outcome
+	passing bool // the same call may well succeed later
+}
+
+// remote calls AWS for an effect. Where that did not end well, the failure says
 // how.
-func (t *Tasks) remote(ctx context.Context, e asl.Effect, w words, r wire.Request) (*wire.Response, *asl.Outcome, error) {
-	fail := func(o asl.Outcome) (*wire.Response, *asl.Outcome, error) { return nil, &o, nil }
+func (t *Tasks) remote(ctx context.Context, e asl.Effect, w words, r wire.Request) (*wire.Response, *failure, error) {
+	fail := func(o asl.Outcome) (*wire.Response, *failure, error) { return nil, &failure{Outcome: o}, nil }
 	if t.cfg.Remote == nil { // it was allowed when the execution began
 		return fail(runtimeError(e, denied(e.Resource).Error()))
 	}
@@ -101,10 +109,11 @@ func (t *Tasks) remote(ctx context.Context, e asl.Effect, w words, r wire.Reques
 	case errors.Is(err, wire.ErrLarge):
 		return fail(tooLarge)
 	case errors.As(err, &refused):
-		return fail(w.refusal(refused))
+		passing := refused.Status >= 500 || refused.Status == http.StatusTooManyRequests || strings.Contains(refused.Code, "Throttl") || strings.Contains(refused.Code, "ExpiredToken")
+		return nil, &failure{w.refusal(refused), passing}, nil
 	}
 	t.cfg.Log.WarnContext(ctx, "aws not reached", "execution", e.Execution, "resource", e.Resource, "err", err)
-	return fail(w.unreached(err))
+	return nil, &failure{w.unreached(err), true}, nil
 }
 
 // tooLarge is an outcome that the language refuses for its size.
@@ -154,7 +163,7 @@ func (w words) unreached(err error) asl.Outcome {
 		if u, parsed := url.Parse(at.URL); parsed == nil && errors.Is(err, syscall.ECONNREFUSED) {
 			o.Cause = "Unable to execute HTTP request: Connect to " + u.Host + " failed: Connection refused"
 		}
-	case !strings.Contains(err.Error(), "HTTP"):
+	case !errors.Is(err, io.ErrUnexpectedEOF) && !strings.Contains(err.Error(), "HTTP"):
 		o.Cause = err.Error() // credentials, a region, an endpoint
 	}
 	return o
@@ -202,11 +211,11 @@ func (t *Tasks) direct(ctx context.Context, e asl.Effect, service, action, host 
 	return answered(resp, resp.Output), nil
 }
 
-func first(o *asl.Outcome) asl.Outcome {
-	if o == nil {
+func first(f *failure) asl.Outcome {
+	if f == nil {
 		return asl.Outcome{}
 	}
-	return *o
+	return f.Outcome
 }
 
 // putEvents is events:putEvents. Each event tells whose it is, and one that is

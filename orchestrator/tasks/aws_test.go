@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -67,6 +69,85 @@ func TestRefusedByAWS(t *testing.T) {
 		if err != nil || o.Error != c.name || c.cause != "" && o.Cause != c.cause {
 			t.Errorf("%s\n got %s: %s (%v)\nwant %s: %s", c.resource, o.Error, o.Cause, err, c.name, c.cause)
 		}
+	}
+}
+
+// Whom a common code is an exception of: an operation that has it, and no other.
+func TestCommonErrors(t *testing.T) {
+	code := ""
+	b := newHouse(t, nil, cloudAt(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		if strings.Contains(r.Header.Get("Authorization"), "/s3/") {
+			io.WriteString(w, `<Error><Code>`+code+`</Code><Message>no</Message></Error>`)
+			return
+		}
+		io.WriteString(w, `{"__type":"`+code+`","message":"no"}`)
+	}))
+	for _, c := range []struct{ resource, input, code, want string }{
+		{"aws-sdk:s3:getObject", `{"Bucket":"bkt","Key":"k"}`, "AccessDenied", "S3.S3Exception"},
+		{"aws-sdk:s3:getObject", `{"Bucket":"bkt","Key":"k"}`, "NoSuchBucket", "S3.NoSuchBucketException"},
+		{"events:putEvents", `{"Entries":[]}`, "ThrottlingException", "EventBridge.AmazonEventBridgeException"},
+		{"aws-sdk:eventbridge:createConnection", `{"Name":"n","AuthorizationType":"BASIC","AuthParameters":{}}`, "AccessDeniedException", "EventBridge.AccessDeniedException"},
+		{"lambda:invoke", `{"FunctionName":"f"}`, "TooManyRequestsException", "Lambda.TooManyRequestsException"},
+		{"lambda:invoke", `{"FunctionName":"f"}`, "ServiceException", "Lambda.ServiceException"},
+		{"lambda:invoke", `{"FunctionName":"f"}`, "AccessDeniedException", "Lambda.AWSLambdaException"},
+	} {
+		code = c.code
+		o, err := b.Tasks.Do(t.Context(), asl.Effect{ID: "e", State: "S", Resource: "arn:aws:states:::" + c.resource, Input: json.RawMessage(c.input)}, false, nil)
+		if err != nil || o.Error != c.want {
+			t.Errorf("%s that answers %s: %s %s (%v), want %s", c.resource, c.code, o.Error, o.Cause, err, c.want)
+		}
+	}
+}
+
+// An execution at AWS is followed through what passes, and only what does not ends that.
+func TestNestedAtAWS(t *testing.T) {
+	for _, c := range []struct {
+		sync    string
+		answers []string // of DescribeExecution, one after the other
+		want    string
+	}{
+		{".sync:2", []string{"400 ThrottlingException", "500 InternalServerError", `{"status":"SUCCEEDED","output":"{\"n\":1}"}`}, `"Output":{"n":1}`},
+		{".sync", []string{"cut", `{"status":"SUCCEEDED","output":"{\"n\":1}"}`}, `"Output":"{\"n\":1}"`},
+		{".sync:2", []string{`{"status":"RUNNING"}`, `{"status":"FAILED","error":"E","cause":"c"}`}, `States.TaskFailed: {"Status":"FAILED","Error":"E","Cause":"c"}`},
+		{".sync:2", []string{"400 AccessDeniedException"}, "StepFunctions.AWSStepFunctionsException: no (Service: AWSStepFunctions; Status Code: 400; Error Code: AccessDeniedException; Request ID: null; Proxy: null)"},
+	} {
+		t.Run(c.answers[0], func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			answers, begun := c.answers, 0
+			b := newHouse(t, nil, cloudAt(t, func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".StartExecution") {
+					begun++
+					io.WriteString(w, `{"executionArn":"arn:aws:states:eu-central-1:1:execution:far:x","startDate":1}`)
+					return
+				}
+				answer := answers[0]
+				answers = answers[1:]
+				if status, code, refused := strings.Cut(answer, " "); refused && len(status) == 3 {
+					n, _ := strconv.Atoi(status)
+					w.WriteHeader(n)
+					io.WriteString(w, `{"__type":"`+code+`","message":"no"}`)
+				} else if answer == "cut" {
+					panic(http.ErrAbortHandler)
+				} else {
+					io.WriteString(w, answer)
+				}
+			}))
+			submitted := ""
+			o, err := b.Tasks.Do(t.Context(), asl.Effect{ID: "e", State: "S", Resource: "arn:aws:states:::states:startExecution" + c.sync,
+				Input: json.RawMessage(`{"StateMachineArn":"arn:aws:states:eu-central-1:1:stateMachine:far"}`)}, false, func(output json.RawMessage) { submitted = string(output) })
+			if got := string(o.Output) + o.Error + ": " + o.Cause; err != nil || !strings.Contains(got, c.want) {
+				t.Errorf("%s (%v)\nwant %s", got, err, c.want)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if begun != 1 || !strings.Contains(submitted, ":execution:far:x") || len(answers) > 0 {
+				t.Errorf("begun %d times, submitted %s, %d answers left", begun, submitted, len(answers))
+			}
+		})
 	}
 }
 

@@ -49,7 +49,7 @@ func (t *Tasks) startAtAWS(ctx context.Context, e asl.Effect, sync string, submi
 		in = in.With("Name", named)
 	}
 	machine, _ := in.Find("StateMachineArn")
-	call := func(ctx context.Context, action string, in value.Value) (*wire.Response, *asl.Outcome, error) {
+	call := func(ctx context.Context, action string, in value.Value) (*wire.Response, *failure, error) {
 		return t.remote(ctx, e, w, wire.Request{Service: "sfn", Action: action, Params: in})
 	}
 	resp, failed, err := call(ctx, "startExecution", in)
@@ -59,7 +59,7 @@ func (t *Tasks) startAtAWS(ctx context.Context, e asl.Effect, sync string, submi
 	arn := executionOf(machine.Text(), named.Text())
 	switch {
 	case failed != nil && (!ours || failed.Error != "StepFunctions.ExecutionAlreadyExistsException"):
-		return *failed, nil
+		return failed.Outcome, nil
 	case failed == nil && sync == "":
 		return answered(resp, resp.Output), nil
 	case failed == nil:
@@ -74,8 +74,8 @@ func (t *Tasks) startAtAWS(ctx context.Context, e asl.Effect, sync string, submi
 		switch {
 		case err != nil:
 			return asl.Outcome{}, t.stopAtAWS(ctx, e, which, err)
-		case failed != nil && !strings.HasSuffix(failed.Error, ".SdkClientException"):
-			return *failed, nil
+		case failed != nil && !failed.passing:
+			return failed.Outcome, nil
 		case failed == nil && sync == "": // it had been begun before
 			started, _ := resp.Output.Find("StartDate")
 			return answered(resp, value.OfObject(value.Member{Key: "ExecutionArn", Value: value.OfString(arn)}, value.Member{Key: "StartDate", Value: started})), nil

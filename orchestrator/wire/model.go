@@ -3,6 +3,7 @@ package wire
 import (
 	"embed"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -27,10 +28,24 @@ type model struct {
 // An operation is how a request of it is written, and what is read.
 type operation struct {
 	Name, In, Out   string
-	Method, URI     string // POST and / if empty
-	Wrapper         string // around the answer, of query
-	Root, Namespace string // of the body, of rest-xml
-	Checksum        bool   // the body needs one
+	Method, URI     string   // POST and / if empty
+	Wrapper         string   // around the answer, of query
+	Root, Namespace string   // of the body, of rest-xml
+	Checksum        bool     // the body needs one
+	Errors          []string // of those that every service may answer with, the codes that its model has
+}
+
+// common are the codes of errors that every service may answer with, whatever the model
+// of the operation says.
+var common = []string{"AccessDenied", "AccessDeniedException", "AuthorizationError", "InternalFailure", "InternalServerException", "Throttling", "ThrottlingException",
+	"ThrottledException", "ServiceUnavailable", "ServiceUnavailableException", "ValidationError", "ValidationException"}
+
+// exception is the shape of an error with a code; empty where the operation has none.
+func (m *model) exception(op operation, code string) string {
+	if slices.Contains(common, code) && !slices.Contains(op.Errors, code) {
+		return ""
+	}
+	return m.Errors[code]
 }
 
 // A shape is an object, an array or a map.

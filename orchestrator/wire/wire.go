@@ -421,7 +421,7 @@ func (m *model) failure(op operation, resp *http.Response, body []byte) *Error {
 		}
 		e.Code = e.Code[strings.LastIndexByte(e.Code, '#')+1:]
 		e.Code, _, _ = strings.Cut(e.Code, ":")
-		e.Exception = m.Errors[e.Code]
+		e.Exception = m.exception(op, e.Code)
 		if old, _, _ := strings.Cut(resp.Header.Get("X-Amzn-Query-Error"), ";"); old != "" {
 			e.Code = old // by which the SDKs of the time knew it
 		}
@@ -440,13 +440,13 @@ func (m *model) failure(op operation, resp *http.Response, body []byte) *Error {
 				e.RequestID = x.text
 			}
 		}
-		e.Exception = m.Errors[e.Code]
+		e.Exception = m.exception(op, e.Code)
 	}
 	if e.Code == "" { // an answer to HEAD has no body
 		e.Code = strings.ReplaceAll(http.StatusText(e.Status), " ", "")
 		if op.Method == http.MethodHead && e.Status == http.StatusNotFound {
 			e.Code = map[string]string{"HeadObject": "NoSuchKey", "HeadBucket": "NoSuchBucket"}[op.Name]
-			e.Exception = m.Errors[e.Code]
+			e.Exception = m.exception(op, e.Code)
 		}
 	}
 	return e

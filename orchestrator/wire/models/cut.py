@@ -21,6 +21,17 @@ SCALARS = {"string": "string", "character": "string", "integer": "integer", "lon
 PLACES = {"uri": "uri", "querystring": "query", "header": "header", "headers": "headers", "statusCode": "status"}
 
 
+# Errors that every service may answer with whatever its model says: an exception only of
+# the operations that have it.
+COMMON = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "InternalFailure", "InternalServerException", "Throttling", "ThrottlingException",
+          "ThrottledException", "ServiceUnavailable", "ServiceUnavailableException", "ValidationError", "ValidationException"}
+
+
+def code(model, shape):
+    """What an error is called on the wire."""
+    return model["shapes"][shape].get("error", {}).get("code", shape)
+
+
 def line(value):
     return json.dumps(value, separators=(",", ":"))
 
@@ -120,12 +131,14 @@ for file, service in SERVICES.items():
         if op.get("staticContextParams", {}).get("UseObjectLambdaEndpoint") or op["name"] in ("CreateSession", "ListDirectoryBuckets"):
             continue
         operations[name[:1].lower() + name[1:]] = call
+        common = [code(model, e["shape"]) for e in op.get("errors", []) if code(model, e["shape"]) in COMMON]
+        if common:
+            call["errors"] = sorted(common)
         for e in op.get("errors", []):
-            shape = model["shapes"][e["shape"]]
-            errors[shape.get("error", {}).get("code", e["shape"])] = e["shape"]
+            errors[code(model, e["shape"])] = e["shape"]
     for e, shape in model["shapes"].items():
         if shape.get("exception"):
-            errors.setdefault(shape.get("error", {}).get("code", e), e)
+            errors.setdefault(code(model, e), e)
     used, todo = set(), [c[w] for c in operations.values() for w in ("in", "out") if w in c]
     while todo:
         name = todo.pop()
