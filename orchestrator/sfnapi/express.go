@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// expressTimeout ends an Express execution.
+// expressTimeout ends an Express execution, and the test of a state.
 const expressTimeout = 5 * time.Minute
 
 type billing struct {

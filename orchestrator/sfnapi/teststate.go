@@ -196,10 +196,23 @@ func find(machine stateText, name, language string, depth int) (stateText, strin
 // check keeps the rules of mocks.
 func (t *stateTest) check() error {
 	mock, many := t.in.Mock, t.kind == "Map" || t.kind == "Parallel"
+	if t.in.Role != "" {
+		if err := checkRole(t.in.Role); err != nil {
+			return err
+		}
+	}
 	if mock == nil {
+		c := t.in.Configuration
+		for _, only := range []struct {
+			given bool
+			name  string
+		}{{t.in.Context != "", "Context"}, {c.Retries != nil, "RetrierRetryCount"}, {c.CausedBy != "", "ErrorCausedByState"},
+			{c.Failures != nil, "MapIterationFailureCount"}, {c.ReaderData != "", "MapItemReaderData"}} {
+			if only.given {
+				return invalid("TestState does not support %s when a mock is not specified.", only.name)
+			}
+		}
 		switch {
-		case t.in.Configuration.Failures != nil:
-			return invalid("TestState does not support MapIterationFailureCount when a mock is not specified.")
 		case many:
 			return refuse("InvalidDefinition", "TestState API does not support Map or Parallel states. Supported state types include: [Task, Wait, Pass, Succeed, Fail, Choice]")
 		case t.kind == "Task" && t.in.Role == "":
@@ -345,6 +358,7 @@ type probe struct {
 	retried int    // the retrier that tries again
 	backoff int64  // in seconds
 	early   bool   // it failed before anything was called
+	failed  bool   // its task did
 }
 
 // run runs a state on an input.
@@ -389,6 +403,7 @@ func (t *stateTest) run(ctx context.Context, st stateText, input json.RawMessage
 				return p, err
 			}
 			p.result, p.Error, p.Cause = string(o.Output), o.Error, o.Cause
+			p.failed = o.Failed || o.Error != ""
 			turn = m.Resolve(turn.State, e.ID, o, env)
 		}
 		events = append(events, turn.Events...)
@@ -457,9 +472,15 @@ func (t *stateTest) outcome(ctx context.Context, e asl.Effect) (asl.Outcome, err
 		if e.ByToken() || strings.Contains(e.Resource, ".sync") {
 			return asl.Outcome{}, invalid("TestState does not support this integration when a mock is not specified.")
 		}
-		o, err := t.s.cfg.Activities.Do(ctx, e, false, func(json.RawMessage) {})
-		if err != nil && ctx.Err() == nil {
-			o, err = asl.Outcome{Error: asl.ErrTaskFailed, Cause: err.Error()}, nil
+		doing, cancel := context.WithTimeout(ctx, expressTimeout)
+		defer cancel()
+		o, err := t.s.cfg.Activities.Do(doing, e, false, func(json.RawMessage) {})
+		switch {
+		case ctx.Err() != nil:
+		case doing.Err() != nil:
+			return asl.Outcome{Error: asl.ErrTimeout}, nil
+		case err != nil:
+			return asl.Outcome{Error: asl.ErrTaskFailed, Cause: err.Error()}, nil
 		}
 		return o, err
 	case mock.Error != nil:
@@ -507,7 +528,7 @@ func (p *probe) conclude(turn asl.Turn, events []asl.HistoryEvent, before []int6
 				p.retried = i
 			}
 		}
-	case p.Error != "" && p.Next != "":
+	case (p.failed || p.Error != "") && p.Next != "":
 		p.Status, p.Output = "CAUGHT_ERROR", &output
 	case p.Next != "":
 		p.Status, p.Output = "SUCCEEDED", &output

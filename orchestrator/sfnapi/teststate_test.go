@@ -3,6 +3,8 @@ package sfnapi_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,4 +116,61 @@ func loose(v any) any {
 		}
 	}
 	return v
+}
+
+// TestStateRules reads as what a call of TestState is answered with.
+func TestStateRules(t *testing.T) {
+	s := serve(t, newJournal(t))
+	const (
+		task = `{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"FunctionName":"f"},"End":true,
+			"Retry":[{"ErrorEquals":["E"],"IntervalSeconds":2,"MaxAttempts":2,"BackoffRate":3}],"Catch":[{"ErrorEquals":["States.ALL"],"Next":"C"}]}`
+		token = `{"Type":"Task","Resource":"arn:aws:states:::sqs:sendMessage.waitForTaskToken","Parameters":{"QueueUrl":"q","MessageBody.$":"$$.Task.Token"},"End":true}`
+	)
+	fails := func(output object, retries any) object {
+		return object{"definition": task, "mock": object{"errorOutput": output}, "inspectionLevel": "DEBUG", "stateConfiguration": object{"retrierRetryCount": retries}}
+	}
+	for _, c := range []struct {
+		params object
+		want   string // the code and the message, or the status, the output and what comes next
+	}{
+		{object{"context": `{}`}, "ValidationException: TestState does not support Context when a mock is not specified."},
+		{object{"stateConfiguration": object{"retrierRetryCount": 0}}, "ValidationException: TestState does not support RetrierRetryCount when a mock is not specified."},
+		{object{"stateConfiguration": object{"mapItemReaderData": "[]"}}, "ValidationException: TestState does not support MapItemReaderData when a mock is not specified."},
+		{object{"roleArn": "r"}, "InvalidArn: Invalid Role Arn: 'r'"},
+		{object{"input": "{"}, "InvalidExecutionInput: Invalid State Machine Execution Input: 'Unexpected end-of-input'"},
+		{object{"variables": "[1]"}, "ValidationException: Variables must be a JSON object"},
+		{object{"definition": task, "mock": object{"result": "{"}}, "ValidationException: Mocked result must be valid JSON."},
+		{object{"definition": task, "mock": object{}}, "ValidationException: A test mock should have only one of the following fields: [result, errorOutput]."},
+		{object{"definition": token, "roleArn": role}, "ValidationException: TestState does not support this integration when a mock is not specified."},
+		{object{"definition": token, "mock": object{"result": "1"}, "context": `{"Task":{"Token":"mine"}}`, "inspectionLevel": "DEBUG"}, `SUCCEEDED 1 {"QueueUrl":"q","MessageBody":"mine"}`},
+		{object{"definition": `{"StartAt":"A","States":{"A":{"Type":"Wait","Seconds":100000,"End":true}}}`, "stateName": "A"}, "SUCCEEDED {}"},
+		{fails(object{"error": "E"}, 0), "RETRIABLE after 2"},
+		{fails(object{"error": "E"}, 1), "RETRIABLE after 6"},
+		{fails(object{"error": "E"}, 2), `CAUGHT_ERROR {"Error":"E","Cause":""} to C`},
+		{fails(object{"cause": "why"}, nil), `CAUGHT_ERROR {"Error":"","Cause":"why"} to C`},
+	} {
+		params := object{"definition": `{"Type":"Pass","End":true}`}
+		maps.Copy(params, c.params)
+		_, out := s.call("TestState", params)
+		got := fmt.Sprintf("%v: %v", out["__type"], out["message"])
+		if out["__type"] == nil {
+			got = text(out["status"])
+			data, _ := out["inspectionData"].(map[string]any)
+			details, _ := data["errorDetails"].(map[string]any)
+			for before, v := range map[string]any{" ": out["output"], " after ": details["retryBackoffIntervalSeconds"]} {
+				if v != nil {
+					got += before + text(v)
+				}
+			}
+			if strings.Contains(c.want, "QueueUrl") {
+				got += " " + text(data["afterParameters"])
+			}
+			if out["nextState"] != nil {
+				got += " to " + text(out["nextState"])
+			}
+		}
+		if got != c.want {
+			t.Errorf("%v\n got %s\nwant %s", c.params, got, c.want)
+		}
+	}
 }
