@@ -138,6 +138,7 @@ type Execution struct {
 	StartedBy string     // as in StartInput
 	Depth     int        // as in StartInput
 	MapRun    string     // ARN of the map run that began it, where it is a child of a distributed Map
+	Items     int64      // of that map run, which it has
 	Version   int        // as in Machine
 	Alias     string     // as in Machine
 }

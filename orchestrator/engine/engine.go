@@ -590,6 +590,7 @@ func describe(turn asl.Turn) orchestrator.Execution {
 		StartedBy: s.Execution.StartedBy,
 		Depth:     s.Execution.Depth,
 		MapRun:    s.Execution.MapRun,
+		Items:     s.Execution.MapItems,
 		Version:   s.Execution.Version,
 		Alias:     s.Execution.Alias,
 	}

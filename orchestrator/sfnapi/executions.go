@@ -204,6 +204,7 @@ type item struct {
 	Redrives int64  `json:"redriveCount"`
 	Redriven *epoch `json:"redriveDate,omitempty"`
 	MapRun   string `json:"mapRunArn,omitempty"`
+	Items    int64  `json:"itemCount,omitempty"` // in the list of a map run
 }
 
 func (s *Server) item(m *machine, b start, x orchestrator.Execution) item {

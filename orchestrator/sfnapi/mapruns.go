@@ -162,7 +162,9 @@ func (s *Server) listMapRunExecutions(ctx context.Context, in listExecutionsInpu
 			if in.Status != "" && in.Status != string(x.Status) || in.Redrive != "" && (in.Redrive == "REDRIVEN") != (x.Redrives > 0) {
 				continue
 			}
-			items = append(items, childItem(x))
+			it := childItem(x)
+			it.Items = x.Items
+			items = append(items, it)
 		}
 		if len(some) < in.size() {
 			break

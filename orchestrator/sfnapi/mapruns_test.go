@@ -40,6 +40,9 @@ func TestMapRuns(t *testing.T) {
 		out := s.must("ListExecutions", page)
 		for _, x := range out["executions"].([]any) {
 			names = append(names, x.(map[string]any)["executionArn"].(string))
+			if n := x.(map[string]any)["itemCount"]; text(n) != "1" {
+				t.Errorf("a child has %v items, want 1", n)
+			}
 		}
 		if page["nextToken"] = out["nextToken"]; out["nextToken"] == nil {
 			break
