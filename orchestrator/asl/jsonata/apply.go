@@ -114,6 +114,14 @@ func (n *node) blame(err error, f val, name string) error {
 	return err
 }
 
+// named says of an error which function it is of, where nobody has yet.
+func named(err error, token string) error {
+	if x, ok := err.(*Error); ok && x.Token == "" {
+		x.Token = token
+	}
+	return err
+}
+
 // tailCall is the evaluator of a call in tail position.
 func (c compiler) tailCall(n *node) evaluator {
 	callee, args := c.compile(n.proc), c.all(n.list)
@@ -149,11 +157,8 @@ func (e *evaluation) apply(f val, args []val, in val, env *frame) (val, error) {
 			break
 		}
 		t := v.ref.(*thunk)
-		if v, err = e.applyOnce(t.callee, t.args, in, env); err != nil {
-			if x, ok := err.(*Error); ok && x.Token == "" {
-				x.Token = t.token
-			}
-		}
+		v, err = e.applyOnce(t.callee, t.args, in, env)
+		err = named(err, t.token)
 	}
 	e.depth--
 	return v, err
@@ -316,11 +321,13 @@ func (c compiler) apply(n *node) evaluator {
 			return e.apply(f, []val{x}, valNull, env)
 		}
 		chain := func(e *evaluation, c *arguments) (val, error) {
+			// The reference has function($f, $g) { function($x) { $g($f($x)) } } here.
 			v, err := e.apply(x, []val{argument(c.at(0))}, valNull, c.env)
 			if err != nil {
-				return v, err
+				return v, named(err, "f")
 			}
-			return e.apply(f, []val{collapse(v, false)}, valNull, c.env)
+			v, err = e.apply(f, []val{collapse(v, false)}, valNull, c.env)
+			return v, named(err, "g")
 		}
 		return val{kind: callable, ref: &function{arity: 1, native: chain}}, nil
 	}

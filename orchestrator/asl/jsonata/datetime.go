@@ -543,6 +543,8 @@ func parseTime(e *evaluation, s, picture string) (val, error) {
 		some = true
 		if f, ok := parts[i].value(m[i+1]); ok {
 			k[parts[i].component] = f
+		} else {
+			delete(k, parts[i].component) // the last one counts
 		}
 	}
 	if !some {

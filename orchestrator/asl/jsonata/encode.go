@@ -3,16 +3,9 @@ package jsonata
 import (
 	"encoding/base64"
 	"fmt"
-	"math/big"
 	"strings"
 	"unicode/utf8"
 )
-
-// bigInBase is an integer beyond 64 bits.
-func bigInBase(f float64, base int) string {
-	n, _ := big.NewFloat(f).Int(nil)
-	return n.Text(base)
-}
 
 func base64Encode(e *evaluation, c *arguments) (val, error) {
 	units := units16(c.at(0).str())

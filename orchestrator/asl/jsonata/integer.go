@@ -111,7 +111,7 @@ func (p *integerPicture) format(f float64) (string, error) {
 		if p.upper {
 			first = 'A'
 		}
-		for f > 0 && f < 1<<62 {
+		for f > 0 {
 			s = string(first+rune(math.Mod(f-1, 26))) + s
 			f = math.Floor((f - 1) / 26)
 		}
@@ -158,8 +158,8 @@ func (p *integerPicture) decimal(f float64) string {
 	} else {
 		for _, x := range slices.Backward(p.separators) {
 			at := len(s) - x.at
-			if at < 0 {
-				at += len(s) // as substr counts
+			if at < 0 { // as substr counts
+				s = s[max(len(s)+at, 0):]
 			}
 			insert(at, x.sign)
 		}
@@ -318,8 +318,9 @@ func (p *integerPicture) parse(s string) (float64, error) {
 			first = 'A'
 		}
 		n := 0.0
-		for _, r := range s {
-			n = n*26 + float64(r-first+1)
+		letters := []rune(s)
+		for i, r := range letters {
+			n += float64(r-first+1) * pow(26, float64(len(letters)-1-i))
 		}
 		return n, nil
 	case "roman":
@@ -351,6 +352,18 @@ func (p *integerPicture) parse(s string) (float64, error) {
 // parseInt is JavaScript's: of the digits that s begins with.
 func parseInt(s string) float64 {
 	s = strings.TrimLeft(s, " \t\n\r\v\f")
+	if digits := strings.TrimLeft(s, "+-"); len(s)-len(digits) <= 1 && len(digits) > 2 && digits[0] == '0' && digits[1]|0x20 == 'x' {
+		digits = digits[2:]
+		n := strings.IndexFunc(digits, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF", r) })
+		if n >= 0 {
+			digits = digits[:n]
+		}
+		f := prefixed("0x" + digits)
+		if s[0] == '-' {
+			f = -f
+		}
+		return f
+	}
 	end := 0
 	if end < len(s) && (s[end] == '-' || s[end] == '+') {
 		end++

@@ -2,6 +2,7 @@ package jsonata
 
 import (
 	"math"
+	"math/big"
 	"regexp"
 	"strconv"
 	"strings"
@@ -104,9 +105,31 @@ func sqrt(_ *evaluation, c *arguments) (val, error) {
 	return ofNumber(math.Sqrt(c.at(0).num)), nil
 }
 
+// pow is x to the y. Of an integer y it is rounded once, where math.Pow may be off
+// in the last digits.
+func pow(x, y float64) float64 {
+	f := math.Pow(x, y)
+	n := int(y)
+	if f == 0 || math.IsInf(f, 0) || math.IsNaN(f) || y != math.Trunc(y) || math.Abs(y) > 1<<30 {
+		return f
+	}
+	exact, square := new(big.Float).SetPrec(512).SetInt64(1), new(big.Float).SetPrec(512).SetFloat64(x)
+	for k := max(n, -n); k > 0; k >>= 1 {
+		if k&1 == 1 {
+			exact.Mul(exact, square)
+		}
+		square.Mul(square, square)
+	}
+	if n < 0 {
+		exact.Quo(big.NewFloat(1), exact)
+	}
+	f, _ = exact.Float64()
+	return f
+}
+
 func power2(_ *evaluation, c *arguments) (val, error) {
 	x, y := c.at(0), c.at(1)
-	f := math.Pow(x.num, y.num)
+	f := pow(x.num, y.num)
 	if !y.defined() || math.Abs(x.num) == 1 && math.IsInf(y.num, 0) {
 		f = math.NaN()
 	}
@@ -132,5 +155,6 @@ func formatBase(_ *evaluation, c *arguments) (val, error) {
 	case math.Abs(f) < 1<<63:
 		return ofText(strconv.FormatInt(int64(f), int(base))), nil
 	}
-	return ofText(bigInBase(f, int(base))), nil
+	exact, _ := big.NewFloat(f).Int(nil)
+	return ofText(exact.Text(int(base))), nil
 }

@@ -110,10 +110,10 @@ func sift(e *evaluation, c *arguments) (val, error) {
 	if o.kind != dict {
 		return val{}, nil
 	}
-	if f.kind != callable {
-		return val{}, &Error{Code: "T0410", index: 2, value: f}
-	}
 	for i := range o.len() {
+		if f.kind != callable {
+			return val{}, &Error{Code: "T0410", index: 2, value: f}
+		}
 		v, err := e.with(f, c, o.at(i), ofText(o.key(i)), o)
 		if err != nil {
 			return v, err

@@ -86,20 +86,23 @@ func (p *path) eval(e *evaluation, in val, env *frame) (val, error) {
 	// As long as nothing is a list, a name is a look-up.
 	if p.simple > 0 && in.kind == dict {
 		for first < p.simple && in.kind != list {
-			if in = in.member(p.steps[first].name); !in.defined() && p.group == nil {
-				return val{}, nil
+			if in = in.member(p.steps[first].name); !in.defined() {
+				return p.nothing(e, env)
 			}
 			first++
 		}
 	} else if p.variable {
 		v, err := p.steps[0].run(e, in, env)
-		if err != nil || !v.defined() && p.group == nil {
+		if err != nil {
 			return val{}, err
+		}
+		if !v.defined() {
+			return p.nothing(e, env)
 		}
 		in, first = v, 1
 		for first < len(p.steps) && p.steps[first].plain && in.kind != list {
-			if in = in.member(p.steps[first].name); !in.defined() && p.group == nil {
-				return val{}, nil
+			if in = in.member(p.steps[first].name); !in.defined() {
+				return p.nothing(e, env)
 			}
 			first++
 		}
@@ -171,6 +174,15 @@ func (p *path) eval(e *evaluation, in val, env *frame) (val, error) {
 		return p.group.eval(e, result, env)
 	}
 	return result, nil
+}
+
+// nothing is what comes of the path where a step gives nothing: a group is made even
+// of that.
+func (p *path) nothing(e *evaluation, env *frame) (val, error) {
+	if p.group == nil {
+		return val{}, nil
+	}
+	return p.group.eval(e, ofArray(sequence()), env)
 }
 
 // eval evaluates the step for each item.

@@ -19,7 +19,11 @@ func (c compiler) ordering(n *node) *ordering {
 // eval sorts a list or rows. Each term is evaluated once for each item.
 func (o *ordering) eval(e *evaluation, in val, env *frame) (val, error) {
 	n := in.len()
-	if n <= 1 {
+	if a := in.array(); n <= 1 {
+		if a == nil || !a.sequence {
+			one := sequence()
+			return ofArray(one), e.extend(one, in)
+		}
 		return in, nil
 	}
 	type entry struct {

@@ -217,20 +217,15 @@ func matches(e *evaluation, c *arguments) (val, error) {
 	if err != nil {
 		return val{}, err
 	}
-	for count := 0; !limited(limit, count); count++ {
-		found, err := m.next()
-		if err != nil {
-			return val{}, err
-		}
-		if !found {
-			break
-		}
+	found, err := m.next()
+	for count := 0; found && !limited(limit, count); count++ {
 		out.items = append(out.items, ofObject(&object{
 			keys: []string{"match", "index", "groups"},
 			vals: []val{m.match, ofNumber(m.start), m.groups},
 		}))
+		found, err = m.next()
 	}
-	return ofArray(out), nil
+	return ofArray(out), err
 }
 
 func replace(e *evaluation, c *arguments) (val, error) {
@@ -265,14 +260,8 @@ func replace(e *evaluation, c *arguments) (val, error) {
 	}
 	var out []byte
 	position := 0.0
-	for count := 0; !limited(limit, count); count++ {
-		found, err := m.next()
-		if err != nil {
-			return val{}, err
-		}
-		if !found {
-			break
-		}
+	found, err := m.next()
+	for count := 0; found && !limited(limit, count); count++ {
 		var by val
 		if with.kind == text {
 			by = ofText(expand(with.str(), m))
@@ -288,6 +277,10 @@ func replace(e *evaluation, c *arguments) (val, error) {
 		}
 		out = append(append(out, before...), by.str()...)
 		position = m.start + m.size
+		found, err = m.next()
+	}
+	if err != nil {
+		return val{}, err
 	}
 	return ofText(string(out) + m.cut(position, math.Inf(1))), nil
 }
@@ -392,20 +385,18 @@ func split(e *evaluation, c *arguments) (val, error) {
 	}
 	start := 0.0
 	count := 0
-	for ; !limited(limit, count); count++ {
-		found, err := m.next()
-		if err != nil {
-			return val{}, err
-		}
-		if !found {
-			break
-		}
+	found, err := m.next()
+	for ; found && !limited(limit, count); count++ {
 		part := m.cut(start, m.start)
 		if err := e.spendText(len(part)); err != nil {
 			return val{}, err
 		}
 		items = append(items, ofText(part))
 		start = m.end
+		found, err = m.next()
+	}
+	if err != nil {
+		return val{}, err
 	}
 	if !limited(limit, count) {
 		items = append(items, ofText(m.cut(start, math.Inf(1))))
@@ -414,7 +405,8 @@ func split(e *evaluation, c *arguments) (val, error) {
 }
 
 // A matcher finds the matches of a pattern one after the other: of a regular
-// expression, or of a function that does as one.
+// expression, or of a function that does as one. As in the reference the next match
+// is looked for before a limit is, so that a pattern which cannot go on is an error.
 type matcher struct {
 	e     *evaluation
 	c     *arguments
@@ -508,15 +500,15 @@ func (m *matcher) take() {
 // applyRegex is a regular expression called as a function.
 func (e *evaluation) applyRegex(re *regex, args []val) (val, error) {
 	c := &arguments{list: args}
-	if c.at(0).kind != text {
-		return val{}, nil
-	}
-	s := c.at(0).str()
-	if err := e.spendText(len(s)); err != nil {
+	s, err := e.coerced(c.at(0))
+	if err != nil {
 		return val{}, err
 	}
-	units := units16(s)
-	loc, err := re.find(e, units, clamp(max(c.at(1).num, 0), len(units)))
+	units, from := units16(s), max(c.at(1).num, 0)
+	if from > float64(len(units)) {
+		return val{}, nil
+	}
+	loc, err := re.find(e, units, int(from))
 	if err != nil || loc == nil {
 		return val{}, err
 	}

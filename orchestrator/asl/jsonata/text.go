@@ -3,6 +3,7 @@ package jsonata
 import (
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
@@ -37,6 +38,42 @@ func (e *evaluation) stringify(v val, space string) (string, error) {
 		return "", err
 	}
 	return string(w.out), e.spendText(len(w.out))
+}
+
+// coerced is String(v), as JavaScript makes a string where it wants one.
+func (e *evaluation) coerced(v val) (string, error) {
+	switch v.kind {
+	case undefined:
+		return "undefined", nil
+	case text:
+		return v.str(), e.spendText(len(v.str()))
+	case dict, callable:
+		return "[object Object]", nil
+	case number:
+		if math.IsInf(v.num, 0) || math.IsNaN(v.num) {
+			return strings.TrimPrefix(strings.Replace(strconv.FormatFloat(v.num, 'g', -1, 64), "Inf", "Infinity", 1), "+"), nil
+		}
+		return value.FormatFloat(v.num), nil
+	case list:
+		if err := e.enter(); err != nil {
+			return "", err
+		}
+		items := make([]string, v.len())
+		for i := range items {
+			if x := v.at(i); x.defined() && x.kind != null {
+				var err error
+				if items[i], err = e.coerced(x); err != nil {
+					return "", err
+				}
+			}
+		}
+		s := strings.Join(items, ",")
+		e.leave()
+		return s, e.spendText(len(s))
+	}
+	w := writer{}
+	w.write(v, "")
+	return string(w.out), nil
 }
 
 // rounded is f to 15 digits.
