@@ -367,7 +367,7 @@ func toMillis(e *evaluation, c *arguments) (val, error) {
 	return val{}, &Error{Code: "D3110", value: c.at(0)}
 }
 
-var iso = regexp.MustCompile(`^(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?)?(?:Z|([+-])(\d\d):?(\d\d))?$`)
+var iso = regexp.MustCompile(`^(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?)?(?:Z|([+-])([0-2]\d):?([0-5]\d))?$`)
 
 // parseISO reads a time of ISO 8601; one without an offset is UTC.
 func parseISO(s string) (time.Time, bool) {
@@ -382,10 +382,10 @@ func parseISO(s string) (time.Time, bool) {
 		return normal
 	}
 	month, d, h, minute, second := n(2, 1), n(3, 1), n(4, 0), n(5, 0), n(6, 0)
-	if month < 1 || month > 12 || d < 1 || d > 31 || h > 24 || minute > 59 || second > 59 || h == 24 && minute+second > 0 {
+	ms, _ := strconv.Atoi((m[7] + "000")[:3])
+	if month < 1 || month > 12 || d < 1 || d > 31 || h > 24 || minute > 59 || second > 59 || h == 24 && minute+second+ms > 0 {
 		return time.Time{}, false
 	}
-	ms, _ := strconv.Atoi((m[7] + "000")[:3])
 	offset := n(9, 0)*60 + n(10, 0)
 	if m[8] == "-" {
 		offset = -offset

@@ -92,6 +92,7 @@ func (g *grouping) eval(e *evaluation, in val, env *frame) (val, error) {
 				return val{}, err
 			}
 			context, around = t.at, t.frame(env)
+			t.at = val{} // which the reference takes out, so that another group of the same row has none
 		}
 		v, err := g.pairs[groups[i].pair][1](e, context, around)
 		if err != nil {

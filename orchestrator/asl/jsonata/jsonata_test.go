@@ -106,6 +106,40 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
+// TestBesideReference has the ways in which version 2.0.6 was seen to do otherwise
+// than one would think, when it and this package were asked the same random
+// expressions.
+func TestBesideReference(t *testing.T) {
+	for _, tt := range []struct{ rule, expr, want string }{
+		{"a pattern makes a string of what it is called with", `$filter([12, 31], /^1/)`, `12`},
+		{"of undefined, too", `/[^a-c]/(nothing).match`, `"u"`},
+		{"and of lists and objects", `{"l": /3/([1,[2,3]]).start, "o": /o/({"a":1}).start}`, `{"l":4,"o":1}`},
+		{"where it goes on is an index", `$map(["a","b"], /b/)`, `undefined`},
+		{"the next match is looked for before the limit", `$split("x", /a*/, 1)`, `D1004: Regular expression matches zero length string`},
+		{"in all that take a limit", `[$match("x", /a*/, 0), $replace("xa", /a/, "b", 1)]`, `["xb"]`},
+		{"a group is made of nothing", `nothing.at.all{"k": 1}`, `{"k":1}`},
+		{"whatever the steps before do", `$nothing.$uppercase(1){"k": 1}`, `{"k":1}`},
+		{"sorting one makes it an item", `one^($)`, `7`},
+		{"even if it was to stay a list", `($a := n[]; $a^($))`, `1.50`},
+		{"and sorting none makes it undefined", `none^($)`, `undefined`},
+		{"two groups of one row share it, and the first takes it", `one#$i{"a": $i, "b": $}`, `{"a":0}`},
+		{"half of a digit is rounded up", `$string(12345678901234.25) & " " & $string(-12345678901234.75)`, `"12345678901234.3 -12345678901234.8"`},
+		{"digits beside separators", `[$formatInteger(7, "#,##0-00"), $formatInteger(100, "#.##0,0")]`, `[",-07",".,0"]`},
+		{"letters of large integers", `$formatInteger(1e20, "A")`, `"ANGWJIRSMASVAGW"`},
+		{"an integer may be hexadecimal", `[$parseInteger("0x1F", "0"), $parseInteger("-0xag", "0")]`, `[31,-10]`},
+		{"the last of two months counts", `$toMillis("December 2018 DECEMBER", "[MNn] [Y] [MN]")`, `1514764800000`},
+		{"an hour of an offset has sixty minutes", `$toMillis("2018-02-03T10:00:00+0160")`, `D3110: The argument of the toMillis function must be an ISO 8601 formatted timestamp. Given "2018-02-03T10:00:00+0160"`},
+		{"a chain names its functions", `null ~> ($uppercase ~> $length)`, `T0410: Argument 1 of function "f" does not match function signature`},
+		{"nothing is sifted without a function", `$sift({})`, `undefined`},
+		{"powers are exact", `[$power(1.5, 255), $power(100, -2), $power(0.5, 0.5)]`, `[8.003336168745607e+44,0.0001,0.7071067811865476]`},
+	} {
+		x, err := Parse(tt.expr)
+		if got := outcome(x, err, shop); got != tt.want {
+			t.Errorf("%s: %s\n got %s\nwant %s", tt.rule, tt.expr, got, tt.want)
+		}
+	}
+}
+
 func TestSyntaxErrors(t *testing.T) {
 	for _, tt := range []struct{ expr, want string }{
 		{``, "S0207: Unexpected end of expression"},

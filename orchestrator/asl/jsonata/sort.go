@@ -19,12 +19,9 @@ func (c compiler) ordering(n *node) *ordering {
 // eval sorts a list or rows. Each term is evaluated once for each item.
 func (o *ordering) eval(e *evaluation, in val, env *frame) (val, error) {
 	n := in.len()
-	if a := in.array(); n <= 1 {
-		if a == nil || !a.sequence {
-			one := sequence()
-			return ofArray(one), e.extend(one, in)
-		}
-		return in, nil
+	if n <= 1 {
+		one := sequence() // of the one item, whatever in is
+		return ofArray(one), e.extend(one, in)
 	}
 	type entry struct {
 		item val

@@ -76,13 +76,22 @@ func (e *evaluation) coerced(v val) (string, error) {
 	return string(w.out), nil
 }
 
-// rounded is f to 15 digits.
+// rounded is f to 15 digits; half of one is rounded up, as toPrecision does.
 func rounded(f float64) float64 {
 	if math.Abs(f) < 1e15 && f == math.Trunc(f) {
 		return f
 	}
-	f, _ = strconv.ParseFloat(strconv.FormatFloat(f, 'e', 14, 64), 64)
-	return f
+	g, _ := strconv.ParseFloat(strconv.FormatFloat(f, 'e', 14, 64), 64)
+	if g == f {
+		return f
+	}
+	// A half has no digits after its 5 (and then few: a float64 has 16 that count).
+	exact := strconv.FormatFloat(f, 'e', 30, 64)
+	if mantissa, _, _ := strings.Cut(exact, "e"); strings.HasSuffix(mantissa, "5"+strings.Repeat("0", 15)) {
+		up := math.Nextafter(f, math.Copysign(math.Inf(1), f))
+		g, _ = strconv.ParseFloat(strconv.FormatFloat(up, 'e', 14, 64), 64)
+	}
+	return g
 }
 
 // A writer writes a value as JSON in the manner of JSON.stringify.
