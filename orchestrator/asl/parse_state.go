@@ -229,7 +229,7 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 	} else if st.task.resource, ok = parseResource(arn); !ok && !foreign(arn) {
 		c.errorf(f, "%q is not the ARN of an integration (arn:aws:states:::lambda:invoke), a Lambda function or an activity", arn)
 	} else {
-		if !ok { // the language allows it, and whoever runs it does not
+		if !ok { // the language allows any URI, and AWS does not
 			st.task.resource = resource{arn: arn}
 			c.warnf(f, "%q is the ARN of nothing that AWS runs: an integration (arn:aws:states:::lambda:invoke), a Lambda function or an activity; a ${placeholder} is filled in before", arn)
 		}
@@ -246,7 +246,7 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 		}
 		m.resources = append(m.resources, r)
 	}
-	st.task.credentials = c.credentials(at)
+	st.task.credentials = c.credentials(at, foreign(arn))
 	st.task.timeout = c.number(at, "TimeoutSeconds", 1)
 	st.task.heartbeat = c.number(at, "HeartbeatSeconds", 1)
 	if t, h := st.task.timeout.n, st.task.heartbeat.n; t > 0 && h >= t {
@@ -256,17 +256,21 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 }
 
 // filledIn is text that is filled in before a definition is used.
-var filledIn = regexp.MustCompile(`^\$\{[A-Za-z0-9_.]+\}$`)
+var filledIn = regexp.MustCompile(`^\$\{[^{}]+\}$`)
 
-// foreign reports whether a resource is the ARN of another service, or stands for
-// one that is filled in.
+// otherURI is a URI (RFC 3986) that is no ARN.
+var otherURI = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:[^\s]+$`)
+
+// foreign reports whether a resource is a URI that others than AWS may know, the ARN
+// of another service, or stands for one that is filled in.
 func foreign(arn string) bool {
 	parts := strings.SplitN(arn, ":", 6)
-	return filledIn.MatchString(arn) || len(parts) == 6 && parts[0] == "arn" && parts[5] != "" && !slices.Contains([]string{"", "states", "lambda"}, parts[2])
+	return filledIn.MatchString(arn) || parts[0] != "arn" && otherURI.MatchString(arn) || len(parts) == 6 && parts[0] == "arn" && parts[5] != "" && !slices.Contains([]string{"", "states", "lambda"}, parts[2])
 }
 
-// credentials reads whose rights a task is done with.
-func (c *checker) credentials(at spot) *template {
+// credentials reads whose rights a task is done with. What is in them is up to who
+// runs the task (Amazon States Language, "Task State"): AWS takes a role.
+func (c *checker) credentials(at spot, foreign bool) *template {
 	f, ok := at.at("Credentials")
 	if !ok {
 		return nil
@@ -277,6 +281,9 @@ func (c *checker) credentials(at spot) *template {
 	if f.value().Kind() != value.Object {
 		c.errorf(f, "must be an object, not %s", f.value().Kind())
 		return nil
+	}
+	if foreign {
+		return c.template(at, "Credentials")
 	}
 	keys := []string{"RoleArn", "RoleArn.$"}
 	if c.jsonata {

@@ -26,6 +26,7 @@ const (
 	codeSchema = "SCHEMA_VALIDATION_FAILED"
 	codeJSON   = "INVALID_JSON_DESCRIPTION"
 	codeTarget = "MISSING_TRANSITION_TARGET"
+	codeEnd    = "MISSING_END_STATE"
 )
 
 // refuseDefinition is the error that a definition is answered with when it
@@ -37,7 +38,10 @@ func refuseDefinition(definition, kind string) error {
 			continue
 		}
 		told := d.Code + ": " + d.Message
-		if d.Location != "" && d.Code != codeJSON {
+		switch {
+		case d.Code == codeEnd:
+			told += " at null" // it has no place
+		case d.Location != "" && d.Code != codeJSON:
 			told += " at " + d.Location
 		}
 		all = append(all, told)
@@ -81,6 +85,9 @@ func diagnose(definition, kind string) []diagnostic {
 		}
 		found = append(found, translate(p))
 	}
+	if slices.ContainsFunc(found, func(d diagnostic) bool { return d.Code == codeEnd }) { // then nobody asks what can be reached
+		found = slices.DeleteFunc(found, func(d diagnostic) bool { return strings.HasSuffix(d.Message, " is not reachable.") })
+	}
 	// Where an object lacks a field, the service does not say what it has too many.
 	lacks := map[string]bool{}
 	for _, d := range found {
@@ -116,8 +123,11 @@ func shortened(s string) string {
 
 const unsupported = "Field is not supported"
 
-// foreign is what the language allows and the service does not.
-var foreign = regexp.MustCompile(`^"(.*)" is the ARN of nothing that AWS runs`)
+// What the language allows and the service does not.
+var (
+	foreign = regexp.MustCompile(`^"(.*)" is the ARN of nothing that AWS runs`)
+	endless = regexp.MustCompile(`^no state ends the state machine`)
+)
 
 // words are how the service says what the language's parser says in its own. A
 // $1 in the message is the first group; "up" is how many members of the pointer
@@ -132,16 +142,20 @@ var words = []struct {
 	{regexp.MustCompile(`^must be a time of RFC 3339`), codeSchema, "String does not match RFC3339 timestamp", 0},
 	{regexp.MustCompile(`^"(.*)" is not a state`), codeTarget, "Missing '$key' target: $1", 0},
 	{regexp.MustCompile(`^nothing leads to this state`), codeTarget, `State "$key" is not reachable.`, 0},
+	{endless, codeEnd, "Workflow has no terminal state", 0},
 	{regexp.MustCompile(`has no field `), codeSchema, unsupported, 0},
 	{foreign, codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^"(.*)" is not the ARN of an integration`), codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^(?:not an? (?:path|JSONPath)|not a JSONPath|.*intrinsic function|.*JSONPath)`), codeSchema, "The value for the field '$key' must be a valid JSONPath or a valid intrinsic function call", 1},
 }
 
+// items are the places in arrays, which the service writes as in Choices[0].
+var items = regexp.MustCompile(`/(Choices|And|Or|Catch|Retry|ErrorEquals|Branches)/(\d+)`)
+
 func translate(p asl.Problem) diagnostic {
-	d := diagnostic{Severity: strings.ToUpper(string(p.Severity)), Code: codeSchema, Message: p.Message, Location: p.Pointer}
-	steps := strings.Split(p.Pointer, "/")
-	if foreign.MatchString(p.Message) {
+	d := diagnostic{Severity: strings.ToUpper(string(p.Severity)), Code: codeSchema, Message: p.Message, Location: items.ReplaceAllString(p.Pointer, "/$1[$2]")}
+	steps := strings.Split(d.Location, "/")
+	if foreign.MatchString(p.Message) || endless.MatchString(p.Message) {
 		p.Severity, d.Severity = asl.SeverityError, strings.ToUpper(string(asl.SeverityError))
 	}
 	for _, w := range words {
@@ -152,7 +166,11 @@ func translate(p asl.Problem) diagnostic {
 		if match == nil {
 			continue
 		}
-		d.Code, d.Message = w.code, strings.ReplaceAll(w.message, "$key", steps[len(steps)-1])
+		key := steps[len(steps)-1]
+		if w.code == codeTarget && key == "Default" {
+			key = "Next" // whatever leads there
+		}
+		d.Code, d.Message = w.code, strings.ReplaceAll(w.message, "$key", key)
 		if len(match) > 1 {
 			d.Message = strings.ReplaceAll(d.Message, "$1", match[1])
 		}
@@ -161,7 +179,10 @@ func translate(p asl.Problem) diagnostic {
 		}
 		break
 	}
-	if d.Location == "" {
+	switch {
+	case d.Code == codeEnd:
+		d.Location = ""
+	case d.Location == "":
 		d.Location = "/"
 	}
 	return d
@@ -208,7 +229,7 @@ func taskDiagnostics(states json.RawMessage, at, kind string) []diagnostic {
 			found = append(found, diagnostic{"ERROR", codeSchema, message, here + "/Resource"})
 		}
 		for i, b := range st.Branches {
-			found = append(found, taskDiagnostics(b.States, fmt.Sprintf("%s/Branches/%d/States", here, i), kind)...)
+			found = append(found, taskDiagnostics(b.States, fmt.Sprintf("%s/Branches[%d]/States", here, i), kind)...)
 		}
 		found = append(found, taskDiagnostics(st.Iterator.States, here+"/Iterator/States", kind)...)
 		found = append(found, taskDiagnostics(st.ItemProcessor.States, here+"/ItemProcessor/States", kind)...)

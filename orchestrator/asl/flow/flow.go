@@ -11,6 +11,8 @@
 // known, and no path into it is doubted. A definition need not be sound: what
 // [asl.Parse] refuses is left out, and what follows from it is anything.
 //
+// Of a template it says what is not known before it is filled in.
+//
 // It leaves to others: the structure of a definition (package asl, whose problems
 // are among those that it gives), and what services take and give, which is
 // handed in (package integrations). Of JSONata it follows paths, as in
@@ -64,6 +66,7 @@ type Complaint struct {
 // Check finds all that is wrong with a definition, what [asl.Parse] says among
 // it. Problems are in the order of the file.
 func Check(definition []byte, file string, o Options) asl.Problems {
+	definition, bare := quoted(definition)
 	m, err := asl.Parse(definition, file)
 	var problems asl.Problems
 	if err != nil {
@@ -75,7 +78,7 @@ func Check(definition []byte, file string, o Options) asl.Problems {
 	if err != nil || root.Value.Kind() != value.Object || root.Value.Depth() > 100 || len(definition) > asl.MaxDefinition {
 		return problems // there is nothing to follow
 	}
-	a := &analysis{Options: o, file: file, pointers: map[int]string{}, lines: []int{0}, problems: slices.Clone(problems)}
+	a := &analysis{Options: o, file: file, pointers: map[int]string{}, bare: bare, open: map[string]string{}, lines: []int{0}, problems: slices.Clone(problems)}
 	for i, b := range definition {
 		if b == '\n' {
 			a.lines = append(a.lines, i+1)
@@ -86,6 +89,7 @@ func Check(definition []byte, file string, o Options) asl.Problems {
 	a.lint(machine)
 	a.follow(machine)
 	a.judge()
+	a.excuse()
 	return a.sorted()
 }
 
@@ -126,8 +130,10 @@ func (a *analysis) see(st *state, into func(*Seen) **Shape, s *Shape) {
 type analysis struct {
 	Options
 	file     string
-	lines    []int          // offsets of their beginnings
-	pointers map[int]string // of values and keys, by offset
+	lines    []int             // offsets of their beginnings
+	pointers map[int]string    // of values and keys, by offset
+	bare     map[int]string    // what is filled in outside of strings, by offset
+	open     map[string]string // what is filled in at a value, by its pointer
 	problems asl.Problems
 
 	blind  bool // constants decide no Choice
@@ -143,6 +149,9 @@ func (a *analysis) locate(n *value.Node, pointer string) {
 	a.pointers[n.Offset] = pointer
 	if n.KeyOffset > 0 {
 		a.pointers[n.KeyOffset] = pointer
+	}
+	if what := a.unfilled(n); what != "" {
+		a.open[pointer] = what
 	}
 	for i, c := range n.Children {
 		step := fmt.Sprint(i)

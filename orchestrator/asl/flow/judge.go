@@ -88,7 +88,11 @@ func (a *analysis) note(v view, n *value.Node, p *jsonpath.Path, root *Shape, m 
 		problem = func(others bool) string { return a.explain(v, p, root, m, others) }
 	}
 	if p.Definite() {
-		a.try(v, n.Offset, "read "+p.String(), asl.SeverityError, problem)
+		severity := asl.SeverityError
+		if m != nil && p.Context() && m.at == 0 && m.steps[0].Name != "Map" && m.steps[0].Name != "Task" {
+			severity = asl.SeverityWarning // the context object may have got another member since
+		}
+		a.try(v, n.Offset, "read "+p.String(), severity, problem)
 		return
 	}
 	a.doubt(v, n, "read "+p.String(), m != nil, "%s can only give an empty list: nothing is at %s", p, a.upTo(p, m))

@@ -64,8 +64,11 @@ func (a *analysis) loops(s *scope) {
 			queue = append(queue, before[st]...)
 		}
 	}
-	if len(ends) == 0 {
-		return // asl.Parse says that nothing ends it
+	if len(ends) == 0 { // asl.Parse warns of it, and the engine can run it
+		if states := member(s.node, "States"); s.up == nil && states != nil && len(s.states) > 0 {
+			a.add(states.Offset, asl.SeverityError, `no state ends the state machine (with "End": true, Succeed or Fail), which AWS refuses`)
+		}
+		return
 	}
 	reached := map[*state]bool{}
 	queue = []*state{s.state(s.start)}

@@ -1,0 +1,73 @@
+package flow
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+)
+
+// A definition is often checked in as a template: CloudFormation, SAM, Terraform or
+// the Serverless Framework put something in the place of ${Name}, of {"Ref": …} and of
+// {"Fn::…": …} before it is used. Where the language asks for something else than such
+// a place, nothing is known of it, which is no mistake.
+
+// placeholder is text that is filled in.
+var placeholder = regexp.MustCompile(`\$\{[^{}]+\}`)
+
+// quoted puts quotes in the place of the dollar sign and the last brace of each ${Name}
+// that is no part of a string, so that the rest can be read as JSON, at the same
+// offsets. These are where they begin.
+func quoted(definition []byte) ([]byte, map[int]string) {
+	bare := map[int]string{}
+	inside := false // of a string
+	for i := 0; i < len(definition); i++ {
+		switch c := definition[i]; {
+		case inside && c == '\\':
+			i++
+		case c == '"':
+			inside = !inside
+		case !inside && c == '$':
+			at := placeholder.FindIndex(definition[i:])
+			if at == nil || at[0] > 0 || bytes.ContainsAny(definition[i:i+at[1]], "\"\\\n") {
+				continue
+			}
+			if len(bare) == 0 {
+				definition = bytes.Clone(definition)
+			}
+			bare[i] = string(definition[i : i+at[1]])
+			definition[i], definition[i+at[1]-1] = '"', '"'
+			i += at[1] - 1
+		}
+	}
+	return definition, bare
+}
+
+// unfilled is what is to be filled in at a value; empty where nothing is.
+func (a *analysis) unfilled(n *value.Node) string {
+	if text, ok := a.bare[n.Offset]; ok {
+		return text
+	}
+	if n.Value.Kind() == value.String {
+		return placeholder.FindString(n.Value.Text())
+	}
+	if n.Value.Kind() == value.Object && n.Value.Len() == 1 {
+		if key := n.Value.Key(0); key == "Ref" || strings.HasPrefix(key, "Fn::") {
+			return fmt.Sprintf("{%q: …}", key)
+		}
+	}
+	return ""
+}
+
+// excuse makes warnings of the errors that are about what is to be filled in.
+func (a *analysis) excuse() {
+	for i, p := range a.problems {
+		if what := a.open[p.Pointer]; what != "" && p.Severity == asl.SeverityError {
+			a.problems[i].Severity = asl.SeverityWarning
+			a.problems[i].Message = what + " is filled in before the definition is used: nothing is known of what will stand here"
+		}
+	}
+}
