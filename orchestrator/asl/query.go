@@ -41,6 +41,8 @@ func (f *frame) evaluate(q *query, kind string) (value.Value, error) {
 	switch {
 	case err == jsonata.ErrFunction:
 		err = f.queryFault(q, "returned an unsupported result type.")
+	case err != nil && err.(*jsonata.Error).Code == "U1001": // which AWS tells without a code
+		err = f.queryFault(q, "threw an error during evaluation: %s", err.(*jsonata.Error).Message)
 	case err != nil:
 		err = f.queryFault(q, "threw an error during evaluation. %v", err)
 	case !ok:

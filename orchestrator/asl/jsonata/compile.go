@@ -9,6 +9,7 @@ type evaluator func(e *evaluation, in val, env *frame) (val, error)
 // A compiler makes evaluators of nodes.
 type compiler struct {
 	builtins map[string]*function
+	states   bool // they are those of Step Functions, and so are the limits
 }
 
 // compile gives the evaluator of a node with its predicates and grouping.
@@ -38,16 +39,16 @@ func (c compiler) compile(n *node) evaluator {
 	}
 	if len(filters) == 0 && group == nil {
 		return func(e *evaluation, in val, env *frame) (val, error) {
-			if err := e.enter(); err != nil {
+			if err := e.begin(); err != nil {
 				return val{}, err
 			}
 			v, err := run(e, in, env)
-			e.depth--
+			e.end()
 			return collapse(v, keep), err
 		}
 	}
 	return func(e *evaluation, in val, env *frame) (val, error) {
-		if err := e.enter(); err != nil {
+		if err := e.begin(); err != nil {
 			return val{}, err
 		}
 		v, err := run(e, in, env)
@@ -57,7 +58,7 @@ func (c compiler) compile(n *node) evaluator {
 		if err == nil && group != nil {
 			v, err = group.eval(e, v, env)
 		}
-		e.depth--
+		e.end()
 		return collapse(v, keep), err
 	}
 }
@@ -422,7 +423,7 @@ func (e *evaluation) compare(op string, a, b val) (val, error) {
 // maxRange is how many items a range may have.
 const maxRange = 1e7
 
-func rangeOf(_ *evaluation, a, b val) (val, error) {
+func rangeOf(e *evaluation, a, b val) (val, error) {
 	integer := func(v val) bool { return v.kind == number && v.num == math.Trunc(v.num) && !math.IsInf(v.num, 0) }
 	if a.defined() && !integer(a) {
 		return val{}, &Error{Code: "T2003", value: a}
@@ -434,6 +435,9 @@ func rangeOf(_ *evaluation, a, b val) (val, error) {
 		return val{}, nil
 	}
 	size := b.num - a.num + 1
+	if e.states && size > statesSpan {
+		return val{}, large()
+	}
 	if size > maxRange {
 		return val{}, &Error{Code: "D2014", value: ofNumber(size)}
 	}

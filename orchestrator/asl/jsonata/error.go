@@ -208,10 +208,12 @@ var messages = map[string]string{
 const (
 	tooDeep = "Stack overflow error: Check for non-terminating recursive function.  Consider rewriting as tail-recursive."
 	tooLong = "Expression evaluation timeout: Check for infinite loop"
+	tooBig  = "Expression evaluation memory limit exceeded: Check for excessive memory usage"
 )
 
-func deep() *Error { return &Error{Code: "U1001", raw: tooDeep} }
-func long() *Error { return &Error{Code: "U1001", raw: tooLong} }
+func deep() *Error  { return &Error{Code: "U1001", raw: tooDeep} }
+func large() *Error { return &Error{Code: "U1001", raw: tooBig} }
+func long() *Error  { return &Error{Code: "U1001", raw: tooLong} }
 
 // wrongArgument is a value that a function cannot take, said in our own words.
 func wrongArgument(code, format string, args ...any) *Error {

@@ -2,6 +2,7 @@ package jsonata
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -13,6 +14,17 @@ const (
 	// DefaultSteps is about what half a second is good for.
 	DefaultSteps = 5_000_000
 	DefaultDepth = 4_000
+)
+
+// What Step Functions holds an expression to, as far as it was measured: how deep
+// parts of an expression may nest while they are evaluated, calls of functions among
+// them; how long a string may become; and how many numbers there may be in m..n and
+// in $range.
+const (
+	statesLevel = 100
+	statesText  = 6_990_256 // bytes
+	statesSpan  = 873_782
+	statesRange = 360_145
 )
 
 // maxNesting is how deep the source of an expression may nest.
@@ -58,7 +70,7 @@ func parse(source string, states bool) (*Expr, error) {
 	}
 	x := &Expr{source: source, root: root, compiler: compiler{builtins: builtins}}
 	if states {
-		x.builtins = statesBuiltins
+		x.compiler = compiler{builtins: statesBuiltins, states: true}
 	}
 	x.run = x.compile(root)
 	return x, nil
@@ -85,6 +97,9 @@ func (x *Expr) Eval(a Args) (value.Value, bool, error) {
 	}
 	if e.limit <= 0 {
 		e.limit = DefaultDepth
+	}
+	if e.level = math.MinInt; x.states {
+		e.level = -statesLevel + 1
 	}
 	if a.Spent != nil {
 		defer func(allowed int) { *a.Spent = allowed - e.steps }(e.steps)
@@ -120,6 +135,7 @@ type evaluation struct {
 	steps    int // that are left
 	depth    int
 	limit    int // of depth
+	level    int // how deep parts of the expression nest, from below 0; Invariant: at most 0
 	random   *rand.Rand
 	outside  frame // variables that were asked for
 }
@@ -133,7 +149,12 @@ func (e *evaluation) spend(n int) error {
 }
 
 // spendText takes the making of n bytes of strings from the budget.
-func (e *evaluation) spendText(n int) error { return e.spend(n/16 + 1) }
+func (e *evaluation) spendText(n int) error {
+	if e.states && n > statesText {
+		return large()
+	}
+	return e.spend(n/16 + 1)
+}
 
 // enter begins something that may nest. There is no leaving after an error:
 // it ends the evaluation.
@@ -142,6 +163,19 @@ func (e *evaluation) enter() error {
 		return deep()
 	}
 	return e.spend(1)
+}
+
+// begin enters a part of the expression that has parts, and end leaves it.
+func (e *evaluation) begin() error {
+	if e.level++; e.level > 0 {
+		return deep()
+	}
+	return e.enter()
+}
+
+func (e *evaluation) end() {
+	e.level--
+	e.depth--
 }
 
 func (e *evaluation) leave() error {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"math/rand/v2"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
@@ -63,8 +62,8 @@ func numbersFrom(e *evaluation, c *arguments) (val, error) {
 		return val{}, wrongArgument("T0410", "Argument 3 of function \"range\" must not be 0")
 	}
 	n := math.Floor((last-first)/step) + 1
-	if n > maxRange {
-		return val{}, &Error{Code: "D2014", value: ofNumber(n)}
+	if n > statesRange {
+		return val{}, large()
 	}
 	n = max(n, 0)
 	if err := e.spend(int(n)); err != nil {
@@ -108,12 +107,21 @@ func hash(e *evaluation, c *arguments) (val, error) {
 	return ofText(hex.EncodeToString(sum)), nil
 }
 
-// seeded is $random, the same for the same seed where there is one.
+// seeded is $random, the same for the same seed where there is one: the first
+// nextDouble of Java's java.util.Random, as on AWS.
 func seeded(e *evaluation, c *arguments) (val, error) {
-	if seed := c.at(0); seed.defined() {
-		return ofNumber(rand.New(rand.NewPCG(math.Float64bits(seed.num), 0)).Float64()), nil
+	seed := c.at(0)
+	if !seed.defined() {
+		return random(e, c)
 	}
-	return random(e, c)
+	const factor, mask = 0x5deece66d, 1<<48 - 1
+	x := (uint64(int64(seed.num)) ^ factor) & mask
+	next := func(bits int) uint64 {
+		x = (x*factor + 0xb) & mask
+		return x >> (48 - bits)
+	}
+	high := next(26) << 27
+	return ofNumber(float64(high+next(27)) / (1 << 53)), nil
 }
 
 func uuid(e *evaluation, _ *arguments) (val, error) {

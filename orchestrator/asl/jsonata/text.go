@@ -50,10 +50,7 @@ func (e *evaluation) coerced(v val) (string, error) {
 	case dict, callable:
 		return "[object Object]", nil
 	case number:
-		if math.IsInf(v.num, 0) || math.IsNaN(v.num) {
-			return strings.TrimPrefix(strings.Replace(strconv.FormatFloat(v.num, 'g', -1, 64), "Inf", "Infinity", 1), "+"), nil
-		}
-		return value.FormatFloat(v.num), nil
+		return jsNumber(v.num), nil
 	case list:
 		if err := e.enter(); err != nil {
 			return "", err
@@ -74,6 +71,19 @@ func (e *evaluation) coerced(v val) (string, error) {
 	w := writer{}
 	w.write(v, "")
 	return string(w.out), nil
+}
+
+// jsNumber is String(f), of whatever f is.
+func jsNumber(f float64) string {
+	switch {
+	case math.IsInf(f, 1):
+		return "Infinity"
+	case math.IsInf(f, -1):
+		return "-Infinity"
+	case math.IsNaN(f):
+		return "NaN"
+	}
+	return value.FormatFloat(f)
 }
 
 // rounded is f to 15 digits; half of one is rounded up, as toPrecision does.

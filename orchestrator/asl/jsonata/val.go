@@ -464,6 +464,9 @@ func (e *evaluation) result(v val) (value.Value, bool, error) {
 			return *j, true, nil
 		}
 		if math.IsNaN(v.num) || math.IsInf(v.num, 0) {
+			if e.states { // which has no other way to write it
+				return value.OfString(jsNumber(v.num)), true, nil
+			}
 			return value.Value{}, false, &Error{Code: "D1001", value: v}
 		}
 		return value.OfFloat(v.num), true, nil
