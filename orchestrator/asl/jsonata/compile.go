@@ -326,7 +326,7 @@ func (c compiler) binary(n *node) evaluator {
 			if s == "" && b.kind == text {
 				return b, nil
 			}
-			return ofText(s + t), e.spendText(len(s) + len(t))
+			return ofText(joined(s, t)), e.spendText(len(s) + len(t))
 		}
 	case "..":
 		do = rangeOf

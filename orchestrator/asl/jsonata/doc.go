@@ -21,7 +21,6 @@
 // variables such as $states is up to the caller.
 //
 // Strings are counted and cut by code points, and compared and matched by
-// UTF-16 code units, as the reference does. A lone surrogate, which only an
-// escape in an expression can make, is kept as its three bytes (WTF-8) while
-// evaluating and becomes U+FFFD in a result.
+// UTF-16 code units, as the reference does. A lone surrogate is kept as package
+// value keeps it.
 package jsonata

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // An Error says why an expression cannot be parsed or evaluated, in the codes
@@ -67,7 +69,7 @@ func quote(s string) string {
 	if s == "" {
 		return "undefined"
 	}
-	return string(appendQuoted(nil, s))
+	return string(value.AppendQuoted(nil, s))
 }
 
 // brief is a value as JSON, cut where it is long.

@@ -4,7 +4,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
@@ -139,7 +138,7 @@ func (w *writer) write(v val, line string) error {
 			w.out = append(w.out, value.FormatFloat(f)...)
 		}
 	case text:
-		w.out = appendQuoted(w.out, v.str())
+		w.out = value.AppendQuoted(w.out, v.str())
 		if w.e != nil {
 			return w.e.spendText(len(v.str()))
 		}
@@ -182,7 +181,7 @@ func (w *writer) composite(v val, line string) error {
 			w.out = append(w.out, inner...)
 		}
 		if v.kind == dict {
-			w.out = append(appendQuoted(w.out, v.key(i)), ':')
+			w.out = append(value.AppendQuoted(w.out, v.key(i)), ':')
 			if w.space != "" {
 				w.out = append(w.out, ' ')
 			}
@@ -205,24 +204,4 @@ func (w *writer) composite(v val, line string) error {
 		return w.e.leave()
 	}
 	return nil
-}
-
-// appendQuoted appends s as JSON; a lone surrogate is written as an escape.
-func appendQuoted(dst []byte, s string) []byte {
-	if utf8.ValidString(s) {
-		return value.AppendQuoted(dst, s)
-	}
-	dst = append(dst, '"')
-	for i := 0; i < len(s); {
-		if r, ok := surrogate(s[i:]); ok {
-			dst = append(append(dst, `\u`...), strconv.FormatInt(int64(r), 16)...)
-			i += 3
-			continue
-		}
-		_, n := utf8.DecodeRuneInString(s[i:])
-		q := value.AppendQuoted(nil, s[i:i+n])
-		dst = append(dst, q[1:len(q)-1]...)
-		i += n
-	}
-	return append(dst, '"')
 }

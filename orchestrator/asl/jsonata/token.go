@@ -234,41 +234,22 @@ func (l *lexer) regex() (token, *Error) {
 func appendUnit(b []byte, u uint16) []byte {
 	r := rune(u)
 	if n := len(b); r >= 0xdc00 && r < 0xe000 && n >= 3 {
-		if high, ok := surrogate(string(b[n-3:])); ok && high < 0xdc00 {
+		if high, ok := value.Half(string(b[n-3:])); ok && high < 0xdc00 {
 			return utf8.AppendRune(b[:n-3], utf16.DecodeRune(high, r))
 		}
 	}
 	if utf16.IsSurrogate(r) {
-		return append(b, 0xe0|byte(r>>12), 0x80|byte(r>>6)&0xbf, 0x80|byte(r)&0x3f)
+		return value.AppendHalf(b, r)
 	}
 	return utf8.AppendRune(b, r)
 }
 
-// surrogate is the half of a surrogate pair that s begins with.
-func surrogate(s string) (rune, bool) {
-	if len(s) < 3 || s[0] != 0xed || s[1] < 0xa0 || s[1] > 0xbf || s[2]&0xc0 != 0x80 {
-		return 0, false
+// joined is s + t; the halves of a pair at the seam join, too.
+func joined(s, t string) string {
+	if low, ok := value.Half(t); ok && len(s) >= 3 && s[len(s)-3] == 0xed {
+		return string(appendUnit([]byte(s), uint16(low))) + t[3:]
 	}
-	return rune(s[0]&0x0f)<<12 | rune(s[1]&0x3f)<<6 | rune(s[2]&0x3f), true
-}
-
-// replaceSurrogates is s with U+FFFD for each lone surrogate.
-func replaceSurrogates(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		if _, ok := surrogate(s[i:]); ok {
-			b.WriteRune(utf8.RuneError)
-			i += 3
-			continue
-		}
-		_, n := utf8.DecodeRuneInString(s[i:])
-		b.WriteString(s[i : i+n])
-		i += n
-	}
-	return b.String()
+	return s + t
 }
 
 // points are the code points of s, lone surrogates among them.
@@ -278,7 +259,7 @@ func points(s string) []rune {
 	}
 	var all []rune
 	for i := 0; i < len(s); {
-		if r, ok := surrogate(s[i:]); ok {
+		if r, ok := value.Half(s[i:]); ok {
 			all = append(all, r)
 			i += 3
 			continue
@@ -299,7 +280,7 @@ func units16(s string) []uint16 {
 			i++
 			continue
 		}
-		if r, ok := surrogate(s[i:]); ok {
+		if r, ok := value.Half(s[i:]); ok {
 			all = append(all, uint16(r))
 			i += 3
 			continue

@@ -2,8 +2,6 @@ package jsonata
 
 import (
 	"math"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
@@ -474,11 +472,7 @@ func (e *evaluation) result(v val) (value.Value, bool, error) {
 		if j, ok := v.ref.(*value.Value); ok {
 			return *j, true, nil
 		}
-		s := v.str()
-		if !utf8.ValidString(s) {
-			s = strings.ToValidUTF8(replaceSurrogates(s), "\uFFFD")
-		}
-		return value.OfString(s), true, nil
+		return value.OfString(v.str()), true, nil
 	case list, dict:
 	default:
 		return value.Value{}, false, nil
@@ -519,7 +513,7 @@ func (e *evaluation) result(v val) (value.Value, bool, error) {
 			return value.Value{}, false, &Error{Code: "U1001"}
 		}
 		if ok {
-			members = append(members, value.Member{Key: strings.ToValidUTF8(replaceSurrogates(k), "\uFFFD"), Value: x})
+			members = append(members, value.Member{Key: k, Value: x})
 		}
 	}
 	return value.OfObject(members...), true, e.leave()

@@ -21,8 +21,8 @@ func (e *SyntaxError) Error() string {
 }
 
 // Parse reads one JSON value (RFC 8259). Where an object has a key twice, the
-// later value stands. A lone surrogate becomes U+FFFD. Errors are of type
-// *SyntaxError.
+// later value stands. A lone surrogate, \ud800 say, is kept as [Half] tells; bytes that
+// are not UTF-8 become U+FFFD. Errors are of type *SyntaxError.
 func Parse(data []byte) (Value, error) { return ParseString(string(data)) }
 
 // ParseString is [Parse] of a string.
@@ -263,10 +263,7 @@ func (p *parser) string() (string, error) {
 		case c == '"':
 			s := p.text[start:p.pos]
 			p.pos++
-			if !utf8.ValidString(s) {
-				s = strings.ToValidUTF8(s, "\uFFFD")
-			}
-			return s, nil
+			return sound(s), nil
 		case c == '\\':
 			return p.escaped(start)
 		case c < 0x20:
@@ -286,11 +283,7 @@ func (p *parser) escaped(start int) (string, error) {
 		switch {
 		case c == '"':
 			p.pos++
-			s := b.String()
-			if !utf8.ValidString(s) {
-				s = strings.ToValidUTF8(s, "\uFFFD")
-			}
-			return s, nil
+			return sound(b.String()), nil
 		case c < 0x20:
 			return "", p.fail("control character in a string")
 		case c != '\\':
@@ -327,12 +320,13 @@ func (p *parser) escaped(start int) (string, error) {
 				if strings.HasPrefix(p.text[p.pos+1:], `\u`) {
 					low, ok = hex4(p.text[p.pos+3:])
 				}
-				if pair := utf16.DecodeRune(r, low); ok && pair != utf8.RuneError {
-					r = pair
-					p.pos += 6
-				} else {
-					r = utf8.RuneError
+				pair := utf16.DecodeRune(r, low)
+				if !ok || pair == utf8.RuneError {
+					b.Write(AppendHalf(nil, r))
+					break
 				}
+				r = pair
+				p.pos += 6
 			}
 			b.WriteRune(r)
 		default:

@@ -41,7 +41,7 @@ func (v Value) Append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// AppendQuoted appends s as a JSON string.
+// AppendQuoted appends s as a JSON string. [Half] of a surrogate pair is an escape.
 func AppendQuoted(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
@@ -54,7 +54,11 @@ func AppendQuoted(dst []byte, s string) []byte {
 		}
 		if c >= utf8.RuneSelf {
 			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 {
+			if half, ok := Half(s[i:]); ok {
+				dst = append(append(dst, s[start:i]...), '\\', 'u', hex[half>>12], hex[half>>8&15], hex[half>>4&15], hex[half&15])
+				n = 3
+				start = i + n
+			} else if r == utf8.RuneError && n == 1 {
 				dst = append(append(dst, s[start:i]...), "\uFFFD"...)
 				start = i + 1
 			}
@@ -97,7 +101,10 @@ func quotedSize(s string) int {
 			n++
 		default:
 			r, w := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError {
+			if _, ok := Half(s[i:]); ok {
+				n += len(`\ud800`)
+				w = 3
+			} else if r == utf8.RuneError {
 				n += len("\uFFFD")
 			} else {
 				n += w
