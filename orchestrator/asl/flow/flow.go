@@ -181,5 +181,8 @@ func (a *analysis) remark(n *value.Node, format string, args ...any) {
 }
 
 func escaped(key string) string {
+	if !strings.ContainsAny(key, "~/") {
+		return key
+	}
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }

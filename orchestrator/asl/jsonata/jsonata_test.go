@@ -84,6 +84,7 @@ func TestFeatures(t *testing.T) {
 		{"members keep their order", `{"b":1,"a":2,"1":3}`, `{"b":1,"a":2,"1":3}`},
 		{"surrogates", `['\ud83d\ude00', $length('\ud83d\ude00'), $length('\ud800'), '\ud800']`, `["😀",1,1,"\ud800"]`},
 		{"their halves join", `'\ud83d' & '\ude00'`, `"😀"`},
+		{"and they have no case", `$uppercase('a\ud800b') & $lowercase('\udc00É')`, `"A\ud800B\udc00é"`},
 		{"strings are ordered by UTF-16", `"\uffff" > "😀"`, `true`},
 		{"positions are those of UTF-16", `$match("😀a", /a/).index`, `2`},
 		{"case", `$uppercase("straße") & $lowercase("ΑΣ")`, `"STRASSEας"`},

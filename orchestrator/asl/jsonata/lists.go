@@ -3,6 +3,7 @@ package jsonata
 import (
 	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 func sum(e *evaluation, c *arguments) (val, error) {
@@ -330,5 +331,9 @@ func join(e *evaluation, c *arguments) (val, error) {
 	if err := e.spendText(size); err != nil {
 		return val{}, err
 	}
-	return ofText(strings.Join(parts, separator)), nil
+	s := strings.Join(parts, separator)
+	if separator == "" && !utf8.ValidString(s) { // halves of pairs may meet
+		s = fromUnits(units16(s))
+	}
+	return ofText(s), nil
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 func toText(e *evaluation, c *arguments) (val, error) {
@@ -112,11 +114,29 @@ func (v val) jsText() string {
 
 func lowercase(e *evaluation, c *arguments) (val, error) {
 	s := c.at(0).str()
-	low := strings.ToLower(s)
-	if strings.ContainsAny(s, "İΣ") {
-		low = lowerSpecial([]rune(s))
+	return ofText(betweenHalves(s, func(s string) string {
+		if strings.ContainsAny(s, "İΣ") {
+			return lowerSpecial([]rune(s))
+		}
+		return strings.ToLower(s)
+	})), e.spendText(len(s))
+}
+
+// betweenHalves is s with its lone surrogates as they are, and the rest changed.
+func betweenHalves(s string, change func(string) string) string {
+	if utf8.ValidString(s) {
+		return change(s)
 	}
-	return ofText(low), e.spendText(len(s))
+	var b strings.Builder
+	start := 0
+	for i := 0; i < len(s); i++ {
+		if _, ok := value.Half(s[i:]); ok {
+			b.WriteString(change(s[start:i]) + s[i:i+3])
+			i += 2
+			start = i + 1
+		}
+	}
+	return b.String() + change(s[start:])
 }
 
 // lowerSpecial is what Unicode's SpecialCasing adds for lower case.
@@ -142,7 +162,8 @@ var upperSpecial = strings.NewReplacer("ß", "SS", "ŉ", "ʼN", "ǰ", "J̌", "ΐ
 
 func uppercase(e *evaluation, c *arguments) (val, error) {
 	s := c.at(0).str()
-	return ofText(strings.ToUpper(upperSpecial.Replace(s))), e.spendText(len(s))
+	upper := func(s string) string { return strings.ToUpper(upperSpecial.Replace(s)) }
+	return ofText(betweenHalves(s, upper)), e.spendText(len(s))
 }
 
 func length(e *evaluation, c *arguments) (val, error) {
