@@ -89,7 +89,12 @@ func (c *checker) query(at spot, location string) *query {
 		switch {
 		case r.Variable == "" && !bare:
 			bare = true // once
-			c.warnf(at, "there is nothing at %s: the data that an expression reads begin at $states.input", strings.Join(append([]string{"$"}, r.Path...), "."))
+			severity, refused := SeverityWarning, ""
+			if len(r.Path) > 0 {
+				severity, refused = SeverityError, ", and AWS refuses this"
+			}
+			c.add(at.node.Offset, at.pointer(), severity, "there is nothing at %s: the data that an expression reads begin at $states.input%s",
+				strings.Join(append([]string{"$"}, r.Path...), "."), refused)
 		case r.Variable == "states":
 			q.context = q.context || len(r.Path) == 0 || r.Path[0] == "context"
 			if len(r.Path) > 0 {
@@ -102,16 +107,16 @@ func (c *checker) query(at spot, location string) *query {
 	return q
 }
 
-// reserved doubts a read of what $states does not have at the location.
+// reserved refuses or doubts a read of what $states does not have at the location.
 func (c *checker) reserved(at spot, name, location string) {
 	after := strings.HasPrefix(location, "Output") || strings.HasPrefix(location, "Assign")
 	switch known := []string{"input", "result", "errorOutput", "context"}; {
 	case !slices.Contains(known, name):
-		c.warnf(at, "$states has no %q (%s)", name, have(name, known))
+		c.errorf(at, "$states has no %q (%s)", name, have(name, known))
 	case name == "result" && !(after && slices.Contains([]Type{TypeTask, TypeParallel, TypeMap}, c.kind)):
 		c.warnf(at, "there is no $states.result here: Output and Assign of a Task, Parallel or Map have it")
 	case name == "errorOutput" && !strings.HasPrefix(location, "Catch["):
-		c.warnf(at, "there is no $states.errorOutput here: Output and Assign of a catcher have it")
+		c.errorf(at, "there is no $states.errorOutput here: Output and Assign of a catcher have it")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl"
@@ -23,10 +24,12 @@ type diagnostic struct {
 
 // The codes of diagnostics.
 const (
-	codeSchema = "SCHEMA_VALIDATION_FAILED"
-	codeJSON   = "INVALID_JSON_DESCRIPTION"
-	codeTarget = "MISSING_TRANSITION_TARGET"
-	codeEnd    = "MISSING_END_STATE"
+	codeSchema  = "SCHEMA_VALIDATION_FAILED"
+	codeJSON    = "INVALID_JSON_DESCRIPTION"
+	codeTarget  = "MISSING_TRANSITION_TARGET"
+	codeEnd     = "MISSING_END_STATE"
+	codeInvalid = "INVALID_JSONATA_EXPRESSION"
+	codeUnknown = "UNSUPPORTED_JSONATA_EXPRESSION"
 )
 
 // refuseDefinition is the error that a definition is answered with when it
@@ -94,7 +97,7 @@ func diagnose(definition, kind string) []diagnostic {
 		lacks[d.Location] = lacks[d.Location] || strings.HasSuffix(d.Message, "is required but was missing")
 	}
 	found = slices.DeleteFunc(found, func(d diagnostic) bool {
-		return d.Message == unsupported && lacks[d.Location[:strings.LastIndexByte(d.Location, '/')]]
+		return unsupported.MatchString(d.Message) && lacks[d.Location]
 	})
 	if err == nil { // and so not nested too deep
 		found = append(found, taskDiagnostics(members["States"], "/States", kind)...)
@@ -121,7 +124,8 @@ func shortened(s string) string {
 	return fmt.Sprintf("%s[truncated %d chars]", s[:most], len(s)-most)
 }
 
-const unsupported = "Field is not supported"
+// unsupported is a field that an object does not have.
+var unsupported = regexp.MustCompile(`^Field '.*' is not supported$`)
 
 // What the language allows and the service does not.
 var (
@@ -129,8 +133,12 @@ var (
 	endless = regexp.MustCompile(`^no state ends the state machine`)
 )
 
+// placeholder is what is filled in in a message of the service.
+var placeholder = regexp.MustCompile(`\$(?:key|\d|\$)`)
+
 // words are how the service says what the language's parser says in its own. A
-// $1 in the message is the first group; "up" is how many members of the pointer
+// $1 in the message is the first group, $key the last member of the location and $$
+// a dollar sign; "up" is how many members of the pointer
 // its location has less.
 var words = []struct {
 	pattern *regexp.Regexp
@@ -143,7 +151,16 @@ var words = []struct {
 	{regexp.MustCompile(`^"(.*)" is not a state`), codeTarget, "Missing '$key' target: $1", 0},
 	{regexp.MustCompile(`^nothing leads to this state`), codeTarget, `State "$key" is not reachable.`, 0},
 	{endless, codeEnd, "Workflow has no terminal state", 0},
-	{regexp.MustCompile(`has no field `), codeSchema, unsupported, 0},
+	{regexp.MustCompile(` has no field "(.*)" \(`), codeSchema, "Field '$1' is not supported", 1},
+	{regexp.MustCompile(`^(\w+) belongs to (\w+), and this \w+ is in (\w+) `), codeSchema, "The QueryLanguage is set to '$3', but field '$1' is only supported for the '$2' QueryLanguage", 0},
+	{regexp.MustCompile(`^has "(\w+)" and "(\w+)": only one`), codeSchema, "There should only be one of the following fields: [$1, $2]", 0},
+	{regexp.MustCompile(`^must be an integer from (-?\d+) to \d+, not -\d`), codeSchema, "Minimum value is $1", 0},
+	{regexp.MustCompile(`^must be an integer from -?\d+ to (\d+), not \d`), codeSchema, "Maximum value is $1", 0},
+	{regexp.MustCompile(`; want a Reference Path`), codeSchema, "Value is not a Reference Path", 0},
+	{regexp.MustCompile(`^not a JSONata expression: (.*) \(\w+, at character \d+ of the expression\)$`), codeInvalid, "$1", 0},
+	{regexp.MustCompile(`^there is nothing at \$\.([^.:]+)`), codeUnknown, "Reference to '$1' at the top level is not supported.", 0},
+	{regexp.MustCompile(`^\$states has no "(\w+)"`), codeUnknown, "Field '$$states.$1' does not exist.", 0},
+	{regexp.MustCompile(`^there is no \$states\.(errorOutput) here`), codeUnknown, "Field '$$states.$1' does not exist.", 0},
 	{foreign, codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^"(.*)" is not the ARN of an integration`), codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^(?:not an? (?:path|JSONPath)|not a JSONPath|.*intrinsic function|.*JSONPath)`), codeSchema, "The value for the field '$key' must be a valid JSONPath or a valid intrinsic function call", 1},
@@ -170,10 +187,17 @@ func translate(p asl.Problem) diagnostic {
 		if w.code == codeTarget && key == "Default" {
 			key = "Next" // whatever leads there
 		}
-		d.Code, d.Message = w.code, strings.ReplaceAll(w.message, "$key", key)
-		if len(match) > 1 {
-			d.Message = strings.ReplaceAll(d.Message, "$1", match[1])
-		}
+		d.Code = w.code
+		d.Message = placeholder.ReplaceAllStringFunc(w.message, func(what string) string {
+			switch what {
+			case "$key":
+				return key
+			case "$$":
+				return "$"
+			}
+			n, _ := strconv.Atoi(what[1:]) // as the pattern has it
+			return match[n]
+		})
 		if w.up > 0 && len(steps) > 1 {
 			d.Location = strings.Join(steps[:len(steps)-w.up], "/")
 		}
