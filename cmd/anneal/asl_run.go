@@ -16,14 +16,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/anneal-ml/anneal/objects"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+	"github.com/anneal-ml/anneal/orchestrator/items"
 )
 
 func newASLRun() *cobra.Command {
 	var out output
 	var input, mocks, name, at string
 	var virtual bool
+	var buckets []string
 	r := &rehearsal{}
 	c := &cobra.Command{
 		Use:   "run FILE",
@@ -40,9 +43,12 @@ A state's first task gets the response 0, its second 1, whether it is tried agai
 comes again. The machine is the only one of the mock file, the one named like FILE
 without its extensions, or that of --name.
 
+A distributed Map runs its children here. Its ItemReader reads buckets that are
+folders, as --bucket says; else give the state itself a response, which is its result.
+
 Waits take their time; with --virtual-time they take none, and the clock goes on by
 itself. The history is printed, then how it ended. Exit status 1 if it did not succeed.`,
-		Example: "  anneal asl run pipeline.asl.json --input input.json\n  anneal asl run pipeline.asl.json --mocks MockConfigFile.json --case Happy --virtual-time",
+		Example: "  anneal asl run pipeline.asl.json --input input.json\n  anneal asl run pipeline.asl.json --mocks MockConfigFile.json --case Happy --virtual-time\n  anneal asl run map.asl.json --bucket ml-data=./data",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			asJSON, err := out.json()
@@ -65,6 +71,9 @@ itself. The history is printed, then how it ended. Exit status 1 if it did not s
 				if _, err := value.Parse(data); err != nil {
 					return usage(fmt.Errorf("%s: %w", input, err))
 				}
+			}
+			if r.objects, err = folders(buckets); err != nil {
+				return usage(err)
 			}
 			stem, _, _ := strings.Cut(filepath.Base(args[0]), ".")
 			if (mocks == "") != (r.testCase == "") {
@@ -109,6 +118,7 @@ itself. The history is printed, then how it ended. Exit status 1 if it did not s
 	c.Flags().StringVar(&mocks, "mocks", "", "a mock file, as of Step Functions Local")
 	c.Flags().StringVar(&r.testCase, "case", "", "the test case of the mock file")
 	c.Flags().StringVar(&name, "name", "", "the name of the state machine; that of FILE without")
+	c.Flags().StringArrayVar(&buckets, "bucket", nil, "a bucket that an ItemReader may read, as name=folder; may be given again")
 	c.Flags().BoolVar(&virtual, "virtual-time", false, "let waits take no time")
 	c.Flags().StringVar(&at, "at", "", "when a virtual execution begins, as 2026-03-01T12:00:00Z; now without")
 	out.flags(c)
@@ -143,8 +153,33 @@ type rehearsal struct {
 	answers  map[string]answers // by state
 	asked    map[string]int     // how often, by state
 	machine  *asl.Machine
+	objects  *objects.Store // that an ItemReader may read; nil: none
 	now      time.Time
 	wait     func(ctx context.Context, until time.Time) error
+}
+
+// folders are buckets that are given as name=folder; nil where there is none.
+func folders(given []string) (*objects.Store, error) {
+	if len(given) == 0 {
+		return nil, nil
+	}
+	buckets := map[string]string{}
+	for _, g := range given {
+		name, folder, ok := strings.Cut(g, "=")
+		if !ok {
+			return nil, fmt.Errorf("--bucket %s: want name=folder", g)
+		}
+		folder, err := filepath.Abs(folder)
+		if err != nil {
+			return nil, fmt.Errorf("--bucket %s: %w", g, err)
+		}
+		buckets[name] = folder
+	}
+	store, err := objects.New(objects.Config{Buckets: buckets})
+	if err != nil {
+		return nil, fmt.Errorf("--bucket: %w", err)
+	}
+	return store, nil
 }
 
 func realWait(ctx context.Context, until time.Time) error {
@@ -298,16 +333,47 @@ func (r *rehearsal) answer(ctx context.Context, s *asl.State, e asl.Effect) (asl
 	return o, nil
 }
 
+// items are those of a distributed Map.
+func (r *rehearsal) items(ctx context.Context, run *asl.MapRun) ([]asl.Item, error) {
+	if run.Reader == nil {
+		return run.Items(), nil
+	}
+	if r.objects == nil {
+		return nil, fmt.Errorf("it reads its items from %s: give the bucket a folder with --bucket, or the state itself a response, which is its result", run.Reader.Parameters)
+	}
+	reader, err := items.Open(ctx, r.objects, items.Spec(*run.Reader))
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	var all []asl.Item
+	for {
+		x, err := reader.Next()
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, asl.Item{Index: len(all), Value: x.Value, Source: x.Source})
+	}
+}
+
 // mapRun runs the children of a distributed Map, one after the other.
 func (r *rehearsal) mapRun(ctx context.Context, s *asl.State, e asl.Effect) (asl.Outcome, error) {
 	run, err := r.machine.MapRun(s, e.ID)
 	if err != nil {
 		return asl.Outcome{}, err
 	}
-	if run.Reader != nil {
-		return asl.Outcome{}, fmt.Errorf("the state %s reads its items with an ItemReader: give the state itself a response, which is its result", e.State)
+	all, err := r.items(ctx, run)
+	var failed *items.Error
+	switch {
+	case errors.As(err, &failed):
+		return asl.Outcome{Error: asl.ErrItemReaderFailed, Cause: failed.Reason}, nil
+	case err != nil:
+		return asl.Outcome{}, fmt.Errorf("the state %s: %w", e.State, err)
 	}
-	items, results, failures, batch := run.Items(), []json.RawMessage{}, int64(0), run.Batch()
+	results, failures, batch := []json.RawMessage{}, int64(0), run.Batch()
 	index := 0
 	begin := func() error {
 		if batch.Len() == 0 {
@@ -325,8 +391,12 @@ func (r *rehearsal) mapRun(ctx context.Context, s *asl.State, e asl.Effect) (asl
 		index, batch = index+1, run.Batch()
 		return nil
 	}
-	for _, item := range items {
+	for _, item := range all {
 		v, err := run.Input(item)
+		if fault, ok := err.(interface{ Fault() (string, string) }); ok {
+			name, cause := fault.Fault()
+			return asl.Outcome{Error: name, Cause: cause}, nil
+		}
 		if err != nil {
 			return asl.Outcome{}, fmt.Errorf("the state %s: %w", e.State, err)
 		}
@@ -345,7 +415,7 @@ func (r *rehearsal) mapRun(ctx context.Context, s *asl.State, e asl.Effect) (asl
 		return asl.Outcome{}, err
 	}
 	switch {
-	case !run.Tolerates(failures, int64(len(items))):
+	case !run.Tolerates(failures, int64(len(all))):
 		return asl.NotTolerated(), nil
 	case run.Writer.Parameters != nil:
 		return asl.Outcome{Output: run.Written()}, nil
