@@ -224,10 +224,16 @@ func (r *Reader) stream(f io.ReadCloser, info objects.Info) (stream, error) {
 	return nil, wrong("items cannot be read as %q (have CSV, JSON, JSONL, PARQUET)", r.format)
 }
 
-// listed is an object as an item of a listing.
+// listed is an object as an item of a listing. A file has no ETag: its time and size
+// tell its contents apart as well as that of many servers does.
 func listed(o objects.Info) value.Value {
 	_, key, _ := strings.Cut(strings.TrimPrefix(o.URI, "s3://"), "/")
+	tag := o.Version.ETag
+	if tag == "" {
+		tag = fmt.Sprintf("%x-%x", o.ModTime.UnixNano(), o.Bytes)
+	}
 	return value.OfObject(
+		value.Member{Key: "Etag", Value: value.OfString(`"` + tag + `"`)},
 		value.Member{Key: "Key", Value: value.OfString(key)},
 		value.Member{Key: "LastModified", Value: value.OfInt(o.ModTime.Unix())},
 		value.Member{Key: "Size", Value: value.OfInt(o.Bytes)},
