@@ -17,7 +17,8 @@ type contingency struct {
 	Correction bool               // for continuity
 }
 
-// counts are those of all categories of both, in the order of their names.
+// counts are those of all categories of both, in the order of their names. One of
+// which there is none is no category.
 func (c contingency) counts() (x, y []float64, err error) {
 	names := maps.Clone(c.XCounts)
 	if names == nil {
@@ -25,6 +26,9 @@ func (c contingency) counts() (x, y []float64, err error) {
 	}
 	maps.Copy(names, c.YCounts)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if c.XCounts[name] == 0 && c.YCounts[name] == 0 {
+			continue
+		}
 		x = append(x, c.XCounts[name])
 		y = append(y, c.YCounts[name])
 	}

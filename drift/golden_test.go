@@ -118,3 +118,54 @@ func near(got, want any, tol map[string]any) bool {
 	}
 	return reflect.DeepEqual(got, want)
 }
+
+// TestEdges computes small cases at the edges of the definitions: ties, one or two
+// values, all of them equal, far from 0, missing or infinite, empty categories.
+// What is expected is of SciPy 1.10.1 and scikit-learn 1.2.1, or of the published
+// formulas of Evidently 0.7 and NannyML 0.13 computed with NumPy; where these
+// refuse, an error is.
+func TestEdges(t *testing.T) {
+	b, err := os.ReadFile("testdata/edges.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := 0
+	for line := range strings.Lines(string(b)) {
+		var c struct {
+			Suite        string
+			Args, Inputs json.RawMessage
+			Expect, Tol  map[string]any
+		}
+		if err := json.Unmarshal([]byte(line), &c); err != nil {
+			t.Fatal(err)
+		}
+		cases++
+		got, err := Eval(c.Suite, c.Args, c.Inputs)
+		if _, refused := c.Expect["error"]; refused || err != nil {
+			if !refused || err == nil {
+				t.Errorf("%s %s %s: %v, error %v; want %v", c.Suite, c.Args, c.Inputs, got, err, c.Expect)
+			}
+			continue
+		}
+		js, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var results map[string]any
+		if err := json.Unmarshal(js, &results); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range c.Expect {
+			tol := c.Tol
+			if own, ok := tol[name].(map[string]any); ok {
+				tol = own
+			}
+			if !near(results[name], want, tol) {
+				t.Errorf("%s %s %s: %s = %v, want %v", c.Suite, c.Args, c.Inputs, name, results[name], want)
+			}
+		}
+	}
+	if cases < 150 {
+		t.Errorf("%d cases, want at least 150", cases)
+	}
+}

@@ -94,7 +94,8 @@ func KSExact(d float64, n, m int64, alt Alternative) float64 {
 
 // KSFinite is what SciPy calls the asymptotic probability: two-sided, that of
 // the one-sample statistic at the rounded effective size nm/(n+m); one-sided,
-// Hodges' approximation (1958).
+// Hodges' approximation (1958). Two values alone have no effective size, and
+// two-sided it is NaN.
 func KSFinite(d float64, n, m int64, alt Alternative) float64 {
 	if n == 0 || m == 0 {
 		return 1
@@ -102,7 +103,11 @@ func KSFinite(d float64, n, m int64, alt Alternative) float64 {
 	a, b := float64(max(n, m)), float64(min(n, m))
 	effective := a * b / (a + b)
 	if alt == TwoSided || alt == "" {
-		return oneSampleKS(int(math.RoundToEven(effective)), d)
+		whole := int(math.RoundToEven(effective))
+		if whole == 0 {
+			return math.NaN()
+		}
+		return oneSampleKS(whole, d)
 	}
 	z := math.Sqrt(effective) * d
 	return min(1, math.Exp(-2*z*z-2*z*(a+2*b)/math.Sqrt(a*b*(a+b))/3))

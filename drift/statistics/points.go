@@ -117,13 +117,14 @@ func Pool(x, y []sketch.Point) []sketch.Point {
 	return all
 }
 
-// Mean is the mean of the sample, NaN where it is empty.
+// Mean is the mean of the sample, NaN where it is empty. Where values are near to
+// each other and far from 0, it is as near to theirs as they are.
 func Mean(x []sketch.Point) float64 {
-	sum := 0.0
+	var sum exact
 	for _, p := range x {
-		sum += p.Value * float64(p.Weight)
+		sum.add(p.Value * float64(p.Weight))
 	}
-	return sum / float64(N(x))
+	return sum.value() / float64(N(x))
 }
 
 // squares is the sum of the squared deviations from the mean.
