@@ -175,6 +175,11 @@ func formOf(s policy.Signal, labels bool) outcome.Form {
 	case labels:
 		f.Value = s.Label
 		return f
+	case len(s.Scores) > 0:
+		f.Scores = s.Scores
+		if !s.OfScores() {
+			f.Value = s.Prediction
+		}
 	case s.OfScores() || s.OfLists():
 		f.Score, f.Group = s.Score, s.Group
 	case s.Estimate != "":
@@ -196,6 +201,9 @@ func feedJob(p *policy.Policy, signal string, labels bool, o anneal.Object) prof
 	parts := []string{"outcomes", o.URI, o.Version, f.Key, f.Value, strconv.FormatBool(f.Numbers), f.Score, f.Time, f.Version}
 	if f.Group != "" {
 		parts = append(parts, f.Group)
+	}
+	for _, class := range f.Scores.Classes() {
+		parts = append(parts, "score", class, f.Scores[class])
 	}
 	return profileJob{key: anneal.ID(parts...), object: o, form: &f}
 }
@@ -286,7 +294,7 @@ func (c *Controller) performance(ctx context.Context, p *policy.Policy, signal *
 // question is what s asks of the champion's predictions.
 func (c *Controller) question(p *policy.Policy, s policy.Signal, now time.Time) outcome.Question {
 	q := outcome.Question{
-		Metric: s.Metric, Average: s.Average, Positive: s.Positive, K: s.K,
+		Metric: s.Metric, Average: s.Average, Positive: s.Positive, K: s.K, Scores: s.Scores,
 		Now: now, Window: time.Duration(s.Window.Since), LabelsWithin: time.Duration(s.LabelsWithin), MinRows: s.MinRows,
 	}
 	if champion := c.state.Models.Champion(p.Group()); champion != nil {

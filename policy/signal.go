@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -40,6 +41,14 @@ const EstimateCBPE = "cbpe"
 func Estimates() []string {
 	return []string{MetricAccuracy, MetricF1, MetricPrecision, MetricRecall, MetricAUC, MetricAveragePrecision}
 }
+
+// ClassEstimates are those where there is a score of each of several classes.
+func ClassEstimates() []string {
+	return []string{MetricAccuracy, MetricF1, MetricBalancedAccuracy, MetricAUC}
+}
+
+// mostScores is how many classes may have a score each.
+const mostScores = 256
 
 // StreamDetectors find the moment at which the errors of predictions change;
 // those of the second list take errors of any size, the others only 0 and 1.
@@ -121,7 +130,7 @@ func (s Signal) withDefaults() Signal {
 		if s.Detector != "" {
 			or(&s.Metric, MetricAccuracy)
 		}
-		if s.OfScores() {
+		if s.OfScores() && len(s.Scores) == 0 {
 			or(&s.Score, s.Prediction)
 		}
 		if s.Estimate != "" && s.Calibration == 0 {
@@ -215,7 +224,7 @@ func (s Signal) ofDrift() []use {
 func (s Signal) ofPredictions() []use {
 	return []use{
 		{"path", s.Path != ""}, {"labels", s.Labels != ""}, {"key", s.Key != ""}, {"prediction", s.Prediction != ""}, {"label", s.Label != ""},
-		{"score", s.Score != ""}, {"time", s.Time != ""}, {"version", s.Version != ""}, {"metric", s.Metric != ""}, {"average", s.Average != ""},
+		{"score", s.Score != ""}, {"scores", len(s.Scores) > 0}, {"time", s.Time != ""}, {"version", s.Version != ""}, {"metric", s.Metric != ""}, {"average", s.Average != ""},
 		{"positive", s.Positive != ""}, {"labelsWithin", s.LabelsWithin != 0}, {"staleAfter", s.StaleAfter != 0},
 		{"group", s.Group != ""}, {"k", s.K != 0}, {"estimate", s.Estimate != ""}, {"calibration", s.Calibration != 0}, {"detector", s.Detector != ""},
 	}
@@ -344,6 +353,26 @@ func (c *compiler) metric(path string, s Signal) {
 	c.refuse(path, overPredictions, slices.DeleteFunc(s.ofPredictions(), func(u use) bool { return u.key == "metric" || u.key == "staleAfter" }))
 }
 
+// scores checks a signal that has a score of each of several classes.
+func (c *compiler) scores(path string, s Signal) {
+	const here = "without scores of several classes"
+	c.refuse(path, here, []use{{"score", s.Score != ""}})
+	if len(s.Scores) == 1 || len(s.Scores) > mostScores {
+		c.problems.add(path+".scores", "%d scores: want those of 2 to %d classes: scores: {cat: p_cat, dog: p_dog}", len(s.Scores), mostScores)
+	}
+	for _, class := range slices.Sorted(maps.Keys(s.Scores)) {
+		if class == "" || s.Scores[class] == "" {
+			c.problems.add(path+".scores", "each class has a column: scores: {cat: p_cat, dog: p_dog}")
+		}
+	}
+	switch {
+	case s.Estimate != "" && s.Metric != MetricAUC && s.Prediction == "":
+		c.problems.add(path+".prediction", "a signal over predictions needs prediction, the column with the class that was predicted: prediction: predicted")
+	case s.Estimate == "" && s.Metric != "" && s.Metric != MetricAUC && s.Metric != MetricLogLoss:
+		c.problems.add(path+".scores", "scores is for a signal whose metric is auc or logLoss, or that has an estimate")
+	}
+}
+
 func (c *compiler) performance(path string, s Signal) {
 	needs := func(key, value, why string) {
 		if value == "" {
@@ -362,8 +391,10 @@ func (c *compiler) performance(path string, s Signal) {
 	} else {
 		c.problems.oneOf(path+".metric", s.Metric, Metrics(), nil)
 	}
-	estimated := s.Estimate != ""
+	estimated, several := s.Estimate != "", len(s.Scores) > 0
 	switch {
+	case several:
+		c.scores(path, s)
 	case s.OfLists():
 		needs("score", s.Score, "score, the column that orders a list: score: rank_score")
 		needs("group", s.Group, "group, the column that says which list a row is of: group: query")
@@ -386,15 +417,22 @@ func (c *compiler) performance(path string, s Signal) {
 		c.problems.oneOf(path+".average", s.Average, []string{AverageBinary, AverageMacro, AverageWeighted, AverageMicro}, nil)
 		c.refuse(path, "whose metric is f1", []use{{"average", s.Metric != MetricF1}})
 	}
-	ofClass := s.OfScores() || estimated || slices.Contains([]string{MetricF1, MetricPrecision, MetricRecall}, s.Metric)
+	ofClass := !several && (s.OfScores() || estimated || slices.Contains([]string{MetricF1, MetricPrecision, MetricRecall}, s.Metric))
 	c.refuse(path, "whose metric is f1, precision, recall, auc, averagePrecision, logLoss or brier", []use{{"positive", s.Positive != "" && !ofClass}})
 	if estimated {
 		c.problems.oneOf(path+".estimate", s.Estimate, []string{EstimateCBPE}, nil)
-		if s.Metric != "" && !slices.Contains(Estimates(), s.Metric) {
-			c.problems.add(path+".metric", "%s cannot be estimated without labels (have %s)", s.Metric, strings.Join(Estimates(), ", "))
+		can := Estimates()
+		if several {
+			can = ClassEstimates()
 		}
-		if s.Average != "" && s.Average != AverageBinary {
-			c.problems.add(path+".average", "an estimate is of one class: binary")
+		if s.Metric != "" && !slices.Contains(can, s.Metric) {
+			c.problems.add(path+".metric", "%s cannot be estimated without labels (have %s)", s.Metric, strings.Join(can, ", "))
+		}
+		switch {
+		case several && s.Average != "" && s.Average != AverageMacro && s.Average != AverageWeighted:
+			c.problems.add(path+".average", "an estimate of several classes is their mean: macro or weighted")
+		case !several && s.Average != "" && s.Average != AverageBinary:
+			c.problems.add(path+".average", "an estimate is of one class: binary; with scores of several it may be macro or weighted")
 		}
 		if s.Calibration < 0 {
 			c.problems.add(path+".calibration", "calibration is a length of time: 30d")

@@ -68,6 +68,23 @@ func TestSignalProblems(t *testing.T) {
 			`metric: mae cannot be estimated without labels (have accuracy, f1, precision, recall, auc, averagePrecision)`,
 			`detector: a detector goes by labels: choose detector or estimate, not both`,
 		}},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "scores": {"cat": "pc", "dog": "pd"}, "metric": "auc"}`, nil},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "scores": {"cat": "pc", "dog": "pd"}, "metric": "auc", "estimate": "cbpe"}`, nil},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "scores": {"cat": "pc", "dog": "pd"}, "metric": "f1", "average": "weighted", "estimate": "cbpe"}`, nil},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "score": "s", "positive": "cat", "scores": {"cat": ""}, "metric": "accuracy"}`, []string{
+			`score: score is for a signal without scores of several classes`,
+			`scores: 1 scores: want those of 2 to 256 classes: scores: {cat: p_cat, dog: p_dog}`,
+			`scores: each class has a column: scores: {cat: p_cat, dog: p_dog}`,
+			`scores: scores is for a signal whose metric is auc or logLoss, or that has an estimate`,
+			`positive: positive is for a signal whose metric is f1, precision, recall, auc, averagePrecision, logLoss or brier`,
+		}},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "scores": {"cat": "pc", "dog": "pd"}, "metric": "f1", "average": "micro", "estimate": "cbpe"}`, []string{
+			`prediction: a signal over predictions needs prediction, the column with the class that was predicted: prediction: predicted`,
+			`average: an estimate of several classes is their mean: macro or weighted`,
+		}},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "scores": {"cat": "pc", "dog": "pd"}, "metric": "brier", "estimate": "cbpe"}`, []string{
+			`metric: brier cannot be estimated without labels (have accuracy, f1, balancedAccuracy, auc)`,
+		}},
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "metric": "accuracy", "calibration": "30d"}`, []string{`calibration: calibration is for a signal that has an estimate`}},
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "detector": "adwin"}`, nil},
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "metric": "mae", "detector": "page_hinkley"}`, nil},

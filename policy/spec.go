@@ -164,15 +164,17 @@ type Signal struct {
 	Labels string `json:"labels,omitempty"`
 	// The columns: Key is in both, Label in the labels, the rest in the
 	// predictions. Prediction is a class or a number; Score, for auc and logLoss,
-	// the probability of the class Positive, and Prediction if empty. Time is
+	// the probability of the class Positive, and Prediction if empty. Scores are, by
+	// class, the columns with the probability of each of several classes. Time is
 	// when it was made, the object's arrival if empty. Version is the model
 	// version that made it; with it, only the champion's count.
-	Key        string `json:"key,omitempty"`
-	Prediction string `json:"prediction,omitempty"`
-	Label      string `json:"label,omitempty"`
-	Score      string `json:"score,omitempty"`
-	Time       string `json:"time,omitempty"`
-	Version    string `json:"version,omitempty"`
+	Key        string            `json:"key,omitempty"`
+	Prediction string            `json:"prediction,omitempty"`
+	Label      string            `json:"label,omitempty"`
+	Score      string            `json:"score,omitempty"`
+	Scores     map[string]string `json:"scores,omitempty"`
+	Time       string            `json:"time,omitempty"`
+	Version    string            `json:"version,omitempty"`
 
 	// Metric is accuracy, f1, precision, recall, balancedAccuracy, auc,
 	// averagePrecision, logLoss, brier, mae, rmse, mape, r2, ndcg or precisionAtK.

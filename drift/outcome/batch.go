@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -22,6 +23,10 @@ const MostRows = 1 << 17
 // MostClasses is how many different classes an object may have.
 const MostClasses = 10_000
 
+// mostScores is how many scores a batch, and a join, keeps, where there is one for
+// each of several classes: rows times classes.
+const mostScores = 1 << 20
+
 // A Form says what is read of an object: the columns, by name.
 type Form struct {
 	Labels bool   // it holds labels, not predictions
@@ -33,9 +38,25 @@ type Form struct {
 
 	// Of predictions; each may be empty.
 	Score   string // probability of a class, or what a list is ordered by
+	Scores  Scores // probability of each of several classes
 	Group   string // the list that a row is of
 	Time    string // when it was made
 	Version string // of the model
+}
+
+// Scores are the columns with the probability of each class, by class.
+type Scores map[string]string
+
+// Classes are those classes, in the order in which batches and joins have them.
+func (s Scores) Classes() []string { return slices.Sorted(maps.Keys(s)) }
+
+// columns are those columns, in that order.
+func (s Scores) columns() []string {
+	var columns []string
+	for _, class := range s.Classes() {
+		columns = append(columns, s[class])
+	}
+	return columns
 }
 
 // A Batch is what was read of one object.
@@ -51,7 +72,8 @@ type Batch struct {
 	classes  names
 	numbers  []float64
 	scores   []float64
-	times    []int64 // milliseconds since 1970; noTime where there is none
+	many     []float64 // of [Scores], a row after the other
+	times    []int64   // milliseconds since 1970; noTime where there is none
 	versions names
 	groups   []uint64 // hashes of their names
 }
@@ -67,6 +89,9 @@ const noTime = math.MinInt64
 
 // Kept is how many rows the batch holds.
 func (b *Batch) Kept() int { return len(b.keys) }
+
+// full reports whether rows are more than are kept.
+func full(rows, scores int) bool { return rows > MostRows || scores > mostScores }
 
 // sampled reports whether a key is among those kept at a level.
 func sampled(key uint64, level int) bool { return key>>(64-level) == 0 }
@@ -125,6 +150,9 @@ func (f Form) want() string {
 	if f.Score != "" {
 		what = append(what, fmt.Sprintf("a probability in %q", f.Score))
 	}
+	if len(f.Scores) > 0 {
+		what = append(what, fmt.Sprintf("a probability in each of %s", some(f.Scores.columns())))
+	}
 	if f.Group != "" {
 		what = append(what, fmt.Sprintf("a group in %q", f.Group))
 	}
@@ -133,7 +161,8 @@ func (f Form) want() string {
 
 // wanted are the columns that an object must have.
 func (f Form) wanted() []string {
-	return slices.DeleteFunc([]string{f.Key, f.Value, f.Score, f.Time, f.Version, f.Group}, func(c string) bool { return c == "" })
+	columns := append([]string{f.Key, f.Value, f.Score, f.Time, f.Version, f.Group}, f.Scores.columns()...)
+	return slices.DeleteFunc(columns, func(c string) bool { return c == "" })
 }
 
 // columns are the types that the columns are read as: a key is text, even if it
@@ -148,6 +177,9 @@ func (f Form) columns() map[string]dataset.Type {
 	}
 	if f.Score != "" {
 		types[f.Score] = dataset.Numeric
+	}
+	for _, c := range f.Scores {
+		types[c] = dataset.Numeric
 	}
 	return types
 }
@@ -184,6 +216,8 @@ func (r *reading) add(rows *dataset.Batch) error {
 		}
 		return math.NaN()
 	}
+	columns := f.Scores.columns()
+	many := make([]float64, len(columns))
 	for row := range rows.Rows {
 		key := text(f.Key, row)
 		var class []byte
@@ -200,6 +234,10 @@ func (r *reading) add(rows *dataset.Batch) error {
 		if f.Score != "" {
 			score = number(f.Score, row)
 			usable = usable && score-score == 0
+		}
+		for i, column := range columns {
+			many[i] = number(column, row)
+			usable = usable && many[i]-many[i] == 0
 		}
 		var group []byte
 		if f.Group != "" {
@@ -227,6 +265,7 @@ func (r *reading) add(rows *dataset.Batch) error {
 		if f.Score != "" {
 			b.scores = append(b.scores, score)
 		}
+		b.many = append(b.many, many...)
 		if f.Time != "" {
 			at, ok := moment(string(text(f.Time, row)))
 			if !ok {
@@ -240,7 +279,7 @@ func (r *reading) add(rows *dataset.Batch) error {
 		if f.Version != "" {
 			b.versions.add(text(f.Version, row), r.versions)
 		}
-		if len(b.keys) > MostRows {
+		if full(len(b.keys), len(b.many)) {
 			b.thin()
 		}
 	}
@@ -260,7 +299,7 @@ func (n *names) add(name []byte, index map[string]uint32) {
 // thin keeps every second key.
 func (b *Batch) thin() {
 	b.Level++
-	to := 0
+	to, each := 0, len(b.many)/len(b.keys)
 	for i, key := range b.keys {
 		if !sampled(key, b.Level) {
 			continue
@@ -269,12 +308,13 @@ func (b *Batch) thin() {
 		move(b.numbers, to, i)
 		move(b.classes.of, to, i)
 		move(b.scores, to, i)
+		copy(b.many[to*each:(to+1)*each], b.many[i*each:])
 		move(b.times, to, i)
 		move(b.versions.of, to, i)
 		move(b.groups, to, i)
 		to++
 	}
-	b.keys = b.keys[:to]
+	b.keys, b.many = b.keys[:to], cut(b.many, to*each)
 	b.numbers, b.scores, b.times = cut(b.numbers, to), cut(b.scores, to), cut(b.times, to)
 	b.classes.of, b.versions.of, b.groups = cut(b.classes.of, to), cut(b.versions.of, to), cut(b.groups, to)
 }

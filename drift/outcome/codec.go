@@ -6,11 +6,12 @@ import (
 	"math"
 )
 
-// magic begins every encoded batch, magicGroups one that has groups; the last
-// letter is the version.
+// magic begins every encoded batch, magicGroups one that has groups, and magicMany
+// one that has scores of several classes; the last letter is the version.
 const (
 	magic       = "ano1"
 	magicGroups = "ano2"
+	magicMany   = "ano3"
 )
 
 // Encode gives the batch as bytes: about 9 a row for classes, 8 more for each
@@ -36,6 +37,10 @@ func (b *Batch) Encode() []byte {
 		for _, g := range b.groups { // one for each key
 			out = binary.LittleEndian.AppendUint64(out, g)
 		}
+	}
+	if len(b.many) > 0 { // lists have no classes: there are no groups
+		copy(out, magicMany)
+		out = appendFloats(out, b.many)
 	}
 	return out
 }
@@ -63,8 +68,9 @@ func appendFloats(out []byte, values []float64) []byte {
 
 // Decode is the inverse of [Batch.Encode]. It refuses bytes that no batch gave.
 func Decode(data []byte) (*Batch, error) {
-	grouped := len(data) >= len(magic) && string(data[:len(magic)]) == magicGroups
-	if len(data) < len(magic) || string(data[:len(magic)]) != magic && !grouped {
+	begins := string(data[:min(len(magic), len(data))])
+	grouped, many := begins == magicGroups, begins == magicMany
+	if begins != magic && !grouped && !many {
 		return nil, fmt.Errorf("decode outcomes: %w: want %q at the beginning", errDamaged, magic)
 	}
 	d := decoder{b: data[len(magic):]}
@@ -84,6 +90,10 @@ func Decode(data []byte) (*Batch, error) {
 			b.groups = append(b.groups, d.word())
 		}
 		d.bad = d.bad || n == 0
+	}
+	if many {
+		b.many = d.floats()
+		d.bad = d.bad || n == 0 || len(b.many) == 0 || len(b.many)%n != 0
 	}
 	for _, column := range []int{len(b.classes.of), len(b.numbers), len(b.scores), len(b.times), len(b.versions.of)} {
 		d.bad = d.bad || column != 0 && column != n

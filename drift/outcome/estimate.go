@@ -24,9 +24,10 @@ type Reference struct {
 }
 
 // Estimate asks how good the predictions of the window are to be whose label is
-// not there, by CBPE of a binary classifier: scores become probabilities by the
-// isotonic curve through the labels of the reference, the predictions made in the
-// time before Now that have one, and of these the metric is expected. Low and High
+// not there, by CBPE: scores become probabilities by the isotonic curve through the
+// labels of the reference, the predictions made in the time before Now that have
+// one, and of these the metric is expected. Where there are scores of several
+// classes, each has its curve, and a row's probabilities add up to 1. Low and High
 // are three standard errors away: that of the metric on the reference, for as many
 // predictions as the window has (NannyML 0.13).
 //
@@ -60,19 +61,43 @@ func (j *Join) Estimate(q Question, reference time.Duration) Measurement {
 		m.Problem = fmt.Sprintf("%d predictions in the window without a label: want %d", m.N, least)
 		return m
 	}
+	var value float64
+	var measured performance.Interval
+	var problem string
+	if len(q.Scores) > 0 {
+		value, measured, problem = j.estimateClasses(&m, q, known, open)
+	} else {
+		value, measured, problem = j.estimateTwo(&m, q, known, open)
+	}
+	switch {
+	case problem != "":
+		m.Problem = problem
+		return m
+	case !isFinite(measured.Value):
+		m.Problem = "of the labels to calibrate on: " + degenerate(q.Metric)
+		return m
+	case !isFinite(value):
+		m.Problem = "all predictions in the window are surely of one class"
+		return m
+	}
+	standard := measured.Error * math.Sqrt(float64(len(known))/float64(len(open)))
+	m.Reference = &Reference{N: int64(len(known)), Value: measured.Value, Error: standard}
+	low, high := max(0, value-3*standard), min(1, value+3*standard)
+	m.Value, m.Low, m.High = &value, &low, &high
+	return m
+}
+
+// estimateTwo is [Join.Estimate] where the score is of one class against the rest.
+func (j *Join) estimateTwo(m *Measurement, q Question, known, open []pair) (value float64, measured performance.Interval, problem string) {
 	q.Average = string(performance.OneClass)
 	var was Measurement
-	measured, problem := j.metric(&was, q, known)
+	measured, problem = j.metric(&was, q, known)
 	positive, none := j.positive(q.Positive, known)
-	switch {
-	case none != "":
+	if none != "" {
 		problem = none
-	case problem == "" && math.IsNaN(measured.Value):
-		problem = degenerate(q.Metric)
 	}
 	if problem != "" {
-		m.Problem = "of the labels to calibrate on: " + problem
-		return m
+		return 0, measured, "of the labels to calibrate on: " + problem
 	}
 	m.Positive, m.Average = j.classes.list[positive], was.Average
 	labels, scores := make([]float64, len(known)), make([]float64, len(known))
@@ -88,16 +113,7 @@ func (j *Join) Estimate(q Question, reference time.Duration) Measurement {
 		calibrated[i], own[i], decisions[i] = curve.At(x.p.number), x.p.number, x.p.class == positive
 	}
 	e := performance.Estimate(calibrated, own, decisions)
-	value := map[string]float64{
+	return map[string]float64{
 		"accuracy": e.Accuracy, "f1": e.F1, "precision": e.Precision, "recall": e.Recall, "auc": e.ROCAUC, "averagePrecision": e.AveragePrecision,
-	}[q.Metric]
-	if !isFinite(value) {
-		m.Problem = "all predictions in the window are surely of one class"
-		return m
-	}
-	standard := measured.Error * math.Sqrt(float64(len(known))/float64(len(open)))
-	m.Reference = &Reference{N: int64(len(known)), Value: measured.Value, Error: standard}
-	low, high := max(0, value-3*standard), min(1, value+3*standard)
-	m.Value, m.Low, m.High = &value, &low, &high
-	return m
+	}[q.Metric], measured, ""
 }

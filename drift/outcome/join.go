@@ -15,6 +15,7 @@ import (
 // value is empty.
 type Join struct {
 	level       int
+	many        int // scores of each prediction
 	predictions map[uint64]prediction
 	labels      map[uint64]label
 	classes     dictionary
@@ -27,7 +28,8 @@ type prediction struct {
 	class   uint32
 	version uint32
 	group   uint64
-	done    bool // its outcome was told: see [Join.Follow]
+	many    []float64 // of each class
+	done    bool      // its outcome was told: see [Join.Follow]
 }
 
 // A label came first, and was told last, then: a file of all labels so far is
@@ -78,6 +80,9 @@ func (j *Join) Add(b *Batch, labels bool, seen time.Time) {
 	for j.level < b.Level {
 		j.thin()
 	}
+	if len(b.many) > 0 {
+		j.many = len(b.many) / len(b.keys)
+	}
 	classes, versions := j.classes.numbers(b.classes.list), j.versions.numbers(b.versions.list)
 	for i, key := range b.keys {
 		if !sampled(key, j.level) {
@@ -111,10 +116,13 @@ func (j *Join) Add(b *Batch, labels bool, seen time.Time) {
 			if len(b.groups) > 0 {
 				p.group = b.groups[i]
 			}
+			if each := len(b.many) / len(b.keys); each > 0 {
+				p.many = slices.Clone(b.many[i*each : (i+1)*each])
+			}
 			p.done = j.predictions[key].done
 			j.predictions[key] = p
 		}
-		if len(j.predictions) > MostRows || len(j.labels) > MostRows {
+		if full(len(j.predictions), len(j.predictions)*j.many) || len(j.labels) > MostRows {
 			j.thin()
 		}
 	}
@@ -140,7 +148,10 @@ type Question struct {
 	Metric   string // one of [Metrics]
 	Average  string // of f1: binary, macro, weighted or micro; if empty, by the classes there are
 	Positive string // if empty, the one of 1, true and yes that is there
-	K        int    // of ndcg and precisionAtK: how many of each list; 10 if 0
+	// Scores are what predictions were read with, where they have a probability of
+	// each class: auc and logLoss are then of several classes, and so is an estimate.
+	Scores Scores
+	K      int // of ndcg and precisionAtK: how many of each list; 10 if 0
 
 	Now          time.Time
 	Window       time.Duration // predictions that were made so long before Now
@@ -340,6 +351,9 @@ func (j *Join) metric(m *Measurement, q Question, pairs []pair) (_ performance.I
 		}
 		return performance.Share(right, all), ""
 	case "auc", "averagePrecision", "logLoss", "brier":
+		if len(q.Scores) > 0 {
+			return j.ofClasses(q, pairs)
+		}
 		positive, problem := j.positive(q.Positive, pairs)
 		if problem != "" {
 			return performance.Interval{}, problem
