@@ -207,13 +207,14 @@ type profileJob struct {
 	key    string
 	object anneal.Object
 	opt    dataset.Options
-	form   *outcome.Form // of predictions or labels
-	report *report.Form  // of another tool's report; with neither it is data, which are profiled
-	tries  int           // that S3 or the web has not given it in
+	unique []profile.Unique // of data: repetitions to look for
+	form   *outcome.Form    // of predictions or labels
+	report *report.Form     // of another tool's report; with neither it is data, which are profiled
+	tries  int              // that S3 or the web has not given it in
 }
 
 func dataJob(p *policy.Policy, o anneal.Object) profileJob {
-	return profileJob{key: profileKey(p, o), object: o, opt: dataset.Options{Format: p.Spec.Spec.Data.Format, Columns: columnsOf(p)}}
+	return profileJob{key: profileKey(p, o), object: o, opt: dataset.Options{Format: p.Spec.Spec.Data.Format, Columns: columnsOf(p)}, unique: uniques(p)}
 }
 
 // jobs are what has to be read for a wake, as p has it read.
@@ -260,6 +261,10 @@ func profileKey(p *policy.Policy, o anneal.Object) string {
 	}
 	if f := p.Spec.Spec.Data.Format; f != "" && f != policy.FormatCSV { // what csv was read as before there was a choice
 		parts = append(parts, "", f)
+	}
+	for _, u := range uniques(p) {
+		parts = append(parts, "unique", u.Column)
+		parts = append(parts, u.Ignore...)
 	}
 	return anneal.ID(parts...)
 }
@@ -474,7 +479,7 @@ func (c *Controller) readProfile(ctx context.Context, job profileJob) (got known
 	if !errors.Is(err, journal.ErrNotFound) {
 		return got, nil, err
 	}
-	p, err := retry(ctx, c, job.object, func() (*profile.Profile, error) { return c.cfg.Profile(ctx, job.object, job.opt) })
+	p, err := retry(ctx, c, job.object, func() (*profile.Profile, error) { return c.profile(ctx, job) })
 	switch {
 	case err != nil:
 		return got, nil, err
@@ -484,6 +489,19 @@ func (c *Controller) readProfile(ctx context.Context, job profileJob) (got known
 	}
 	read(p)
 	return got, p.Encode(), nil
+}
+
+// profile summarises an object, and counts what repeats in it where that is asked.
+func (c *Controller) profile(ctx context.Context, job profileJob) (*profile.Profile, error) {
+	if len(job.unique) == 0 || c.cfg.Open == nil {
+		return c.cfg.Profile(ctx, job.object, job.opt)
+	}
+	r, err := c.cfg.Open(ctx, job.object)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return profile.BuildRows(ctx, r, objects.Name(job.object.URI), job.opt, job.unique)
 }
 
 // readTries is how often an object is tried whose trouble may pass.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -247,6 +248,10 @@ func (s *teller) start() {
 		Profile: func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
 			r, name := open(o)
 			return profile.Build(ctx, r, name, opt)
+		},
+		Open: func(_ context.Context, o anneal.Object) (io.ReadCloser, error) {
+			r, _ := open(o)
+			return io.NopCloser(r), nil
 		},
 		Outcomes: func(ctx context.Context, o anneal.Object, form outcomes.Form) (*outcomes.Batch, error) {
 			r, name := open(o)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/drift"
+	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/policy"
 )
 
@@ -23,6 +25,24 @@ type qualityDetail struct {
 	Median  *float64     `json:"median,omitempty"` // rows of the objects before
 	Objects int          `json:"objects"`          // those before, or those of the window
 	Facts   []drift.Fact `json:"facts,omitempty"`
+}
+
+// uniqueOf is what a signal of duplicates looks for repetitions of.
+func uniqueOf(s policy.Signal) profile.Unique {
+	return profile.Unique{Column: s.Column, Ignore: s.Ignore}
+}
+
+// uniques are those of all signals of p.
+func uniques(p *policy.Policy) []profile.Unique {
+	var list []profile.Unique
+	for _, name := range sortedKeys(p.Spec.Spec.Signals) {
+		s := p.Spec.Spec.Signals[name]
+		same := func(u profile.Unique) bool { return u.Column == s.Column && slices.Equal(u.Ignore, s.Ignore) }
+		if s.Quality == policy.QualityDuplicates && !slices.ContainsFunc(list, same) {
+			list = append(list, uniqueOf(s))
+		}
+	}
+	return list
 }
 
 // quality measures a fact about the newest data of p.
@@ -60,22 +80,28 @@ func (c *Controller) quality(ctx context.Context, p *policy.Policy, signal *anne
 			break
 		}
 		value = float64(signal.N) / median
+		low, high := usual(rows, median)
+		signal.Low, signal.High = &low, &high
 	case policy.QualityDuplicates:
 		merged, err := c.profiles.merged(ctx, p, window)
 		if err != nil {
 			return err
 		}
-		column := merged.Column(s.Column)
-		if column == nil || column.N() == 0 {
+		repeats := merged.RepeatsOf(uniqueOf(s))
+		switch {
+		case repeats == nil:
+			problem = "the data were not read for what repeats in them"
+		case repeats.Rows() == 0 && s.Column != "":
 			problem = fmt.Sprintf("the data have no values in column %q", s.Column)
+		case repeats.Rows() == 0:
+			problem = "the data have no rows"
+		}
+		if problem != "" {
 			break
 		}
-		signal.N = column.N()
-		different, off := float64(column.Distinct()), column.DistinctError()
-		share := func(different float64) float64 { return min(1, max(0, 1-different/float64(column.N()))) }
-		value = share(different)
-		low, high := share(different*(1+off)), share(different*(1-off))
-		signal.Low, signal.High = &low, &high
+		signal.N = repeats.Rows()
+		share, low, high := repeats.Share()
+		value, signal.Low, signal.High = share, &low, &high
 	default:
 		champion := c.state.Models.Champion(p.Group())
 		if champion == nil {
@@ -103,4 +129,18 @@ func (c *Controller) quality(ctx context.Context, p *policy.Policy, signal *anne
 	}
 	signal.Value = &value
 	return nil
+}
+
+// usual is within which part of the median the counts mostly are, which rise: three
+// standard deviations, by the median of how far they are off (Hampel 1974), and at
+// least those of counting alone (Poisson).
+func usual(counts []float64, median float64) (low, high float64) {
+	off := make([]float64, len(counts))
+	for i, n := range counts {
+		off[i] = math.Abs(n - median)
+	}
+	slices.Sort(off)
+	const ofNormal = 1.4826 // standard deviations in such a median of the normal law
+	deviation := max(ofNormal*(off[(len(off)-1)/2]+off[len(off)/2])/2, math.Sqrt(median))
+	return max(0, 1-3*deviation/median), 1 + 3*deviation/median
 }

@@ -17,6 +17,7 @@ const (
 	FactMissing            = "missing"             // more values cannot be used, and not by chance
 	FactRange              = "range"               // more values are beyond the reference's range than chance puts there
 	FactConstant           = "constant"            // all values are the same, and were not
+	FactDuplicates         = "duplicates"          // rows, or values of a key, are there already, where that was counted
 	FactNewCategories      = "new-categories"      // the reference has them not at all
 	FactVanishedCategories = "vanished-categories" // only the reference has them
 )
@@ -45,6 +46,21 @@ func facts(reference, current *profile.Profile, columns []Column) []Fact {
 	if rows == 0 {
 		add(FactNoRows, "", nil, "there is not one row")
 		return found
+	}
+	for i := range current.Repeats {
+		r := &current.Repeats[i]
+		share, low, high := r.Share()
+		if share == 0 {
+			continue
+		}
+		what, about := "rows", ""
+		if r.Column != "" {
+			what = "values"
+		}
+		if !r.Exact() {
+			about = fmt.Sprintf(" (%s to %s)", percent(low), percent(high))
+		}
+		add(FactDuplicates, r.Column, &share, "%s%s of %d %s are there already", percent(share), about, r.Rows(), what)
 	}
 	for i := range columns {
 		c := &columns[i]

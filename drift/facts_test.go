@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/profile"
 )
 
 func TestFacts(t *testing.T) {
@@ -44,6 +47,22 @@ func TestFacts(t *testing.T) {
 	}
 	if f := Compare(ref, table(t, "n,k", 0, nil), Options{}).Facts; len(f) != 1 || f[0].Kind != FactNoRows {
 		t.Errorf("of no rows: %+v", f)
+	}
+	counted, err := profile.BuildRows(t.Context(), strings.NewReader("n,k\n1,red\n1,red\n1,blue\n"), "x.csv", dataset.Options{}, []profile.Unique{{}, {Column: "n"}, {Ignore: []string{"k"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = nil
+	for _, f := range Compare(counted, counted, Options{}).Facts {
+		got = append(got, f.Column+" "+f.Kind+": "+f.Text)
+	}
+	want = []string{
+		" duplicates: 33.3 % of 3 rows are there already",
+		"n duplicates: 66.7 % of 3 values are there already",
+		" duplicates: 66.7 % of 3 rows are there already",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("of what repeats (-want +got):\n%s", diff)
 	}
 	if f := Compare(ref, ref, Options{}).Facts; len(f) != 0 {
 		t.Errorf("of the same: %+v", f)

@@ -5,7 +5,7 @@ import "slices"
 // What can be asked about the quality of data beside the facts of a comparison.
 const (
 	QualityRows       = "rows"       // of the newest object, against those before it
-	QualityDuplicates = "duplicates" // share of a column's values that are there already
+	QualityDuplicates = "duplicates" // share of rows, or of a column's values, that are there already
 )
 
 // Facts are the kinds of fact that a comparison finds.
@@ -24,13 +24,14 @@ func (c *compiler) quality(path string, s Signal) {
 		c.problems.add(path+".window", "rows are those of the newest object")
 	}
 	switch {
-	case s.Quality == QualityDuplicates && s.Column == "":
-		c.problems.add(path+".column", "duplicates are of a column, such as the key of the rows: column: id")
 	case s.Quality != QualityDuplicates && s.Column != "":
 		c.problems.add(path+".column", "column is for quality: duplicates")
+	case s.Column != "" && len(s.Ignore) > 0:
+		c.problems.add(path+".ignore", "duplicates are of a column, or of whole rows without those to ignore")
 	}
 	ofDrift := slices.DeleteFunc(s.ofDrift(), func(u use) bool {
-		return slices.Contains(Facts(), s.Quality) && slices.Contains([]string{"reference", "ignore"}, u.key)
+		return slices.Contains(Facts(), s.Quality) && slices.Contains([]string{"reference", "ignore"}, u.key) ||
+			s.Quality == QualityDuplicates && u.key == "ignore"
 	})
 	c.refuse(path, ofDriftAlone, ofDrift, []use{{"minRows", s.MinRows != 0}})
 	c.refuse(path, thatCounts, []use{{"reduce", s.Reduce != ""}, {"since", s.Since != ""}})

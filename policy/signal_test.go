@@ -117,8 +117,13 @@ func TestSignalProblems(t *testing.T) {
 			`window: the window of a signal over data counts objects: {objects: 3}`, `column: column is for quality: duplicates`,
 			`reduce: reduce is for a signal that counts (reduce: rows)`,
 		}},
+		{`{"source": "data", "quality": "duplicates"}`, nil},
+		{`{"source": "data", "quality": "duplicates", "ignore": ["loaded_at"]}`, nil},
+		{`{"source": "data", "quality": "duplicates", "column": "id", "ignore": ["loaded_at"]}`, []string{
+			`ignore: duplicates are of a column, or of whole rows without those to ignore`,
+		}},
 		{`{"source": "data", "quality": "duplicates", "tests": ["ks"]}`, []string{
-			`column: duplicates are of a column, such as the key of the rows: column: id`, `tests: tests is for a signal that is drift, and asks for no quality`,
+			`tests: tests is for a signal that is drift, and asks for no quality`,
 		}},
 		{`{"source": "data", "quality": "rows", "window": {"objects": 3}}`, []string{`window: rows are those of the newest object`}},
 		{`{"source": "data", "reduce": "rows", "format": "json", "detector": "ddm"}`, []string{

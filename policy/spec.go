@@ -135,7 +135,8 @@ type Signal struct {
 
 	// Quality asks for a fact about the newest objects, one if Window is empty: rows,
 	// those of the newest object against the median of the 30 before it; duplicates,
-	// the share of values of Column that are there already; or in how many places
+	// the share of rows, without the columns in Ignore, or of values of Column that are
+	// there already; or in how many places
 	// one of the facts of docs/drift.md holds against the champion's data: ragged,
 	// constant, missing, range, type-change, new-column and so on.
 	Quality string `json:"quality,omitempty" enum:"rows,duplicates,no-rows,ragged,new-column,vanished-column,type-change,missing,range,constant,new-categories,vanished-categories"`

@@ -30,8 +30,8 @@ func newDrift() *cobra.Command {
 
 func newDriftCompare() *cobra.Command {
 	var reference, current, target, tests, correction, rules, page string
-	var ignore []string
-	var exact bool
+	var ignore, keys []string
+	var exact, duplicates bool
 	var out output
 	c := &cobra.Command{
 		Use:   "compare --reference A --current B",
@@ -48,7 +48,10 @@ too large for chance, corrected over the columns.
 
 Where both A and B have the column --target, a model of gradient boosting is fitted
 on A and measured on B: what that says of the relation of columns and target is the
-verdict, since columns that move may do no harm. --rules judges as other tools do.`,
+verdict, since columns that move may do no harm. --rules judges as other tools do.
+
+--duplicates says how many rows of B are there already, --key how many values of a
+column that should not repeat.`,
 		Example: "  anneal drift compare --reference january.csv --current 'february/*.csv' --target price",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -76,7 +79,14 @@ verdict, since columns that move may do no harm. --rules judges as other tools d
 			if err != nil {
 				return usage(err)
 			}
-			cur, err := profileAll(cmd.Context(), current, ref.Schema())
+			var uniques []profile.Unique
+			if duplicates {
+				uniques = append(uniques, profile.Unique{Ignore: ignore})
+			}
+			for _, key := range keys {
+				uniques = append(uniques, profile.Unique{Column: key})
+			}
+			cur, err := profileAll(cmd.Context(), current, ref.Schema(), uniques...)
 			if err != nil {
 				return usage(err)
 			}
@@ -122,33 +132,46 @@ verdict, since columns that move may do no harm. --rules judges as other tools d
 	c.Flags().StringVar(&rules, "rules", string(drift.AnnealRules), "how columns and data sets are judged: anneal, evidently or nannyml")
 	c.Flags().StringVar(&correction, "correction", string(statistics.BenjaminiHochberg), "over the columns: fdr_bh, fdr_by, holm, bonferroni or none")
 	c.Flags().StringSliceVar(&ignore, "ignore", nil, "columns not to compare")
+	c.Flags().BoolVar(&duplicates, "duplicates", false, "count the rows of B that are there already, without columns of --ignore")
+	c.Flags().StringSliceVar(&keys, "key", nil, "columns of B whose values should not repeat, to count those that do")
 	return c
 }
 
-// profileAll reads all files that a name stands for.
-func profileAll(ctx context.Context, name string, columns map[string]dataset.Type) (*profile.Profile, error) {
+// profileAll reads all files that a name stands for, and counts what repeats in them
+// where that is asked.
+func profileAll(ctx context.Context, name string, columns map[string]dataset.Type, uniques ...profile.Unique) (*profile.Profile, error) {
 	store, list, err := inputs(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	var parts []*profile.Profile
 	for _, info := range list {
-		p, err := profileOf(ctx, store, info, columns)
+		p, err := profileOf(ctx, store, info, columns, uniques...)
 		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, p)
 	}
-	return profile.Merge(parts...), nil
+	all := profile.Merge(parts...)
+	for _, u := range uniques {
+		if u.Column != "" && all.Column(u.Column) == nil {
+			return nil, fmt.Errorf("--key: %s has no column %q", name, u.Column)
+		}
+	}
+	return all, nil
 }
 
-// readProfile reads a version of an object once.
-func readProfile(ctx context.Context, store *objects.Store, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
+// readProfile reads a version of an object once, and counts what repeats in it where
+// that is asked.
+func readProfile(ctx context.Context, store *objects.Store, o anneal.Object, opt dataset.Options, uniques ...profile.Unique) (*profile.Profile, error) {
 	r, _, err := store.OpenVersion(ctx, o.URI, versionOf(o))
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
+	if len(uniques) > 0 {
+		return profile.BuildRows(ctx, r, objects.Name(o.URI), opt, uniques)
+	}
 	return profile.Build(ctx, r, objects.Name(o.URI), opt)
 }
 

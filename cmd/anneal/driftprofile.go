@@ -85,9 +85,12 @@ func keptProfile(ctx context.Context, store *objects.Store, o anneal.Object) (*p
 }
 
 // profileOf is the profile of one object, which may be a profile itself.
-func profileOf(ctx context.Context, store *objects.Store, info objects.Info, columns map[string]dataset.Type) (*profile.Profile, error) {
+func profileOf(ctx context.Context, store *objects.Store, info objects.Info, columns map[string]dataset.Type, uniques ...profile.Unique) (*profile.Profile, error) {
 	if path.Ext(objects.Name(info.URI)) == profileExt {
+		if len(uniques) > 0 {
+			return nil, fmt.Errorf("%s: what repeats in data is not kept in their profile: name the data", info.URI)
+		}
 		return keptProfile(ctx, store, objectOf(info))
 	}
-	return readProfile(ctx, store, objectOf(info), dataset.Options{Columns: columns})
+	return readProfile(ctx, store, objectOf(info), dataset.Options{Columns: columns}, uniques...)
 }

@@ -17,7 +17,7 @@ import (
 
 // An encoded profile is the magic, the CRC-32C of the rest, and the rest
 // deflated: the length of a JSON head, the head, then for each column its
-// sketches, each behind its length.
+// sketches, each behind its length, and so those of repeated rows.
 const magic = "anp1"
 
 // decodedLimit bounds what a damaged or hostile profile unpacks to.
@@ -30,6 +30,7 @@ type head struct {
 	Objects int            `json:"objects"`
 	Counts  dataset.Counts `json:"counts"`
 	Columns []headColumn   `json:"columns"`
+	Repeats []Unique       `json:"repeats,omitempty"`
 }
 
 type headColumn struct {
@@ -49,6 +50,9 @@ func (p *Profile) Encode() []byte {
 	for i, c := range p.Columns {
 		h.Columns[i] = headColumn{c.Name, c.Type, c.Objects, c.Rows, c.Missing, c.Infinite, c.Mixed, c.counting}
 	}
+	for _, r := range p.Repeats {
+		h.Repeats = append(h.Repeats, r.Unique)
+	}
 	js, err := json.Marshal(h)
 	if err != nil {
 		panic(err) // unreachable: strings and integers only
@@ -64,6 +68,14 @@ func (p *Profile) Encode() []byte {
 			b = binary.AppendUvarint(b, uint64(len(part)))
 			b = append(b, part...)
 		}
+	}
+	for i := range p.Repeats {
+		part, err := p.Repeats[i].AppendBinary(nil)
+		if err != nil {
+			panic(err) // unreachable: appending to memory
+		}
+		b = binary.AppendUvarint(b, uint64(len(part)))
+		b = append(b, part...)
 	}
 	packed := bytes.NewBuffer(append([]byte(magic), 0, 0, 0, 0))
 	z := deflaters.Get().(*flate.Writer)
@@ -150,6 +162,17 @@ func decode(b []byte) (*Profile, error) {
 				return nil, fmt.Errorf("column %q: %w", c.Name, err)
 			}
 		}
+	}
+	for _, unique := range h.Repeats {
+		r := Repeats{Unique: unique}
+		var body []byte
+		if body, b, err = part(b); err != nil {
+			return nil, err
+		}
+		if err := r.UnmarshalBinary(body); err != nil {
+			return nil, fmt.Errorf("repeated rows: %w", err)
+		}
+		p.Repeats = append(p.Repeats, r)
 	}
 	if len(b) > 0 {
 		return nil, errors.New("bytes left over")

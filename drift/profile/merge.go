@@ -30,6 +30,7 @@ func Merge(profiles ...*Profile) *Profile {
 			m.Columns[at].merge(c)
 		}
 	}
+	m.mergeRepeats(profiles)
 	return m
 }
 

@@ -14,6 +14,7 @@ type Profile struct {
 	Objects int
 	Counts  dataset.Counts
 	Columns []Column // in the order of the header, the first object's first
+	Repeats []Repeats
 }
 
 // A Column is the summary of one column.
@@ -41,10 +42,7 @@ func Build(ctx context.Context, r io.Reader, name string, opt dataset.Options) (
 	if err != nil {
 		return nil, err
 	}
-	p := &Profile{Objects: 1}
-	for _, n := range d.Names() {
-		p.Columns = append(p.Columns, Column{Name: n, Type: dataset.Empty, Objects: 1, counting: true})
-	}
+	p := begin(d)
 	err = d.EachColumn(ctx, func(i int, v *dataset.Values, rows int) error {
 		p.Columns[i].add(v, rows)
 		return nil
@@ -52,12 +50,26 @@ func Build(ctx context.Context, r io.Reader, name string, opt dataset.Options) (
 	if err != nil {
 		return nil, err
 	}
+	p.end(d)
+	return p, nil
+}
+
+// begin is the profile of an object without a row.
+func begin(d *dataset.Reader) *Profile {
+	p := &Profile{Objects: 1}
+	for _, n := range d.Names() {
+		p.Columns = append(p.Columns, Column{Name: n, Type: dataset.Empty, Objects: 1, counting: true})
+	}
+	return p
+}
+
+// end finishes the profile of an object that was read to its end.
+func (p *Profile) end(d *dataset.Reader) {
 	p.Counts = d.Counts()
 	for i := range p.Columns {
 		p.Columns[i].Categories.Trim()
 		p.Columns[i].Quantiles.Trim()
 	}
-	return p, nil
 }
 
 // add adds a part of the column's values, whose memory it may use.

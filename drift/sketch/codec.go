@@ -171,6 +171,17 @@ func (d *decoder) count() int64 {
 	return v
 }
 
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.bad = true
+		d.b = nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
 func (d *decoder) take(n int64) []byte {
 	if n > int64(len(d.b)) {
 		d.bad = true
