@@ -107,7 +107,7 @@ column that should not repeat.`,
 				}
 			}
 			if page != "" {
-				if err := writePage(page, comparison); err != nil {
+				if err := writePage(page, driftReport{comparison, reference, current, target, opt.Rules}); err != nil {
 					return err
 				}
 			}
@@ -222,11 +222,16 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	if err := writeQuality(w, c.Quality); err != nil {
 		return err
 	}
-	if c.Verdict == drift.None && c.Share != nil && *c.Share >= 0.5 && c.Quality != nil && c.Quality.Verdict == witness.Holds {
+	if harmless(c) {
 		fmt.Fprintln(w, "note: columns have moved, and what was learnt from the reference still holds")
 	}
 	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, c.CurrentRows, c.ReferenceRows)
 	return err
+}
+
+// harmless reports whether columns moved as much as makes drift, and did no harm.
+func harmless(c drift.Comparison) bool {
+	return c.Verdict == drift.None && c.Share != nil && *c.Share >= 0.5 && c.Quality != nil && c.Quality.Verdict == witness.Holds
 }
 
 func newDriftEval() *cobra.Command {

@@ -17,36 +17,25 @@ import (
 //go:embed templates/drift.html
 var driftPage string
 
-// A chart is a pair of bars for each part of a column, in an SVG 640 wide.
-type chart struct {
-	Height int
-	Bars   []chartBar
-}
-
+// A chartBar is a pair of bars for a part of a column, in per cent of the longest.
 type chartBar struct {
 	Name, Label        string
-	Top, Middle, Text  int
 	Reference, Current float64
-	End                float64
 }
 
-func newChart(parts []drift.Move) *chart {
-	if len(parts) == 0 {
-		return nil
-	}
+func chart(parts []drift.Move) []chartBar {
 	most := 0.0
 	for _, p := range parts {
 		most = max(most, p.Reference, p.Current)
 	}
-	c := &chart{Height: 24*len(parts) + 4}
-	for i, p := range parts {
-		b := chartBar{Name: shortened(p.Part, 24), Top: 24*i + 3, Middle: 24*i + 12, Text: 24*i + 15}
-		b.Reference, b.Current = 340*p.Reference/most, 340*p.Current/most
-		b.End = 166 + max(b.Reference, b.Current)
-		b.Label = fmt.Sprintf("%.1f %% → %.1f %%", 100*p.Reference, 100*p.Current)
-		c.Bars = append(c.Bars, b)
+	var bars []chartBar
+	for _, p := range parts {
+		bars = append(bars, chartBar{
+			Name: shortened(p.Part, 60), Reference: 100 * p.Reference / most, Current: 100 * p.Current / most,
+			Label: fmt.Sprintf("%.1f %% → %.1f %%", 100*p.Reference, 100*p.Current),
+		})
 	}
-	return c
+	return bars
 }
 
 // shortened cuts a name to n characters.
@@ -57,11 +46,63 @@ func shortened(name string, n int) string {
 	return name
 }
 
+// A driftReport is a comparison as a page.
+type driftReport struct {
+	drift.Comparison
+	ReferenceName, CurrentName, Target string
+	Rules                              drift.RuleSet
+}
+
+// Headline says what it came to.
+func (r driftReport) Headline() string {
+	switch r.Verdict {
+	case drift.Drift:
+		return "Drift"
+	case drift.None:
+		return "No drift"
+	}
+	return "Too few rows to tell"
+}
+
+// Holds reports whether columns moved as much as makes drift, and did no harm.
+func (r driftReport) Holds() bool { return harmless(r.Comparison) }
+
+// Few reports whether all columns can be shown at once.
+func (r driftReport) Few() bool { return len(r.Columns) <= 12 }
+
+// Furthest is the test that counts which is furthest beyond its threshold, or nearest
+// to it; none where the thresholds are probabilities.
+func (r driftReport) Furthest(c drift.Column) string {
+	test, of := furthest(c)
+	if test == nil || r.Rules == drift.EvidentlyRules && test.PValue != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %.3g of %.3g", test.Test, of*test.Threshold, test.Threshold)
+}
+
+// furthest is that test, and how many times its threshold it comes to.
+func furthest(c drift.Column) (far *drift.Test, of float64) {
+	for i := range c.Tests {
+		t := &c.Tests[i]
+		if t.Advisory || t.Threshold <= 0 {
+			continue
+		}
+		change := t.Statistic
+		if t.Effect != nil {
+			change = *t.Effect
+		}
+		if far == nil || change/t.Threshold > of {
+			far, of = t, change/t.Threshold
+		}
+	}
+	return far, of
+}
+
 // writePage writes a comparison as a page that needs nothing else. Columns that
-// drifted come first.
-func writePage(path string, c drift.Comparison) (err error) {
+// drifted come first, those that did most before the others.
+func writePage(path string, c driftReport) (err error) {
 	t, err := template.New("drift").Funcs(template.FuncMap{
-		"chart":       newChart,
+		"chart":       chart,
 		"probability": func(p *float64) string { return fmt.Sprintf("%.2g", *p) },
 	}).Parse(driftPage)
 	if err != nil {
@@ -75,7 +116,9 @@ func writePage(path string, c drift.Comparison) (err error) {
 			}
 			return 1
 		}
-		return cmp.Compare(last(a), last(b))
+		_, of := furthest(a)
+		_, ofB := furthest(b)
+		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(ofB, of))
 	})
 	f, err := os.Create(path)
 	if err != nil {
