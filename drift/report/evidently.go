@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -52,84 +53,118 @@ func (c evidentlyColumn) column(name string) Column {
 // and ColumnDriftMetric of 0.4; DriftedColumnsCount, ValueDrift and RowCount of
 // later versions.
 func parseEvidently(data []byte) (*Report, error) {
-	var file struct {
-		Metrics []evidentlyMetric `json:"metrics"`
+	file, err := object(data)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, wrong(err)
-	}
-	if file.Metrics == nil {
+	e := evidently{r: &Report{Format: Evidently}, at: map[[2]string]bool{}}
+	there := false
+	err = members(file, func(name string, value []byte) (err error) {
+		if name == "metrics" {
+			there, err = listed(name, value, func(item []byte) error {
+				var m evidentlyMetric
+				if err := take(name, item, &m); err != nil {
+					return err
+				}
+				return e.take(m)
+			})
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !there:
 		return nil, errors.New(`is no report of Evidently: want {"metrics": […]}, as its save_json writes`)
+	case !e.found:
+		return nil, fmt.Errorf("has no metric of drift: want DataDriftPreset, DriftedColumnsCount or ValueDrift%s", have(e.others))
 	}
-	r := &Report{Format: Evidently}
-	var drifted, of *int
-	var others []string
-	found := false
-	add := func(c Column) {
-		if !slices.ContainsFunc(r.Columns, func(o Column) bool { return o.Name == c.Name && o.Test == c.Test }) {
-			r.Columns = append(r.Columns, c)
-		}
-	}
-	for _, m := range file.Metrics {
-		switch kind := m.kind(); kind {
-		case "DatasetDriftMetric", "DataDriftTable":
-			found = true
-			if m.Result.Columns != nil && m.Result.Drifted != nil {
-				drifted, of = m.Result.Drifted, m.Result.Columns
-			}
-			for _, name := range sorted(m.Result.ByColumns) {
-				add(m.Result.ByColumns[name].column(name))
-			}
-		case "ColumnDriftMetric":
-			found = true
-			add(m.Result.column(""))
-		case "DriftedColumnsCount":
-			var value struct{ Count, Share *float64 }
-			if err := json.Unmarshal(m.Value, &value); err != nil || value.Count == nil || value.Share == nil {
-				return nil, fmt.Errorf("has a DriftedColumnsCount without count and share: %s", short(m.Value))
-			}
-			found = true
-			n := int(*value.Count)
-			drifted = &n
-			if *value.Share > 0 {
-				all := int(math.Round(*value.Count / *value.Share))
-				of = &all
-			}
-		case "ValueDrift":
-			c := Column{Name: m.column(), Test: m.Config.Method, Threshold: m.Config.Threshold}
-			if err := json.Unmarshal(m.Value, &c.Score); err != nil || c.Name == "" {
-				return nil, fmt.Errorf("has a ValueDrift that is not understood: column %q, value %s", c.Name, short(m.Value))
-			}
-			if c.Score != nil && c.Threshold != nil {
-				c.Drifted = beyond(c.Test, *c.Score, *c.Threshold)
-			}
-			found = true
-			add(c)
-		case "RowCount":
-			var rows float64
-			if json.Unmarshal(m.Value, &rows) == nil {
-				n := int64(rows)
-				r.Rows = &n
-			}
-		default:
-			others = append(others, kind)
-		}
-	}
-	if !found {
-		return nil, fmt.Errorf("has no metric of drift: want DataDriftPreset, DriftedColumnsCount or ValueDrift%s", have(others))
-	}
-	r.summed()
-	if drifted != nil {
-		r.Drifted = *drifted
+	r := e.r.summed()
+	if e.drifted != nil {
+		r.Drifted = *e.drifted
 		r.Of = max(r.Of, r.Drifted)
-		if of != nil {
-			r.Of = *of
+		if e.of != nil {
+			r.Of = *e.of
 		}
 	}
 	if r.Drifted < 0 || r.Of < r.Drifted {
 		return nil, fmt.Errorf("says that %d of %d columns have drifted", r.Drifted, r.Of)
 	}
 	return r, nil
+}
+
+// evidently is a report in the making.
+type evidently struct {
+	r           *Report
+	at          map[[2]string]bool // columns by name and test
+	drifted, of *int               // as the report says itself
+	found       bool               // a metric of drift
+	others      []string
+}
+
+func (e *evidently) add(c Column) error {
+	if key := [2]string{c.Name, c.Test}; !e.at[key] {
+		e.at[key] = true
+		e.r.Columns = append(e.r.Columns, c)
+	}
+	return e.r.bounded()
+}
+
+// take takes a metric in.
+func (e *evidently) take(m evidentlyMetric) error {
+	switch kind := m.kind(); kind {
+	case "DatasetDriftMetric", "DataDriftTable":
+		e.found = true
+		if m.Result.Columns != nil && m.Result.Drifted != nil {
+			e.drifted, e.of = m.Result.Drifted, m.Result.Columns
+		}
+		for _, name := range slices.Sorted(maps.Keys(m.Result.ByColumns)) {
+			if err := e.add(m.Result.ByColumns[name].column(name)); err != nil {
+				return err
+			}
+		}
+	case "ColumnDriftMetric":
+		e.found = true
+		return e.add(m.Result.column(""))
+	case "DriftedColumnsCount":
+		var value struct{ Count, Share *float64 }
+		if err := json.Unmarshal(m.Value, &value); err != nil || value.Count == nil || value.Share == nil {
+			return fmt.Errorf("has a DriftedColumnsCount without count and share: %s", short(m.Value))
+		}
+		n, ok := whole(*value.Count, mostColumns)
+		if !ok || !(*value.Share >= 0 && *value.Share <= 1) || (n > 0) != (*value.Share > 0) {
+			return fmt.Errorf("has a DriftedColumnsCount of no columns that there can be: %s", short(m.Value))
+		}
+		e.found = true
+		drifted := int(n)
+		e.drifted, e.r.Share = &drifted, value.Share
+		if n > 0 {
+			of := int(math.Round(min(mostColumns, float64(n) / *value.Share)))
+			e.of = &of
+		}
+	case "ValueDrift":
+		c := Column{Name: m.column(), Test: m.Config.Method, Threshold: m.Config.Threshold}
+		if err := json.Unmarshal(m.Value, &c.Score); err != nil || c.Name == "" {
+			return fmt.Errorf("has a ValueDrift that is not understood: column %q, value %s", c.Name, short(m.Value))
+		}
+		if c.Score != nil && c.Threshold != nil {
+			c.Drifted = beyond(c.Test, *c.Score, *c.Threshold)
+		}
+		e.found = true
+		return e.add(c)
+	case "RowCount":
+		var rows float64
+		if json.Unmarshal(m.Value, &rows) == nil {
+			if n, ok := whole(rows, mostRows); ok {
+				e.r.Rows = &n
+			}
+		}
+	default:
+		if len(e.others) < mostHeld {
+			e.others = append(e.others, kind)
+		}
+	}
+	return nil
 }
 
 // kind is the metric's name without its options.

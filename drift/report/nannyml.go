@@ -1,12 +1,12 @@
 package report
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -63,52 +63,120 @@ func readTable(ctx context.Context, r io.Reader, name string) (*Report, error) {
 }
 
 // parseNannyML reads a result as pandas writes JSON: a list of rows, or for each
-// column its values by row.
+// column its values by row. Of these the last counts that is analysed, and is all
+// that is kept.
 func parseNannyML(data []byte) (*Report, error) {
-	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
-		var rows []chunk
-		if err := json.Unmarshal(data, &rows); err != nil {
-			return nil, wrong(err)
+	value, err := valid(data)
+	switch {
+	case err != nil:
+		return nil, err
+	case value[0] == '{':
+		return columnsOf(value)
+	case value[0] != '[':
+		return nil, fmt.Errorf("is %s, and no list; %s", kindOf(value), flat)
+	}
+	var last []byte // rows are many, and looked at for their period alone
+	err = items(value, func(row []byte) error {
+		if row[0] != '{' {
+			return fmt.Errorf("has a row that is %s, and no object; %s", kindOf(row), flat)
 		}
-		return lastOf(rows).report()
-	}
-	var columns map[string]map[string]any
-	if err := json.Unmarshal(data, &columns); err != nil {
-		return nil, wrong(err)
-	}
-	byRow := map[int]chunk{}
-	for name, values := range columns {
-		for row, v := range values {
-			i, err := strconv.Atoi(row)
-			if err != nil {
-				return nil, fmt.Errorf("is no result of NannyML: %q of column %q is no row; %s", row, name, flat)
+		c := chunk{}
+		err := members(row, func(name string, v []byte) error {
+			if name == "chunk_period" || name == "period" {
+				c[name] = text(v)
 			}
-			if byRow[i] == nil {
-				byRow[i] = chunk{}
-			}
-			byRow[i][name] = v
+			return nil
+		})
+		if c.counts() {
+			last = row
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := chunk(nil)
+	if last != nil {
+		if c, err = chunkOf(last); err != nil {
+			return nil, err
 		}
 	}
-	var rows []chunk
-	order := make([]int, 0, len(byRow))
-	for i := range byRow {
-		order = append(order, i)
-	}
-	slices.Sort(order)
-	for _, i := range order {
-		rows = append(rows, byRow[i])
-	}
-	return lastOf(rows).report()
+	return c.report()
 }
 
-// lastOf is the newest chunk that is analysed.
-func lastOf(rows []chunk) chunk {
-	for _, c := range slices.Backward(rows) {
-		if c.counts() {
-			return c
+// text is a value that is one, or else empty.
+func text(value []byte) (s string) {
+	if value[0] == '"' {
+		json.Unmarshal(value, &s) // it is valid
+	}
+	return s
+}
+
+// chunkOf is a row of a result.
+func chunkOf(row []byte) (chunk, error) {
+	c := chunk{}
+	err := members(row, func(name string, value []byte) error {
+		if len(c) > 10*mostColumns {
+			return errMany
+		}
+		var v any
+		err := take(name, value, &v)
+		c[name] = v
+		return err
+	})
+	return c, err
+}
+
+// columnsOf reads a result column by column, three times: which rows are the
+// reference's, which is the last of the others, and what that is.
+func columnsOf(result []byte) (*Report, error) {
+	reference, last, c := map[int]bool{}, -1, chunk{}
+	for _, pass := range []func(column string, row int, value []byte) error{
+		func(column string, row int, value []byte) error {
+			if (column == "chunk_period" || column == "period") && text(value) == "reference" {
+				reference[row] = true
+			}
+			return nil
+		},
+		func(_ string, row int, _ []byte) error {
+			if !reference[row] {
+				last = max(last, row)
+			}
+			return nil
+		},
+		func(column string, row int, value []byte) error {
+			if row != last {
+				return nil
+			}
+			if len(c) > 10*mostColumns {
+				return errMany
+			}
+			var v any
+			err := take(column, value, &v)
+			c[column] = v
+			return err
+		},
+	} {
+		err := members(result, func(column string, values []byte) error {
+			if values[0] != '{' {
+				return fmt.Errorf("is no result of NannyML: column %q is %s, and no values by row; %s", short([]byte(column)), kindOf(values), flat)
+			}
+			return members(values, func(row string, value []byte) error {
+				i, err := strconv.Atoi(row)
+				if err != nil || i < 0 {
+					return fmt.Errorf("is no result of NannyML: %q of column %q is no row; %s", short([]byte(row)), short([]byte(column)), flat)
+				}
+				return pass(column, i, value)
+			})
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	if last < 0 {
+		c = nil
+	}
+	return c.report()
 }
 
 // counts reports whether the chunk is none of the reference's own.
@@ -172,7 +240,7 @@ func (c chunk) report() (*Report, error) {
 		return nil, errors.New("has no chunk that is analysed: all are of the reference, or there is none")
 	}
 	r := &Report{Format: NannyML}
-	for _, name := range sorted(c) {
+	for _, name := range slices.Sorted(maps.Keys(c)) {
 		of, ok := strings.CutSuffix(name, "_alert")
 		if !ok {
 			continue
@@ -193,14 +261,18 @@ func (c chunk) report() (*Report, error) {
 			column.Threshold = c.number(of + "_lower_threshold")
 		}
 		r.Columns = append(r.Columns, column)
+		if err := r.bounded(); err != nil {
+			return nil, err
+		}
 	}
 	if len(r.Columns) == 0 {
-		return nil, fmt.Errorf("is no result of NannyML: no column ends in _alert%s; %s", have(sorted(c)), flat)
+		return nil, fmt.Errorf("is no result of NannyML: no column ends in _alert%s; %s", have(slices.Collect(maps.Keys(c))), flat)
 	}
 	start, end := c.number("chunk_start_index"), c.number("chunk_end_index")
 	if start != nil && end != nil {
-		rows := int64(*end - *start + 1)
-		r.Rows = &rows
+		if rows, ok := whole(*end-*start+1, mostRows); ok {
+			r.Rows = &rows
+		}
 	}
 	return r.summed(), nil
 }

@@ -11,11 +11,13 @@
 package report
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -96,8 +98,9 @@ func Fits(format, metric, name string) bool {
 type Report struct {
 	Format     string   `json:"format"`
 	Rows       *int64   `json:"rows,omitempty"`
-	Drifted    int      `json:"drifted"` // columns
-	Of         int      `json:"of"`      // columns that were tested
+	Share      *float64 `json:"share,omitempty"` // of drifted columns, as the report says itself
+	Drifted    int      `json:"drifted"`         // columns
+	Of         int      `json:"of"`              // columns that were tested
 	Violations *int     `json:"violations,omitempty"`
 	Number     *float64 `json:"number,omitempty"`
 	Columns    []Column `json:"columns,omitempty"`
@@ -143,9 +146,6 @@ func Read(ctx context.Context, r io.Reader, name string, form Form) (*Report, er
 		return nil, &dataset.Error{Name: name, Reason: "is larger than 64 MiB, and no report"}
 	}
 	report, err := parse(withoutNaN(data), form)
-	if err == nil && len(report.Columns) > mostColumns {
-		err = fmt.Errorf("has %d columns: want at most 10,000", len(report.Columns))
-	}
 	if err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
@@ -159,7 +159,26 @@ func Read(ctx context.Context, r io.Reader, name string, form Form) (*Report, er
 const (
 	mostBytes   = 64 << 20
 	mostColumns = 10_000
+	mostRows    = 1 << 53
 )
+
+var errMany = errors.New("has more than 10,000 columns, and is no report")
+
+// bounded refuses a report of too many columns.
+func (r *Report) bounded() error {
+	if len(r.Columns) > mostColumns {
+		return errMany
+	}
+	return nil
+}
+
+// whole is a number that counts, up to most.
+func whole(v, most float64) (int64, bool) {
+	if !(v >= 0 && v <= most) || v != math.Trunc(v) {
+		return 0, false
+	}
+	return int64(v), true
+}
 
 func parse(data []byte, form Form) (*Report, error) {
 	switch form.Format {
@@ -187,7 +206,7 @@ func withoutNaN(data []byte) []byte {
 		case quoted || c != 'N' && c != 'I' && c != '-':
 		default:
 			for _, word := range []string{"NaN", "Infinity", "-Infinity"} {
-				if strings.HasPrefix(string(data[i:min(len(data), i+len(word))]), word) {
+				if bytes.HasPrefix(data[i:], []byte(word)) {
 					out = append(append(out, data[from:i]...), "null"...)
 					from = i + len(word)
 					i = from - 1
@@ -218,7 +237,7 @@ func (r *Report) summed() *Report {
 // Value asks for a metric, of a column if that is not empty; the problem says why
 // there is none.
 func (r *Report) Value(metric, column string) (v Value, problem string) {
-	if r.Of > 0 {
+	if v.Share = r.Share; r.Of > 0 {
 		share := float64(r.Drifted) / float64(r.Of)
 		v.Share = &share
 	}

@@ -4,12 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"math"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 )
@@ -142,13 +147,160 @@ func TestUnreadable(t *testing.T) {
 		{"x.json", ModelMonitor, `{"violations": [{"feature_name": "a"}]}`, "x.json has at violations[0] no feature_name or no constraint_check_type"},
 		{"x.json", ModelMonitor, `{"binary_classification_metrics": {}}`, "x.json is no report of Model Monitor on data: want the violations of constraint_violations.json, or the dataset.item_count and features of statistics.json"},
 		{"x.json", ModelMonitor, `{"dataset": {"item_count": 3}, "features": [{}]}`, "x.json has at features[0] no name"},
+		{"x.json", Evidently, ``, "x.json is not JSON at byte 0: unexpected end of JSON input"},
+		{"x.json", Evidently, "\x00\xff", "x.json is not JSON at byte 1: invalid character '\\x00' looking for beginning of value"},
+		{"x.json", Evidently, `null`, "x.json is null, and no object"},
+		{"x.json", Evidently, `{"metrics": "none"}`, "x.json has at metrics string: want a list"},
+		{"x.json", Evidently, `{"metrics": null}`, `x.json is no report of Evidently: want {"metrics": […]}, as its save_json writes`},
+		{"x.json", Evidently, `{"metrics": [{"metric_name": "DriftedColumnsCount()", "value": {"count": 1e300, "share": 1}}]}`, `x.json has a DriftedColumnsCount of no columns that there can be: {"count": 1e300, "share": 1}`},
+		{"x.json", Evidently, `{"metrics": [{"metric_name": "DriftedColumnsCount()", "value": {"count": 3, "share": 0}}]}`, `x.json has a DriftedColumnsCount of no columns that there can be: {"count": 3, "share": 0}`},
+		{"x.json", NannyML, `{}`, "x.json has no chunk that is analysed: all are of the reference, or there is none"},
+		{"x.json", NannyML, `[]`, "x.json has no chunk that is analysed: all are of the reference, or there is none"},
+		{"x.json", NannyML, `[1]`, "x.json has a row that is number, and no object; write it with to_df(multilevel=False)"},
+		{"x.json", NannyML, `"age"`, "x.json is string, and no list; write it with to_df(multilevel=False)"},
+		{"x.json", NannyML, `{"a_alert": [true]}`, `x.json is no result of NannyML: column "a_alert" is array, and no values by row; write it with to_df(multilevel=False)`},
+		{"x.json", NannyML, `{"a_alert": {"one": true}}`, `x.json is no result of NannyML: "one" of column "a_alert" is no row; write it with to_df(multilevel=False)`},
+		{"x.json", ModelMonitor, `{"violations": {"a": 1}}`, "x.json has at violations object: want a list"},
+		{"x.json", ModelMonitor, `{"violations": [{"feature_name": ["a"]}]}`, "x.json has at violations.feature_name array: want string"},
+		{"x.json", ModelMonitor, `{"dataset": {"item_count": -1}}`, "x.json has at dataset.item_count -1: want a number of rows"},
+		{"x.json", JSON, `1e400`, "x.json has at /drift number 1e400: want float64"},
 	} {
-		_, err := Read(t.Context(), strings.NewReader(c.data), c.name, Form{Format: c.format})
+		form := Form{Format: c.format}
+		if c.format == JSON {
+			form.Pointer = "/drift"
+			c.data = `{"drift": ` + c.data + `}`
+		}
+		_, err := Read(t.Context(), strings.NewReader(c.data), c.name, form)
 		var e *dataset.Error
 		if !errors.As(err, &e) || err.Error() != c.want {
 			t.Errorf("%s of %s:\n%v, want\n%s", c.data, c.format, err, c.want)
 		}
 	}
+}
+
+// TestSmall: what a report says is taken, however little it is.
+func TestSmall(t *testing.T) {
+	for _, c := range []struct {
+		format, metric, column, data string
+		want                         float64
+	}{
+		{Evidently, Share, "", `{"metrics": [{"metric_name": "DriftedColumnsCount()", "value": {"count": 0.0, "share": 0.0}}]}`, 0},
+		{Evidently, Columns, "", `{"metrics": [{"metric_name": "DriftedColumnsCount()", "value": {"count": 2, "share": 0.25}}]}`, 2},
+		{Evidently, Share, "", `{"metrics": [{"metric_name": "DriftedColumnsCount()", "value": {"count": 2, "share": 0.25}}]}`, 0.25},
+		{NannyML, Drifted, "a", `{"a_alert":{"1":true,"0":false,"2":true},"period":{"2":"reference","0":"analysis","1":"analysis"}}`, 1},
+		{NannyML, Share, "", `[{"a_alert": true}, {"a_alert": false, "chunk_period": "analysis"}, {"a_alert": true, "chunk_period": "reference"}]`, 0},
+		{ModelMonitor, Violations, "", `{"violations": []}`, 0},
+		{ModelMonitor, Rows, "", `{"violations": null, "dataset": {"item_count": 7}}`, 7},
+		{JSON, Number, "", `{"drift": 1, "\u0064rift": 2}`, 2},
+	} {
+		r, err := Read(t.Context(), strings.NewReader(c.data), "x.json", Form{Format: c.format, Pointer: "/drift"})
+		if err != nil {
+			t.Errorf("%s: %v", c.data, err)
+			continue
+		}
+		if v, problem := r.Value(c.metric, c.column); v.Value != c.want || problem != "" {
+			t.Errorf("%s of %s: %v, %q, want %v", c.metric, c.data, v.Value, problem, c.want)
+		}
+	}
+}
+
+// TestHuge: of a report that goes on and on, no more is kept than asked for, and one
+// of too many columns is refused.
+func TestHuge(t *testing.T) {
+	const size = 4 << 20
+	long := func(head, tail string, item func(i int) string) string {
+		b := []byte(head)
+		for i := 0; len(b) < size; i++ {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, item(i)...)
+		}
+		return string(b) + tail
+	}
+	for _, c := range []struct {
+		name string
+		form Form
+		data string
+		want string // of the error
+	}{
+		{"a list", Form{Format: JSON, Pointer: "/9"}, long("[", "]", func(int) string { return "1" }), ""},
+		{"an object", Form{Format: JSON, Pointer: "/k9"}, long("{", "}", func(i int) string { return fmt.Sprintf(`"k%d":1`, i) }), ""},
+		{"lists in lists", Form{Format: JSON, Pointer: "/0"}, strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), "exceeded max depth"},
+		{"chunks", Form{Format: NannyML}, long("[", "]", func(int) string { return `{"a_alert":1}` }), ""},
+		{"columns of a chunk", Form{Format: NannyML}, long("[{", "}]", func(i int) string { return fmt.Sprintf(`"k%d_alert":1`, i) }), "more than 10,000 columns"},
+		{"columns of results", Form{Format: NannyML}, long("{", "}", func(i int) string { return fmt.Sprintf(`"k%d_alert":{"0":1}`, i) }), "more than 10,000 columns"},
+		{"rows of results", Form{Format: NannyML}, long(`{"a_alert":{`, "}}", func(i int) string { return fmt.Sprintf(`"%d":1`, i) }), ""},
+		{"metrics", Form{Format: Evidently}, long(`{"metrics":[`, "]}", func(i int) string {
+			return fmt.Sprintf(`{"metric":"ColumnDriftMetric","result":{"column_name":"k%d"}}`, i)
+		}), "more than 10,000 columns"},
+		{"the same metric", Form{Format: Evidently}, long(`{"metrics":[`, "]}", func(int) string { return `{"metric":"ColumnDriftMetric","result":{"column_name":"k"}}` }), ""},
+		{"violations", Form{Format: ModelMonitor}, long(`{"violations":[`, "]}", func(i int) string { return fmt.Sprintf(`{"feature_name":"k%d","constraint_check_type":"x"}`, i) }), "more than 10,000 columns"},
+		{"violations of one", Form{Format: ModelMonitor}, long(`{"violations":[`, "]}", func(int) string { return `{"feature_name":"k","constraint_check_type":"x"}` }), `more than 100 violations of "k"`},
+		{"features", Form{Format: ModelMonitor}, long(`{"dataset":{"item_count":1},"features":[`, "]}", func(i int) string { return fmt.Sprintf(`{"name":"k%d"}`, i) }), "more than 10,000 columns"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Read(t.Context(), strings.NewReader(c.data), "x.json", c.form)
+		runtime.ReadMemStats(&after)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %.200v, want %q", c.name, err, c.want)
+		}
+		// Reading takes four times the size, as memory is doubled, and names come and go.
+		if most := uint64(20 * size); after.TotalAlloc-before.TotalAlloc > most {
+			t.Errorf("%s: %d MiB were allocated for %d", c.name, (after.TotalAlloc-before.TotalAlloc)>>20, len(c.data)>>20)
+		}
+	}
+	_, err := Read(t.Context(), io.LimitReader(endless{}, 65<<20), "x.json", Form{Format: Evidently})
+	if err == nil || err.Error() != "x.json is larger than 64 MiB, and no report" {
+		t.Errorf("of 65 MiB: %v", err)
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+// FuzzMembers holds the members of objects, and the items of lists, against those of
+// encoding/json.
+func FuzzMembers(f *testing.F) {
+	for _, text := range []string{`{}`, `[ ]`, `{"a" : [1,{"b":"]}\\\""}] , "\u0061": null}`, "[1 ,\n-2e3,true , \"\xff\"]", `{"":{"a":{}}}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		value, err := valid(data)
+		if err != nil {
+			return
+		}
+		switch value[0] {
+		case '{':
+			var want map[string]json.RawMessage
+			if err := json.Unmarshal(value, &want); err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]json.RawMessage{}
+			if err := members(value, func(name string, v []byte) error { got[name] = slices.Clone(v); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("members (-want +got):\n%s", diff)
+			}
+		case '[':
+			var want, got []json.RawMessage
+			if err := json.Unmarshal(value, &want); err != nil {
+				t.Fatal(err)
+			}
+			items(value, func(v []byte) error { got = append(got, slices.Clone(v)); return nil })
+			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("items (-want +got):\n%s", diff)
+			}
+		}
+	})
 }
 
 // TestFits keeps reports apart from what tools write beside them.
