@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -23,23 +22,9 @@ func (d *Reader) EachColumn(ctx context.Context, each func(column int, v *Values
 	return d.eachOfText(ctx, each)
 }
 
-// blockSize is how much text is parsed at a time.
-const blockSize = 256 << 10
-
-// A block is text that holds whole records, and what is in it.
-type block struct {
-	text    []byte
-	lines   int64 // that ended before it
-	parsed  chan struct{}
-	types   []Type // the columns were read as; Empty: not known then
-	escaped []byte // under the text that had escapes
-	batch   Batch
-	counts  Counts
-	err     error
-}
-
-// eachOfText has records cut into blocks by one goroutine, the blocks parsed by
-// several, and their columns handed out in order.
+// eachOfText has records cut into blocks by one goroutine, their fields found by
+// several, and the columns of one block after the other taken from them and handed
+// out side by side.
 func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values, rows int) error) error {
 	workers := runtime.GOMAXPROCS(0)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -47,8 +32,8 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 	defer running.Wait()
 	defer cancel(nil)
 
-	// The first lines of JSON have been read for the names; and the types are best
-	// known before the rest is parsed.
+	// The first lines of JSON have been read for the names; and types are inferred
+	// from the same rows as by Read.
 	for first := true; first || d.json != nil && len(d.json.ahead) > 0; first = false {
 		batch, err := d.Read()
 		if err == io.EOF {
@@ -57,7 +42,7 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 		if err != nil {
 			return err
 		}
-		if err := fork(ctx, workers, batch, each); err != nil {
+		if err := fork(ctx, workers, len(d.names), func(_, i int) error { return each(i, &batch.Columns[i], batch.Rows) }); err != nil {
 			return err
 		}
 	}
@@ -65,11 +50,8 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 	work, order := make(chan *block, workers+1), make(chan *block, workers+1)
 	free := make(chan *block, workers+2)
 	for range cap(free) {
-		free <- &block{batch: Batch{Columns: make([]Values, len(d.names))}}
+		free <- &block{}
 	}
-	types := &atomic.Pointer[[]Type]{}
-	known := slices.Clone(d.types)
-	types.Store(&known)
 	var cut error // that ended the cutting; read once order is closed
 	running.Go(func() {
 		defer close(work)
@@ -83,52 +65,43 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 				return
 			}
 			b.lines = d.split.lines
-			if b.text, cut = d.split.block(b.text, d.json != nil); cut != nil {
+			if b.text, cut = d.split.block(b.text, d.mostLines()); cut != nil {
 				return
 			}
-			b.parsed = make(chan struct{})
+			b.found = make(chan struct{})
 			order <- b // has room for all that there are
 			work <- b
 		}
 	})
 	for range workers {
 		running.Go(func() {
-			parser := d.parser()
+			finder := d.finder()
 			for b := range work {
-				b.types = *types.Load()
-				b.err = parser.parse(b)
-				close(b.parsed)
+				b.err = finder.find(b)
+				close(b.found)
 			}
 		})
 	}
+	columns := make([]Values, workers) // one at a time each
 	for b := range order {
-		<-b.parsed
+		<-b.found
 		d.counts.Add(b.counts)
 		if b.err != nil {
 			return b.err
 		}
-		changed := false
-		for i := range b.batch.Columns {
-			c := &b.batch.Columns[i]
-			if b.types[i] != Empty {
-				continue
-			}
-			if d.types[i] == Empty { // these may be the first values
-				c.infer(false)
-				d.types[i] = c.Type
-				changed = changed || c.Type != Empty
-			} else {
-				c.become(d.types[i])
-			}
-		}
-		if changed {
-			known := slices.Clone(d.types)
-			types.Store(&known)
-		}
-		if err := fork(ctx, workers, &b.batch, each); err != nil {
+		err := fork(ctx, workers, len(d.names), func(worker, i int) error {
+			c := &columns[worker]
+			c.read(d.types[i], b, i)
+			d.types[i] = c.Type
+			return each(i, c, b.rows)
+		})
+		if err != nil {
 			return err
 		}
 		free <- b
+	}
+	for i := range columns {
+		d.counts.NotUTF8 += columns[i].notUTF8
 	}
 	if cut != io.EOF {
 		return cut
@@ -136,37 +109,32 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 	return nil
 }
 
-// fork hands out the columns of a batch.
-func fork(ctx context.Context, workers int, batch *Batch, each func(column int, v *Values, rows int) error) error {
-	if err := ctx.Err(); err != nil {
+// fork is spread, until ctx ends.
+func fork(ctx context.Context, workers, n int, do func(worker, i int) error) error {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if batch.Rows == 0 {
-		return nil
-	}
-	return spread(workers, len(batch.Columns), func(i int) error {
-		return each(i, &batch.Columns[i], batch.Rows)
-	})
+	return spread(workers, n, do)
 }
 
 // spread does n things by as many goroutines as there are workers, and gives the
 // error of the first of them that has one.
-func spread(workers, n int, do func(i int) error) error {
+func spread(workers, n int, do func(worker, i int) error) error {
 	errs := make([]error, n)
 	var next atomic.Int64
 	var failed atomic.Bool
-	one := func() {
+	one := func(worker int) {
 		for i := int(next.Add(1)) - 1; i < n && !failed.Load(); i = int(next.Add(1)) - 1 {
-			if errs[i] = do(i); errs[i] != nil {
+			if errs[i] = do(worker, i); errs[i] != nil {
 				failed.Store(true)
 			}
 		}
 	}
 	var running sync.WaitGroup
-	for range min(workers, n) - 1 {
-		running.Go(one)
+	for worker := 1; worker < min(workers, n); worker++ {
+		running.Go(func() { one(worker) })
 	}
-	one()
+	one(0)
 	running.Wait()
 	for _, err := range errs {
 		if err != nil {
@@ -177,9 +145,10 @@ func spread(workers, n int, do func(i int) error) error {
 }
 
 // block cuts the next records, about s.blockSize bytes of them: always the same,
-// whatever the pieces that the stream comes in. What it gives is the caller's,
-// who hands it back to be used again.
-func (s *splitter) block(used []byte, lines bool) ([]byte, error) {
+// whatever the pieces that the stream comes in. Where each line is a record there
+// are most lines in it; most is 0 for CSV. What it gives is the caller's, who hands
+// it back to be used again.
+func (s *splitter) block(used []byte, most int) ([]byte, error) {
 	for want := s.blockSize; ; want *= 2 {
 		for s.end-s.start < want && !s.eof {
 			if err := s.fill(); err != nil {
@@ -192,13 +161,20 @@ func (s *splitter) block(used []byte, lines bool) ([]byte, error) {
 			return nil, io.EOF
 		}
 		if !s.eof || s.start+n < s.end {
-			n = lastRecord(text, lines)
+			n = lastRecord(text, most > 0)
 		}
 		if n == 0 && len(text) <= s.maxRecord+2 {
 			continue // the end of the record is needed
 		}
 		if n == 0 {
-			n = len(text) // too long, as the parser will say
+			n = len(text) // too long, as will be said where its fields are looked for
+		}
+		lines := bytes.Count(text[:n], []byte{'\n'})
+		if most > 0 && lines > most {
+			n, lines = 0, most
+			for range most {
+				n += bytes.IndexByte(text[n:], '\n') + 1
+			}
 		}
 		rest := s.buf[s.start+n : s.end]
 		if cap(used) < len(s.buf) {
@@ -209,7 +185,7 @@ func (s *splitter) block(used []byte, lines bool) ([]byte, error) {
 		copy(used, rest)
 		s.offset += int64(s.start + n)
 		s.buf, s.start, s.end = used, 0, len(rest)
-		s.lines += int64(bytes.Count(given, []byte("\n")))
+		s.lines += int64(lines)
 		return given, nil
 	}
 }
@@ -232,45 +208,4 @@ func lastRecord(text []byte, lines bool) int {
 			last, q = from, quoting{}
 		}
 	}
-}
-
-// parser is a reader of blocks.
-func (d *Reader) parser() *Reader {
-	p := &Reader{opt: d.opt, name: d.name, names: d.names, inPlace: true, split: &splitter{}}
-	if d.json != nil {
-		p.json = &jsonLines{lines: p.split, index: d.json.index, names: d.json.names, fields: make([][]byte, len(d.names)), inPlace: true}
-	}
-	return p
-}
-
-// parse reads the rows of a block, whose text stays in it.
-func (d *Reader) parse(b *block) error {
-	s := d.split
-	*s = splitter{name: d.name, maxRecord: d.opt.MaxRecord, buf: b.text, end: len(b.text), eof: true, lines: b.lines, fields: s.fields}
-	s.bare = bytes.IndexByte(b.text, '"') < 0
-	d.counts = Counts{}
-	if d.json != nil {
-		d.json.text, d.json.skip = b.escaped[:0], 0
-	}
-	b.batch.Rows = 0
-	for i := range b.batch.Columns {
-		c := &b.batch.Columns[i]
-		*c = Values{Type: b.types[i], Numbers: c.Numbers[:0], Text: c.Text[:0]}
-	}
-	for {
-		fields, err := d.next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		d.row(&b.batch, fields, nil)
-	}
-	b.counts = d.counts
-	b.counts.Quotes = s.quotes
-	if d.json != nil {
-		b.escaped, b.counts.Members = d.json.text, d.json.skip
-	}
-	return nil
 }

@@ -18,12 +18,9 @@ type jsonLines struct {
 	index  map[string]int
 	names  []string // by index, as they are written
 	fields [][]byte
-	text   []byte // under fields: strings that had escapes
 	path   []byte
 	skip   int64 // members of no column
 	expect int   // column of the next member, if they come in order
-
-	inPlace bool // text is kept for longer than a record
 
 	collect *[]string // while the names are gathered
 }
@@ -58,7 +55,7 @@ func (j *jsonLines) open(opt Options) ([]string, error) {
 		}
 		j.ahead = append(j.ahead, bytes.Clone(line))
 		size += len(line)
-		j.parse(line)
+		j.parse(line) // undoes escapes in it
 		if len(names) > opt.MaxColumns {
 			return nil, &Error{Name: j.lines.name, Line: j.lines.line, Reason: fmt.Sprintf("more columns than the limit of %d", opt.MaxColumns)}
 		}
@@ -88,9 +85,6 @@ func (j *jsonLines) next() ([][]byte, error) {
 	}
 	clear(j.fields)
 	j.expect = 0
-	if !j.inPlace {
-		j.text = j.text[:0]
-	}
 	if !j.parse(line) {
 		return append(j.fields, nil), nil
 	}
@@ -198,7 +192,10 @@ func (j *jsonLines) value(b []byte, i int) (value []byte, end int, ok bool) {
 	case string(word) == "true" || string(word) == "false" || string(word) == "NaN" || string(word) == "Infinity" || string(word) == "-Infinity":
 		return word, end, true
 	default:
-		_, isNumber := number(word)
+		_, isNumber := decimal(b, i, end)
+		if !isNumber {
+			_, isNumber = number(word)
+		}
 		return word, end, isNumber
 	}
 }
@@ -206,7 +203,8 @@ func (j *jsonLines) value(b []byte, i int) (value []byte, end int, ok bool) {
 // ends are the bytes that end a number or a word.
 var ends = [256]bool{',': true, '}': true, ']': true, ' ': true, '\t': true, '\r': true}
 
-// string is the string at i without its quotes and escapes.
+// string is the string at i without its quotes and escapes, which are undone where
+// it stands.
 func (j *jsonLines) string(b []byte, i int) (text []byte, end int, ok bool) {
 	if i >= len(b) || b[i] != '"' {
 		return nil, i, false
@@ -219,20 +217,20 @@ func (j *jsonLines) string(b []byte, i int) (text []byte, end int, ok bool) {
 	if bytes.IndexByte(b[i:i+n], '\\') < 0 {
 		return b[i : i+n], i + n + 1, true
 	}
-	from := len(j.text)
+	text = b[i:i] // no escape is shorter than what it stands for
 	for i < len(b) {
 		switch c := b[i]; {
 		case c == '"':
-			return j.text[from:len(j.text):len(j.text)], i + 1, true
+			return text, i + 1, true
 		case c != '\\':
-			j.text = append(j.text, c)
+			text = append(text, c)
 			i++
 		case i+1 < len(b) && b[i+1] == 'u':
 			r, size := escaped(b[i:])
 			if size == 0 {
 				return nil, i, false
 			}
-			j.text = utf8.AppendRune(j.text, r)
+			text = utf8.AppendRune(text, r)
 			i += size
 		default:
 			if i+1 >= len(b) {
@@ -242,7 +240,7 @@ func (j *jsonLines) string(b []byte, i int) (text []byte, end int, ok bool) {
 			if at < 0 {
 				return nil, i, false
 			}
-			j.text = append(j.text, "\"\\/\b\f\n\r\t"[at])
+			text = append(text, "\"\\/\b\f\n\r\t"[at])
 			i += 2
 		}
 	}

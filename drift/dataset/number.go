@@ -2,7 +2,9 @@ package dataset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 )
 
@@ -10,11 +12,86 @@ import (
 var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
 	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
 
+const (
+	zeros  = '0' * eachByte
+	points = ('.' ^ '0') * eachByte // once zeros are taken from text
+)
+
+// decimal is number of text[from:to], where that is quick: of up to 16 characters
+// behind a sign, all of them digits but for one point, if they are no more than
+// 2^53. They are looked at eight at a time. What it does not take may be a number
+// all the same.
+func decimal(text []byte, from, to int) (v float64, ok bool) {
+	if from >= to || from < 16 {
+		return 0, false
+	}
+	negative := 0
+	if text[from] == '-' {
+		negative = 1
+	}
+	n := to - from - negative
+	// The last character is the highest byte, and what is before the first one is
+	// shifted out: digits are now their values, and nothing is 0.
+	y := binary.LittleEndian.Uint64(text[to-8:to]) ^ zeros
+	var mantissa uint64
+	fraction := 0
+	if n <= 8 {
+		y = y >> (8 * uint(8-n)) << (8 * uint(8-n))
+		if point := zeroBytes(y ^ points); point != 0 {
+			if n == 1 {
+				return 0, false
+			}
+			fraction = (63 - bits.TrailingZeros64(point)) / 8
+			before := (point&-point)>>7 - 1
+			y = y&^(before<<8|0xff) | y&before<<8
+		}
+		if !digits(y) || n == 0 {
+			return 0, false
+		}
+		mantissa = eightDigits(y)
+	} else if n <= 16 {
+		x := binary.LittleEndian.Uint64(text[to-16:to-8]) ^ zeros
+		x = x >> (8 * uint(16-n)) << (8 * uint(16-n))
+		if point := zeroBytes(y ^ points); point != 0 {
+			fraction = (63 - bits.TrailingZeros64(point)) / 8
+			before := (point&-point)>>7 - 1
+			y = y&^(before<<8|0xff) | y&before<<8 | x>>56
+			x <<= 8
+		} else if point := zeroBytes(x ^ points); point != 0 {
+			fraction = (63-bits.TrailingZeros64(point))/8 + 8
+			before := (point&-point)>>7 - 1
+			x = x&^(before<<8|0xff) | x&before<<8
+		}
+		if !digits(x) || !digits(y) {
+			return 0, false
+		}
+		if mantissa = eightDigits(x)*1e8 + eightDigits(y); mantissa > 1<<53 {
+			return 0, false
+		}
+	} else {
+		return 0, false
+	}
+	// The quotient of two exact floats is correctly rounded (Clinger 1990).
+	v = float64(mantissa) / pow10[fraction]
+	return math.Float64frombits(math.Float64bits(v) | uint64(negative)<<63), true
+}
+
+// zeroBytes has the highest bit of each byte that is 0, and no other.
+func zeroBytes(x uint64) uint64 { return ^(x&^highBits + 0x7f*eachByte | x) & highBits }
+
+// digits reports whether each byte is at most 9.
+func digits(x uint64) bool { return (x+(0x80-10)*eachByte|x)&highBits == 0 }
+
+// eightDigits is the number that eight digits are, the first one in the lowest byte.
+func eightDigits(x uint64) uint64 {
+	x = x * (10<<8 + 1) >> 8 & 0x00ff00ff00ff00ff
+	x = x * (100<<16 + 1) >> 16 & 0x0000ffff0000ffff
+	return x * (10000<<32 + 1) >> 32
+}
+
 // number parses c as a decimal number, correctly rounded. Numbers beyond
 // float64 and the words inf and infinity are infinite.
 func number(c []byte) (v float64, ok bool) {
-	// Up to 15 digits and an exact power of ten: the quotient of two exact
-	// floats is correctly rounded (Clinger 1990). The rest is strconv's.
 	var mantissa uint64
 	i, fraction := 0, 0
 	if len(c) > 0 && (c[0] == '-' || c[0] == '+') {
@@ -39,20 +116,37 @@ func number(c []byte) (v float64, ok bool) {
 			mantissa = mantissa*10 + uint64(d)
 		}
 	}
-	if i < len(c) || digits > 15 {
+	if i < len(c) || digits > 19 {
 		return numberSlow(c)
 	}
 	if digits == 0 {
 		return 0, false
 	}
-	v = float64(mantissa)
-	if fraction > 0 {
-		v /= pow10[fraction]
-	}
+	v = quotient(mantissa, fraction)
 	if c[0] == '-' {
 		v = -v
 	}
 	return v, true
+}
+
+// quotient is mantissa over the power of ten, up to 10^19, correctly rounded.
+func quotient(mantissa uint64, power int) float64 {
+	if mantissa <= 1<<53 {
+		return float64(mantissa) / pow10[power]
+	}
+	// Long division, of both moved up to bit 63, gives 63 bits at least. With what
+	// remains of it for the last bit they are rounded once, where they become a float.
+	divisor := uint64(1)
+	for range power {
+		divisor *= 10
+	}
+	up, upDivisor := bits.LeadingZeros64(mantissa), bits.LeadingZeros64(divisor)
+	mantissa <<= up
+	quo, rem := bits.Div64(mantissa>>1, mantissa<<63, divisor<<upDivisor)
+	if rem != 0 {
+		quo |= 1
+	}
+	return float64(quo) * math.Float64frombits(uint64(1023+upDivisor-up-63)<<52)
 }
 
 func numberSlow(c []byte) (float64, bool) {

@@ -81,6 +81,8 @@ type Values struct {
 	Missing  int
 	Infinite int // Numeric: among Numbers
 	Mixed    int // Numeric: neither missing nor a number
+
+	notUTF8 int64 // texts with bytes replaced, so far
 }
 
 // A Reader gives the rows of one object in batches. It is not for concurrent
@@ -101,8 +103,6 @@ type Reader struct {
 	batches [2]Batch
 	arenas  [2][]byte // under their Text
 	turn    int
-
-	inPlace bool // Text is where it was read; there is no arena
 }
 
 // arenaLimit is how much text ends a batch before it is full.
@@ -319,19 +319,10 @@ func (d *Reader) add(b *Batch, fields [][]byte, arena []byte) []byte {
 			c.number(f)
 			continue
 		}
-		if missing(f) {
-			c.Missing++
-			c.Text = append(c.Text, nil)
-			continue
-		}
-		if !utf8.Valid(f) {
-			f = bytes.ToValidUTF8(f, []byte("\ufffd"))
-			d.counts.NotUTF8++
-		}
-		if c.Type == Categorical {
-			f = category(f)
-		}
-		if !d.inPlace {
+		replaced := c.notUTF8
+		f = c.text(f, false)
+		d.counts.NotUTF8 += c.notUTF8 - replaced
+		if f != nil {
 			from := len(arena)
 			arena = append(arena, f...)
 			f = arena[from:len(arena):len(arena)]
@@ -341,6 +332,47 @@ func (d *Reader) add(b *Batch, fields [][]byte, arena []byte) []byte {
 	b.Rows++
 	d.counts.Rows++
 	return arena
+}
+
+// read takes the values of a column from a block, of the type t; of Empty, the type
+// is then inferred if there are any. Text stays in the block.
+func (c *Values) read(t Type, b *block, column int) {
+	*c = Values{Type: t, Numbers: c.Numbers[:0], Text: c.Text[:0], notUTF8: c.notUTF8}
+	fields := b.column(column)
+	if t == Numeric {
+		c.Numbers = slices.Grow(c.Numbers, len(fields))
+		for _, f := range fields {
+			if v, ok := decimal(b.text, int(f.from), int(f.to)); ok {
+				c.Numbers = append(c.Numbers, v)
+			} else {
+				c.number(trim(b.text[f.from:f.to]))
+			}
+		}
+		return
+	}
+	c.Text = slices.Grow(c.Text, len(fields))
+	for _, f := range fields {
+		c.Text = append(c.Text, c.text(trim(b.text[f.from:f.to]), b.ascii))
+	}
+	if t == Empty {
+		c.infer(false)
+	}
+}
+
+// text is what a field stands for: nil where the value is missing.
+func (c *Values) text(f []byte, ascii bool) []byte {
+	if missing(f) {
+		c.Missing++
+		return nil
+	}
+	if !ascii && !utf8.Valid(f) {
+		f = bytes.ToValidUTF8(f, []byte("\ufffd"))
+		c.notUTF8++
+	}
+	if c.Type == Categorical {
+		f = category(f)
+	}
+	return f
 }
 
 func (c *Values) number(f []byte) {
@@ -401,10 +433,11 @@ func (c *Values) become(t Type) {
 // A column of integers is written with points as soon as a value is missing,
 // by tools that have no missing integers.
 func category(f []byte) []byte {
-	digits, ok := bytes.CutSuffix(f, []byte(".0"))
-	if !ok || len(digits) == 0 {
+	n := len(f) - len(".0")
+	if n <= 0 || f[n] != '.' || f[n+1] != '0' {
 		return f
 	}
+	digits := f[:n]
 	for i, b := range digits {
 		if (b < '0' || b > '9') && (i > 0 || b != '-' || len(digits) == 1) {
 			return f

@@ -86,9 +86,17 @@ func missing(c []byte) bool {
 	if len(c) == 0 {
 		return true
 	}
-	if '0' <= c[0] && c[0] <= '9' || len(c) > 4 { // nearly every call
+	if len(c) > 4 {
 		return false
 	}
+	switch c[0] {
+	case 'n', 'N', '-', '?', '#', '<', '\\':
+		return spellsMissing(c)
+	}
+	return false // nearly every call
+}
+
+func spellsMissing(c []byte) bool {
 	switch len(c) {
 	case 1:
 		return c[0] == '-' || c[0] == '?'
