@@ -33,10 +33,14 @@ func (q *Quantiles) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.AppendVarint(b, q.n)
 	b = binary.AppendVarint(b, int64(len(q.levels)))
 	if q.levels == nil {
-		keys := sortedKeys(q.table)
-		b = appendFloats(b, keys)
-		for _, v := range keys {
-			b = binary.AppendVarint(b, q.table[v])
+		points := q.table.points()
+		values := make([]float64, len(points))
+		for i, p := range points {
+			values[i] = p.Value
+		}
+		b = appendFloats(b, values)
+		for _, p := range points {
+			b = binary.AppendVarint(b, p.Weight)
 		}
 		return b, nil
 	}
@@ -62,16 +66,17 @@ func (q *Quantiles) UnmarshalBinary(b []byte) error {
 	}
 	var n int64
 	if levels == 0 {
-		keys := d.floats()
-		if len(keys) > Exact {
+		values := d.floats()
+		if len(values) > Exact {
 			return errDamaged
 		}
-		if len(keys) > 0 {
-			q.table = make(map[float64]int64, len(keys))
-		}
-		for _, v := range keys {
-			q.table[v] = d.count()
-			n += q.table[v]
+		for _, v := range values {
+			weight := d.count()
+			if weight == 0 {
+				return errDamaged
+			}
+			q.table.add(v+0, weight)
+			n += weight
 		}
 	} else {
 		q.coin, q.worst, q.spread = d.uint64(), d.float(), d.float()

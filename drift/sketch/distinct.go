@@ -32,10 +32,10 @@ func (d *distinct) numbers(values []float64) {
 	registers := (*[1 << precision]uint8)(d.registers)
 	for _, v := range values {
 		h := mix(math.Float64bits(v + 0)) // -0 is 0
-		// A rank above a register's is rare: seen by a look at few bits.
+		// A rank above a register's is rare: it has as many zeros in front.
 		i := h >> (64 - precision)
-		if rank := uint8(bits.LeadingZeros64(h<<precision|1<<(precision-1)) + 1); rank > registers[i] {
-			registers[i] = rank
+		if h<<precision>>(64-registers[i]) == 0 {
+			d.add(h)
 		}
 	}
 }

@@ -19,17 +19,26 @@ func (m *Moments) Add(values ...float64) {
 		return
 	}
 	o := Moments{N: int64(len(values)), Min: values[0], Max: values[0]}
-	var sums [4]float64 // that one addition need not wait for the other
-	for i, v := range values {
+	for _, v := range values {
 		if v < o.Min {
 			o.Min = v
 		}
 		if v > o.Max {
 			o.Max = v
 		}
-		sums[i&3] += v
 	}
-	sum := sums[0] + sums[1] + (sums[2] + sums[3])
+	var s0, s1, s2, s3 float64 // that one addition need not wait for the other
+	rest := values
+	for ; len(rest) >= 4; rest = rest[4:] {
+		s0 += rest[0]
+		s1 += rest[1]
+		s2 += rest[2]
+		s3 += rest[3]
+	}
+	for _, v := range rest {
+		s0 += v
+	}
+	sum := s0 + s1 + (s2 + s3)
 	if o.Mean = sum / float64(o.N); o.Mean-o.Mean != 0 { // beyond float64
 		o.Mean = 0
 		for _, v := range values {
@@ -37,11 +46,18 @@ func (m *Moments) Add(values ...float64) {
 		}
 	}
 	o.Mean = min(max(o.Mean, o.Min), o.Max) // whatever the rounding
-	var squares [4]float64
-	for i, v := range values {
-		squares[i&3] += float64((v - o.Mean) * (v - o.Mean))
+	mean := o.Mean
+	s0, s1, s2, s3 = 0, 0, 0, 0
+	for rest = values; len(rest) >= 4; rest = rest[4:] {
+		s0 += float64((rest[0] - mean) * (rest[0] - mean))
+		s1 += float64((rest[1] - mean) * (rest[1] - mean))
+		s2 += float64((rest[2] - mean) * (rest[2] - mean))
+		s3 += float64((rest[3] - mean) * (rest[3] - mean))
 	}
-	o.M2 = squares[0] + squares[1] + (squares[2] + squares[3])
+	for _, v := range rest {
+		s0 += float64((v - mean) * (v - mean))
+	}
+	o.M2 = s0 + s1 + (s2 + s3)
 	m.Merge(o)
 }
 

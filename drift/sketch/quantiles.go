@@ -28,7 +28,7 @@ const (
 // The zero value is empty. NaN must not be added.
 type Quantiles struct {
 	n     int64
-	table map[float64]int64 // nil once there is a sketch
+	table tally // empty once there is a sketch
 
 	levels [][]float64 // a value on level h stands for 2^h; sorted but for level 0
 	size   int         // values on all levels
@@ -80,15 +80,19 @@ func (q *Quantiles) Trim() {
 	}
 }
 
-// base is the lowest level that holds more than an odd value. What comes is
-// sorted by the buffer and goes right up to it: one coin for the buffer moves a
-// rank by less than 2^base, of which there are n/buffer, so the sum of squares is a
-// tenth of what the levels above bring.
+// base is the lowest level that holds more than an odd value. What comes goes right
+// up to it, a buffer at a time: the coins for that move a rank by less than 2^base
+// each, of which there are n/buffer, so the sum of squares is a tenth of what the
+// levels above bring.
 func (q *Quantiles) base() int { return max(0, (len(q.levels)-2)/2) }
 
-// pass has level 0 go up to the base, and makes room there.
+// pass has what is below the base go up to it.
 func (q *Quantiles) pass() {
-	sortValues(q.levels[0])
+	if len(q.levels[0]) == buffer {
+		q.leap(min(q.base(), bits.Len(buffer-1)))
+	} else {
+		sortValues(q.levels[0])
+	}
 	for h := range q.base() {
 		if len(q.levels[h]) > 1 {
 			q.compact(h)
@@ -99,38 +103,34 @@ func (q *Quantiles) pass() {
 	}
 }
 
+// leap has a full buffer go up to level h at once: of its values in their order each
+// 2^h-th, from one on that the coin chooses. That is off from a rank by less than
+// 2^h, in a range of 2^h and by nothing in the mean, so that Hoeffding's bound takes
+// it for a coin of half the weight.
+func (q *Quantiles) leap(h int) {
+	low := q.levels[0]
+	all := q.coin
+	for _, v := range low {
+		all ^= math.Float64bits(v) // whatever their order: see AppendBinary
+	}
+	q.coin = mix(all)
+	up := everyOf((*[buffer]float64)(low), int(q.coin>>(64-h)), 1<<h)
+	q.levels[h] = mergeSorted(q.levels[h], up)
+	q.levels[0] = low[:0]
+	q.size -= len(low) - len(up)
+	weight := float64(uint64(1) << h)
+	q.worst += weight - 1
+	q.spread += weight * weight / 4
+}
+
 // count adds values to the table, up to the one that finds it full, and gives
 // back the rest.
 func (q *Quantiles) count(values []float64) []float64 {
-	if q.table == nil {
-		q.table = map[float64]int64{}
-	}
-	// Few values come often: they are counted here, and looked up once.
-	var often [64]struct {
-		v float64
-		n int64
-	}
 	for i, v := range values {
-		v += 0 // -0 is 0
-		slot := &often[mix(math.Float64bits(v))>>58]
-		if slot.v != v && slot.n > 0 {
-			q.table[slot.v] += slot.n
-			slot.n = 0
-		}
-		slot.v = v
-		slot.n++
 		q.n++
-		if slot.n == 1 && len(q.table)+len(often) > Exact || i == len(values)-1 {
-			for j := range often {
-				if often[j].n > 0 {
-					q.table[often[j].v] += often[j].n
-					often[j].n = 0
-				}
-			}
-			if len(q.table) > Exact {
-				q.spill()
-				return values[i+1:]
-			}
+		if q.table.add(v+0, 1); q.table.n > Exact { // -0 is 0
+			q.spill()
+			return values[i+1:]
 		}
 	}
 	return nil
@@ -139,29 +139,29 @@ func (q *Quantiles) count(values []float64) []float64 {
 // spill turns the table into a sketch. No rank changes by it.
 func (q *Quantiles) spill() {
 	table := q.table
-	q.table = nil
+	q.table = tally{}
 	q.levels = make([][]float64, 1)
-	q.addTable(table)
+	q.addTable(&table)
 }
 
 // addTable puts counted values on the levels. A value counted c times goes
 // on the highest level that as many values would have filled, as often as it
 // fits, and the rest of it below: no rank changes by it.
-func (q *Quantiles) addTable(table map[float64]int64) {
+func (q *Quantiles) addTable(table *tally) {
 	top := max(0, bits.Len64(uint64(q.n/k))-1)
 	for len(q.levels) <= top {
 		q.levels = append(q.levels, nil)
 	}
-	for _, v := range sortedKeys(table) {
-		q.distinct.number(v)
+	for _, p := range table.points() {
+		q.distinct.number(p.Value)
 		for h := range top {
-			if table[v]>>h&1 == 1 {
-				q.levels[h] = append(q.levels[h], v)
+			if p.Weight>>h&1 == 1 {
+				q.levels[h] = append(q.levels[h], p.Value)
 				q.size++
 			}
 		}
-		for range table[v] >> top {
-			q.levels[top] = append(q.levels[top], v)
+		for range p.Weight >> top {
+			q.levels[top] = append(q.levels[top], p.Value)
 			q.size++
 		}
 	}
@@ -177,25 +177,22 @@ func (q *Quantiles) Merge(o *Quantiles) {
 	case o.n == 0:
 		return
 	case q.levels == nil && o.levels == nil:
-		if q.table == nil {
-			q.table = map[float64]int64{}
-		}
-		for v, c := range o.table {
-			q.table[v] += c
+		for _, p := range o.table.points() {
+			q.table.add(p.Value, p.Weight)
 		}
 		q.n += o.n
-		if len(q.table) > Exact {
+		if q.table.n > Exact {
 			q.spill()
 		}
 		return
 	case o.levels == nil:
 		q.n += o.n
-		q.addTable(o.table)
+		q.addTable(&o.table)
 		return
 	case q.levels == nil:
 		table := q.table
 		*q = Quantiles{n: q.n, levels: make([][]float64, 1)}
-		defer func() { q.addTable(table) }()
+		defer func() { q.addTable(&table) }()
 	}
 	q.n += o.n
 	q.distinct.merge(&o.distinct)
@@ -320,7 +317,7 @@ func (q *Quantiles) Whole() bool { return q.levels == nil }
 // are not all in the table.
 func (q *Quantiles) Distinct() int64 {
 	if q.levels == nil {
-		return int64(len(q.table))
+		return int64(q.table.n)
 	}
 	return q.distinct.estimate()
 }
@@ -335,11 +332,7 @@ type Point struct {
 // add up to N.
 func (q *Quantiles) Points() []Point {
 	if q.levels == nil {
-		points := make([]Point, 0, len(q.table))
-		for _, v := range sortedKeys(q.table) {
-			points = append(points, Point{v, q.table[v]})
-		}
-		return points
+		return q.table.points()
 	}
 	points := make([]Point, 0, q.size)
 	for h, l := range q.levels {
@@ -366,15 +359,6 @@ func (q *Quantiles) Points() []Point {
 		to++
 	}
 	return points[:to]
-}
-
-func sortedKeys(table map[float64]int64) []float64 {
-	keys := make([]float64, 0, len(table))
-	for v := range table {
-		keys = append(keys, v)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // mix is the finalizer of SplitMix64: every bit of z decides every bit.

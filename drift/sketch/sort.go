@@ -76,3 +76,70 @@ func order(v float64) uint64 {
 func number(o uint64) float64 {
 	return math.Float64frombits(o ^ (uint64(int64(^o)>>63) | 1<<63))
 }
+
+// everyOf gives each step-th of values in their order, from that of rank first on, in
+// the place of values. They are parted by where they lie between the smallest and the
+// largest, and only parts that something is taken from are sorted.
+func everyOf(values *[buffer]float64, first, step int) []float64 {
+	low, high := values[0], values[0]
+	for _, v := range values {
+		if v < low {
+			low = v
+		}
+		if v > high {
+			high = v
+		}
+	}
+	scale := (buffer - 1) / (high - low)
+	if !(scale > 0 && scale <= math.MaxFloat64) { // all are the same, or differ by nearly nothing or too much
+		scale = 0
+	}
+	var parts [buffer]uint16 // of the values
+	var ends [buffer]uint16  // of the parts
+	for i, v := range values {
+		part := uint16(int((v-low)*scale)) % buffer
+		parts[i] = part
+		ends[part]++
+	}
+	end := uint16(0)
+	for i, n := range ends {
+		ends[i] = end // where it begins, yet
+		end += n
+	}
+	var parted [buffer]float64
+	for i, v := range values {
+		at := &ends[parts[i]%buffer]
+		parted[*at%buffer] = v
+		*at++
+	}
+	taken, sorted := 0, 0
+	for rank := first; rank < buffer; rank += step {
+		if rank >= sorted {
+			part := int((parted[rank]-low)*scale) % buffer
+			begin := 0
+			if part > 0 {
+				begin = int(ends[part-1])
+			}
+			sorted = int(ends[part])
+			if sorted-begin > 16 {
+				sortValues(parted[begin:sorted])
+			} else {
+				insert(parted[begin:sorted])
+			}
+		}
+		values[taken] = parted[rank]
+		taken++
+	}
+	return values[:taken]
+}
+
+// insert sorts a few values.
+func insert(values []float64) {
+	for i := 1; i < len(values); i++ {
+		v, j := values[i], i
+		for ; j > 0 && values[j-1] > v; j-- {
+			values[j] = values[j-1]
+		}
+		values[j] = v
+	}
+}
