@@ -192,10 +192,11 @@ func (j *jsonLines) value(b []byte, i int) (value []byte, end int, ok bool) {
 	case string(word) == "true" || string(word) == "false" || string(word) == "NaN" || string(word) == "Infinity" || string(word) == "-Infinity":
 		return word, end, true
 	default:
-		_, isNumber := decimal(b, i, end)
-		if !isNumber {
-			_, isNumber = number(word)
+		var v [1]float64
+		if decimals(v[:], b, []span{{uint32(i), uint32(end)}}) == 1 {
+			return word, end, true
 		}
+		_, isNumber := number(word)
 		return word, end, isNumber
 	}
 }

@@ -17,63 +17,70 @@ const (
 	points = ('.' ^ '0') * eachByte // once zeros are taken from text
 )
 
-// decimal is number of text[from:to], where that is quick: of up to 16 characters
-// behind a sign, all of them digits but for one point, if they are no more than
-// 2^53. They are looked at eight at a time. What it does not take may be a number
-// all the same.
-func decimal(text []byte, from, to int) (v float64, ok bool) {
-	if from >= to || from < 16 {
-		return 0, false
-	}
-	negative := 0
-	if text[from] == '-' {
-		negative = 1
-	}
-	n := to - from - negative
-	// The last character is the highest byte, and what is before the first one is
-	// shifted out: digits are now their values, and nothing is 0.
-	y := binary.LittleEndian.Uint64(text[to-8:to]) ^ zeros
-	var mantissa uint64
-	fraction := 0
-	if n <= 8 {
-		y = y >> (8 * uint(8-n)) << (8 * uint(8-n))
-		if point := zeroBytes(y ^ points); point != 0 {
-			if n == 1 {
-				return 0, false
+// decimals parses fields of text that are quick to parse, up to one that is not, and
+// gives how many those were. Quick are up to 16 characters behind a minus, all of
+// them digits but for one point, that make no more than 2^53: they are looked at
+// eight at a time. What it does not take may be a number all the same.
+func decimals(values []float64, text []byte, fields []span) int {
+	values = values[:len(fields)]
+	for i, f := range fields {
+		from, to := int(f.from), int(f.to)
+		if from >= to || from < 16 {
+			return i
+		}
+		negative := 0
+		if text[from] == '-' {
+			negative = 1
+		}
+		n := to - from - negative
+		// The last character is the highest byte, and what is before the first one is
+		// shifted out: digits are now their values, and nothing is 0.
+		y := binary.LittleEndian.Uint64(text[to-8:to]) ^ zeros
+		var mantissa uint64
+		fraction := 0
+		if n <= 8 {
+			out := uint(64-8*n) & 63
+			y = y >> out << out
+			if point := zeroBytes(y ^ points); point != 0 {
+				y, fraction = withoutPoint(y, point)
+				n--
 			}
-			fraction = (63 - bits.TrailingZeros64(point)) / 8
-			before := (point&-point)>>7 - 1
-			y = y&^(before<<8|0xff) | y&before<<8
+			if n <= 0 || !digits(y) {
+				return i
+			}
+			mantissa = eightDigits(y)
+		} else if n <= 16 {
+			out := uint(128-8*n) & 63
+			x := (binary.LittleEndian.Uint64(text[to-16:to-8]) ^ zeros) >> out << out
+			if point := zeroBytes(y ^ points); point != 0 {
+				y, fraction = withoutPoint(y, point)
+				y |= x >> 56
+				x <<= 8
+			} else if point := zeroBytes(x ^ points); point != 0 {
+				x, fraction = withoutPoint(x, point)
+				fraction += 8
+			}
+			if !digits(x) || !digits(y) {
+				return i
+			}
+			if mantissa = eightDigits(x)*1e8 + eightDigits(y); mantissa > 1<<53 {
+				return i
+			}
+		} else {
+			return i
 		}
-		if !digits(y) || n == 0 {
-			return 0, false
-		}
-		mantissa = eightDigits(y)
-	} else if n <= 16 {
-		x := binary.LittleEndian.Uint64(text[to-16:to-8]) ^ zeros
-		x = x >> (8 * uint(16-n)) << (8 * uint(16-n))
-		if point := zeroBytes(y ^ points); point != 0 {
-			fraction = (63 - bits.TrailingZeros64(point)) / 8
-			before := (point&-point)>>7 - 1
-			y = y&^(before<<8|0xff) | y&before<<8 | x>>56
-			x <<= 8
-		} else if point := zeroBytes(x ^ points); point != 0 {
-			fraction = (63-bits.TrailingZeros64(point))/8 + 8
-			before := (point&-point)>>7 - 1
-			x = x&^(before<<8|0xff) | x&before<<8
-		}
-		if !digits(x) || !digits(y) {
-			return 0, false
-		}
-		if mantissa = eightDigits(x)*1e8 + eightDigits(y); mantissa > 1<<53 {
-			return 0, false
-		}
-	} else {
-		return 0, false
+		// The quotient of two exact floats is correctly rounded (Clinger 1990).
+		v := float64(mantissa) / pow10[fraction]
+		values[i] = math.Float64frombits(math.Float64bits(v) | uint64(negative)<<63)
 	}
-	// The quotient of two exact floats is correctly rounded (Clinger 1990).
-	v = float64(mantissa) / pow10[fraction]
-	return math.Float64frombits(math.Float64bits(v) | uint64(negative)<<63), true
+	return len(fields)
+}
+
+// withoutPoint has the digits before the first point take its place, and counts those
+// behind it.
+func withoutPoint(x, point uint64) (digits uint64, fraction int) {
+	before := (point&-point)>>7 - 1
+	return x&^(before<<8|0xff) | x&before<<8, (63 - bits.TrailingZeros64(point)) / 8
 }
 
 // zeroBytes has the highest bit of each byte that is 0, and no other.

@@ -24,8 +24,9 @@ func sameNumber(t *testing.T, field string) {
 	}
 	for _, around := range []string{strings.Repeat(",", 16), strings.Repeat("7", 20), "............8.5-", strings.Repeat("\xff", 99)} {
 		text := []byte(around + field + around)
-		got, ok := decimal(text, len(around), len(around)+len(field))
-		if ok && (!isNumber || math.Float64bits(got) != math.Float64bits(want)) {
+		var values [1]float64
+		ok := decimals(values[:], text, []span{{uint32(len(around)), uint32(len(around) + len(field))}}) == 1
+		if got := values[0]; ok && (!isNumber || math.Float64bits(got) != math.Float64bits(want)) {
 			t.Errorf("%q among %q is %v, want %v, %v", field, around, got, want, isNumber)
 		}
 		digits := strings.Replace(strings.TrimPrefix(field, "-"), ".", "", 1)

@@ -341,11 +341,13 @@ func (c *Values) read(t Type, b *block, column int) {
 	fields := b.column(column)
 	if t == Numeric {
 		c.Numbers = slices.Grow(c.Numbers, len(fields))
-		for _, f := range fields {
-			if v, ok := decimal(b.text, int(f.from), int(f.to)); ok {
-				c.Numbers = append(c.Numbers, v)
-			} else {
-				c.number(trim(b.text[f.from:f.to]))
+		for len(fields) > 0 {
+			done := len(c.Numbers)
+			n := decimals(c.Numbers[done:cap(c.Numbers)], b.text, fields)
+			c.Numbers = c.Numbers[:done+n]
+			if fields = fields[n:]; len(fields) > 0 {
+				c.number(trim(b.text[fields[0].from:fields[0].to]))
+				fields = fields[1:]
 			}
 		}
 		return
