@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 	"unicode/utf8"
 )
 
 // blockSize is how much text is looked through at a time.
-const blockSize = 256 << 10
+const blockSize = 128 << 10
 
 // A block is text that holds whole records, and where the fields of its rows lie.
 type block struct {
@@ -116,12 +117,12 @@ func (d *Reader) found(b *block, fields [][]byte) {
 	}
 }
 
-// findPlain finds the fields of records of CSV, 64 bytes at a time; where one has a
-// quote it is taken apart as by Read.
+// findPlain finds the fields of records of CSV by what parts them; where a record has
+// a quote it is taken apart as by Read.
 func (d *Reader) findPlain(b *block) error {
 	var (
-		text   = b.text
 		s      = d.split
+		text   = b.text
 		fields = b.fields
 		room   = b.room
 		last   = (len(d.names) - 1) * room // from where a row's first field goes to its last one
@@ -129,67 +130,53 @@ func (d *Reader) findPlain(b *block) error {
 		record = 0 // where it begins
 		from   = 0 // where its field begins
 		at     = 0 // where that goes
-		all    = uint64(0)
-		tail   [64]byte
 	)
-	for base := 0; record < len(text); base += 64 {
-		chunk := text[base:]
-		if len(chunk) < 64 {
-			n := copy(tail[:], chunk)
-			for i := range tail[n:] {
-				tail[n+i] = '\n' // the first may be needed
-			}
-			chunk = tail[:]
+	d.separators, b.ascii = separators(d.separators[:0], text)
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		d.separators = append(d.separators, uint32(len(text)))
+	}
+	for k := 0; k < len(d.separators); k++ {
+		i, is := int(d.separators[k]), byte('\n')
+		if i < len(text) {
+			is = text[i]
 		}
-		separators, bytes := separate((*[64]byte)(chunk))
-		all |= bytes
-	search:
-		for ; separators != 0; separators &= separators - 1 {
-			n := bits.TrailingZeros64(separators)
-			i := base + n
-			switch chunk[n] {
-			case ',':
-				if at < len(fields) {
-					fields[at] = span{uint32(from), uint32(i)}
-				}
-				at += room
-				from = i + 1
-			case '\n':
-				if min(i+1, len(text))-record > s.maxRecord+2 {
-					return &Error{Name: s.name, Line: s.lines + 1, Reason: fmt.Sprintf("the line is longer than %d bytes", s.maxRecord)}
-				}
-				s.lines++
-				switch {
-				case at == row && len(trim(text[record:i])) == 0:
-					d.counts.Blank++
-				case at == row+last:
-					fields[at] = span{uint32(from), uint32(i)}
-					row++
-				default:
-					d.counts.Ragged++
-				}
-				record, from, at = i+1, i+1, row
-				if record >= len(text) {
-					break search
-				}
-			case '"':
-				s.start, b.rows = record, row
-				quoted, err := s.next()
-				if err != nil {
-					return err
-				}
-				d.found(b, quoted)
-				row = b.rows
-				if !isASCII(text[record:s.start]) {
-					all |= highBits
-				}
-				record, from, at = s.start, s.start, row
-				base = record - 64
-				break search
+		switch is {
+		case ',':
+			if at < len(fields) {
+				fields[at] = span{uint32(from), uint32(i)}
+			}
+			at += room
+			from = i + 1
+		case '\n':
+			if min(i+1, len(text))-record > s.maxRecord+2 {
+				return &Error{Name: s.name, Line: s.lines + 1, Reason: fmt.Sprintf("the line is longer than %d bytes", s.maxRecord)}
+			}
+			s.lines++
+			switch {
+			case at == row && len(trim(text[record:i])) == 0:
+				d.counts.Blank++
+			case at == row+last:
+				fields[at] = span{uint32(from), uint32(i)}
+				row++
+			default:
+				d.counts.Ragged++
+			}
+			record, from, at = i+1, i+1, row
+		case '"':
+			s.start, b.rows = record, row
+			quoted, err := s.next()
+			if err != nil {
+				return err
+			}
+			d.found(b, quoted)
+			row = b.rows
+			record, from, at = s.start, s.start, row
+			for k+1 < len(d.separators) && int(d.separators[k+1]) < record {
+				k++
 			}
 		}
 	}
-	b.rows, b.ascii = row, all&highBits == 0
+	b.rows = row
 	return nil
 }
 
@@ -198,16 +185,59 @@ const (
 	highBits = 0x80 * eachByte
 )
 
-// separate has a bit for each byte below '-': all that fields and records are
-// parted by are, and little else is. In any are the bits of all bytes.
-func separate(chunk *[64]byte) (separators, any uint64) {
-	for i := range 8 {
-		x := binary.LittleEndian.Uint64(chunk[8*i:])
-		any |= x
-		low := ^(x&^highBits + (0x80-'-')*eachByte | x) & highBits
-		separators |= low >> 7 * 0x0102040810204080 >> 56 << (8 * i) // the eight bits side by side
+// separators appends where text has bytes below '-': all that parts fields and
+// records is there, and little else.
+func separators(at []uint32, text []byte) (_ []uint32, ascii bool) {
+	var all, found, any uint64
+	for base := 0; base < len(text); base += 64 {
+		if chunk := text[base:]; len(chunk) >= 64 {
+			found, any = below((*[64]byte)(chunk))
+		} else {
+			last := [64]byte(bytes.Repeat([]byte{'x'}, 64))
+			copy(last[:], chunk)
+			found, any = below(&last)
+		}
+		all |= any
+		at = slices.Grow(at, 64)
+		to := (*[64]uint32)(at[len(at):cap(at)])
+		n := uint(0)
+		for ; found != 0; found &= found - 1 {
+			to[n%64] = uint32(base + bits.TrailingZeros64(found))
+			n++
+		}
+		at = at[:len(at)+int(n)]
 	}
-	return separators, any
+	return at, all&highBits == 0
+}
+
+// below has a bit for each byte below '-', and in any the bits of all bytes. It is a
+// function of its own for it to have all registers.
+//
+//go:noinline
+func below(chunk *[64]byte) (found, any uint64) {
+	x0, x1 := binary.LittleEndian.Uint64(chunk[0:]), binary.LittleEndian.Uint64(chunk[8:])
+	x2, x3 := binary.LittleEndian.Uint64(chunk[16:]), binary.LittleEndian.Uint64(chunk[24:])
+	x4, x5 := binary.LittleEndian.Uint64(chunk[32:]), binary.LittleEndian.Uint64(chunk[40:])
+	x6, x7 := binary.LittleEndian.Uint64(chunk[48:]), binary.LittleEndian.Uint64(chunk[56:])
+	if any = x0 | x1 | x2 | x3 | x4 | x5 | x6 | x7; any&highBits == 0 {
+		const to = (0x80 - '-') * eachByte // no byte is carried over
+		found = (x0+to)&highBits>>7 | (x1+to)&highBits>>6 | (x2+to)&highBits>>5 | (x3+to)&highBits>>4 |
+			(x4+to)&highBits>>3 | (x5+to)&highBits>>2 | (x6+to)&highBits>>1 | (x7+to)&highBits
+	} else {
+		for i := range 8 {
+			x := binary.LittleEndian.Uint64(chunk[8*i:])
+			found = found>>1 | (x&^highBits+(0x80-'-')*eachByte|x)&highBits
+		}
+	}
+	// Bit i of byte k is for byte k of word i. It is the other way round that they are
+	// in order (Warren: Hacker's Delight, 7-3).
+	x := ^found
+	t := (x ^ x>>7) & 0x00aa00aa00aa00aa
+	x ^= t ^ t<<7
+	t = (x ^ x>>14) & 0x0000cccc0000cccc
+	x ^= t ^ t<<14
+	t = (x ^ x>>28) & 0x00000000f0f0f0f0
+	return x ^ t ^ t<<28, any
 }
 
 // isASCII reports whether no byte is beyond ASCII.

@@ -47,6 +47,8 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 		}
 	}
 
+	d.batches, d.arenas = [2]Batch{}, [2][]byte{}
+
 	work, order := make(chan *block, workers+1), make(chan *block, workers+1)
 	free := make(chan *block, workers+2)
 	for range cap(free) {

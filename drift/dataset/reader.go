@@ -103,6 +103,8 @@ type Reader struct {
 	batches [2]Batch
 	arenas  [2][]byte // under their Text
 	turn    int
+
+	separators []uint32 // of a block; see findPlain
 }
 
 // arenaLimit is how much text ends a batch before it is full.

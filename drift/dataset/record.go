@@ -27,7 +27,7 @@ type splitter struct {
 }
 
 func newSplitter(r io.Reader, name string, maxRecord int) *splitter {
-	return &splitter{name: name, r: r, maxRecord: maxRecord, blockSize: blockSize, buf: make([]byte, 256<<10)}
+	return &splitter{name: name, r: r, maxRecord: maxRecord, blockSize: blockSize, buf: make([]byte, blockSize)}
 }
 
 // fill reads more behind what is there. At the end of the stream it sets eof.

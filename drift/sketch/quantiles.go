@@ -16,7 +16,7 @@ const (
 	k = 2048
 
 	// buffer is how many values are sorted at a time, once there are many.
-	buffer = 512
+	buffer = 1024
 )
 
 // Quantiles is the distribution of a column of numbers. While they take at

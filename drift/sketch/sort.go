@@ -5,21 +5,24 @@ import (
 	"slices"
 )
 
-// sortValues sorts numbers that are not NaN. A buffer of them is sorted by the 24
-// bits in which the smallest and the largest first differ, eight at a time, which
-// takes a third of the time of comparing; what is left in disorder is few, or
-// sorted as ever.
+// sortValues sorts numbers that are not NaN. It sorts by the 24 bits in which the
+// smallest and the largest first differ, eight at a time, which takes a third of the
+// time of comparing; what is left in disorder is few, or sorted as ever.
 func sortValues(values []float64) {
 	n := len(values)
-	if n < 64 || n > buffer {
+	if n < 64 || n > math.MaxUint16 {
 		slices.Sort(values)
 		return
 	}
-	var from, to [buffer]uint64
+	var room [2 * buffer]uint64
+	a, b := room[:n%(buffer+1)], room[buffer:][:n%(buffer+1)]
+	if n > buffer {
+		a, b = make([]uint64, n), make([]uint64, n)
+	}
 	low, high := ^uint64(0), uint64(0)
 	for i, v := range values {
 		o := order(v)
-		from[i] = o
+		a[i] = o
 		low, high = min(low, o), max(high, o)
 	}
 	shift := 0
@@ -27,13 +30,12 @@ func sortValues(values []float64) {
 		shift++
 	}
 	var counts [3][256]uint16
-	for _, o := range from[:n] {
+	for _, o := range a {
 		digits := (o - low) >> shift
 		counts[0][digits&255]++
 		counts[1][digits>>8&255]++
 		counts[2][digits>>16&255]++
 	}
-	a, b := &from, &to
 	for pass := range counts {
 		at := &counts[pass]
 		sum := uint16(0)
@@ -42,9 +44,9 @@ func sortValues(values []float64) {
 			sum += c
 		}
 		by := shift + 8*pass
-		for _, o := range a[:n] {
+		for _, o := range a {
 			digit := (o - low) >> by & 255
-			b[at[digit]&(buffer-1)] = o
+			b[at[digit]] = o
 			at[digit]++
 		}
 		a, b = b, a
@@ -56,12 +58,12 @@ func sortValues(values []float64) {
 			a[j] = a[j-1]
 		}
 		a[j] = o
-		if moves += i - j; moves > 4*buffer {
-			slices.Sort(a[:n])
+		if moves += i - j; moves > 4*n {
+			slices.Sort(a)
 			break
 		}
 	}
-	for i, o := range a[:n] {
+	for i, o := range a {
 		values[i] = number(o)
 	}
 }
@@ -77,6 +79,9 @@ func number(o uint64) float64 {
 	return math.Float64frombits(o ^ (uint64(int64(^o)>>63) | 1<<63))
 }
 
+// parts are so many that most hold one value of a buffer, or none.
+const parts = 2 * buffer
+
 // everyOf gives each step-th of values in their order, from that of rank first on, in
 // the place of values. They are parted by where they lie between the smallest and the
 // largest, and only parts that something is taken from are sorted.
@@ -90,15 +95,15 @@ func everyOf(values *[buffer]float64, first, step int) []float64 {
 			high = v
 		}
 	}
-	scale := (buffer - 1) / (high - low)
+	scale := (parts - 1) / (high - low)
 	if !(scale > 0 && scale <= math.MaxFloat64) { // all are the same, or differ by nearly nothing or too much
 		scale = 0
 	}
-	var parts [buffer]uint16 // of the values
-	var ends [buffer]uint16  // of the parts
+	var of [buffer]uint16 // which part each value is in
+	var ends [parts]uint16
 	for i, v := range values {
-		part := uint16(int((v-low)*scale)) % buffer
-		parts[i] = part
+		part := uint16(int((v-low)*scale)) % parts
+		of[i] = part
 		ends[part]++
 	}
 	end := uint16(0)
@@ -108,14 +113,14 @@ func everyOf(values *[buffer]float64, first, step int) []float64 {
 	}
 	var parted [buffer]float64
 	for i, v := range values {
-		at := &ends[parts[i]%buffer]
+		at := &ends[of[i]%parts]
 		parted[*at%buffer] = v
 		*at++
 	}
 	taken, sorted := 0, 0
 	for rank := first; rank < buffer; rank += step {
 		if rank >= sorted {
-			part := int((parted[rank]-low)*scale) % buffer
+			part := int((parted[rank]-low)*scale) % parts
 			begin := 0
 			if part > 0 {
 				begin = int(ends[part-1])

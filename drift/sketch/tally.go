@@ -1,10 +1,6 @@
 package sketch
 
-import (
-	"cmp"
-	"math"
-	"slices"
-)
+import "math"
 
 // A tally counts different numbers, in a table of which a quarter at least is free.
 // The zero value is empty.
@@ -18,18 +14,12 @@ func (t *tally) add(v float64, weight int64) {
 	if 4*t.n >= 3*len(t.slots) {
 		t.grow()
 	}
-	last := uint64(len(t.slots) - 1)
-	for at := mix(math.Float64bits(v)) & last; ; at = (at + 1) & last {
-		switch slot := &t.slots[at]; {
-		case slot.Weight == 0:
-			t.n++
-			*slot = Point{v, weight}
-			return
-		case slot.Value == v:
-			slot.Weight += weight
-			return
-		}
+	slot := t.slot(v)
+	if slot.Weight == 0 {
+		slot.Value = v
+		t.n++
 	}
+	slot.Weight += weight
 }
 
 func (t *tally) grow() {
@@ -44,12 +34,26 @@ func (t *tally) grow() {
 
 // points are what was counted, in rising order.
 func (t *tally) points() []Point {
-	points := make([]Point, 0, t.n)
+	values := make([]float64, 0, t.n)
 	for _, p := range t.slots {
 		if p.Weight > 0 {
-			points = append(points, p)
+			values = append(values, p.Value)
 		}
 	}
-	slices.SortFunc(points, func(a, b Point) int { return cmp.Compare(a.Value, b.Value) })
+	sortValues(values)
+	points := make([]Point, len(values))
+	for i, v := range values {
+		points[i] = *t.slot(v)
+	}
 	return points
+}
+
+// slot is where v is counted, or the free one where it would be.
+func (t *tally) slot(v float64) *Point {
+	last := uint64(len(t.slots) - 1)
+	at := mix(math.Float64bits(v)) & last
+	for t.slots[at].Weight > 0 && t.slots[at].Value != v {
+		at = (at + 1) & last
+	}
+	return &t.slots[at]
 }
