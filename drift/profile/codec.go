@@ -57,31 +57,31 @@ func (p *Profile) Encode() []byte {
 	if err != nil {
 		panic(err) // unreachable: strings and integers only
 	}
-	b := binary.AppendUvarint(nil, uint64(len(js)))
-	b = append(b, js...)
-	for i := range p.Columns {
-		for _, s := range p.Columns[i].sketches() {
-			part, err := s.AppendBinary(nil)
-			if err != nil {
-				panic(err) // unreachable: appending to memory
-			}
-			b = binary.AppendUvarint(b, uint64(len(part)))
-			b = append(b, part...)
-		}
-	}
-	for i := range p.Repeats {
-		part, err := p.Repeats[i].AppendBinary(nil)
-		if err != nil {
-			panic(err) // unreachable: appending to memory
-		}
-		b = binary.AppendUvarint(b, uint64(len(part)))
-		b = append(b, part...)
-	}
 	packed := bytes.NewBuffer(append([]byte(magic), 0, 0, 0, 0))
 	z := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(z)
 	z.Reset(packed)
-	z.Write(b) // into memory: cannot fail
+	var size, body []byte
+	write := func(b []byte) { // into memory: cannot fail
+		size = binary.AppendUvarint(size[:0], uint64(len(b)))
+		z.Write(size)
+		z.Write(b)
+	}
+	write(js)
+	for i := range p.Columns {
+		for _, s := range p.Columns[i].sketches() {
+			if body, err = s.AppendBinary(body[:0]); err != nil {
+				panic(err) // unreachable: appending to memory
+			}
+			write(body)
+		}
+	}
+	for i := range p.Repeats {
+		if body, err = p.Repeats[i].AppendBinary(body[:0]); err != nil {
+			panic(err) // unreachable: appending to memory
+		}
+		write(body)
+	}
 	z.Close()
 	out := packed.Bytes()
 	binary.LittleEndian.PutUint32(out[len(magic):], crc32.Checksum(out[len(magic)+4:], castagnoli))

@@ -97,6 +97,9 @@ func (q *Quantiles) pass() {
 		if len(q.levels[h]) > 1 {
 			q.compact(h)
 		}
+		if l := q.levels[h]; cap(l) > buffer { // from when it was a level above the base, or all there was
+			q.levels[h] = append(make([]float64, 0, buffer), l...)
+		}
 	}
 	for q.size > q.room {
 		q.compress()

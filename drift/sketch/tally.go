@@ -1,17 +1,24 @@
 package sketch
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
 
-// A tally counts different numbers, in a table of which a quarter at least is free.
+// A tally counts different numbers, in a table of which an eighth at least is free.
 // The zero value is empty.
 type tally struct {
-	slots []Point // a power of two of them; free where the weight is 0
+	slots []Point // free where the weight is 0
 	n     int     // that are taken
 }
 
+// full is how many slots Exact numbers take: a column may have that many, and there
+// may be many columns.
+const full = Exact*8/7 + 1
+
 // add counts v, which is not -0, weight times more.
 func (t *tally) add(v float64, weight int64) {
-	if 4*t.n >= 3*len(t.slots) {
+	if 8*t.n >= 7*len(t.slots) {
 		t.grow()
 	}
 	slot := t.slot(v)
@@ -24,10 +31,28 @@ func (t *tally) add(v float64, weight int64) {
 
 func (t *tally) grow() {
 	old := t.slots
-	*t = tally{slots: make([]Point, max(16, 2*len(old)))}
+	size := max(16, 2*len(old))
+	if len(old) < full && size > full {
+		size = full
+	}
+	*t = tally{slots: make([]Point, size)}
 	for _, p := range old {
 		if p.Weight > 0 {
 			t.add(p.Value, p.Weight)
+		}
+	}
+}
+
+// slot is where v is counted, or the free one where it would be.
+func (t *tally) slot(v float64) *Point {
+	at, _ := bits.Mul64(mix(math.Float64bits(v)), uint64(len(t.slots)))
+	for {
+		slot := &t.slots[at]
+		if slot.Weight == 0 || slot.Value == v {
+			return slot
+		}
+		if at++; at == uint64(len(t.slots)) {
+			at = 0
 		}
 	}
 }
@@ -46,14 +71,4 @@ func (t *tally) points() []Point {
 		points[i] = *t.slot(v)
 	}
 	return points
-}
-
-// slot is where v is counted, or the free one where it would be.
-func (t *tally) slot(v float64) *Point {
-	last := uint64(len(t.slots) - 1)
-	at := mix(math.Float64bits(v)) & last
-	for t.slots[at].Weight > 0 && t.slots[at].Value != v {
-		at = (at + 1) & last
-	}
-	return &t.slots[at]
 }
