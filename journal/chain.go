@@ -99,7 +99,8 @@ type batch struct {
 	first      uint64    // number of its first record
 	count      int
 	body       []byte
-	size       int // bytes of all its frames
+	given      []Record // instead of body, where this process has written it
+	size       int      // bytes of all its frames
 }
 
 // last is the number of the batch's last record.
@@ -159,23 +160,42 @@ func (c *chain) add(f opened) (b batch, complete bool, damage *DamageError) {
 	return b, true, nil
 }
 
-// records are those of the batch from number from on, of some kinds if they are
-// given. They share nothing with the frame.
-func (b batch) records(from uint64, kinds ...string) iter.Seq2[Record, error] {
+// records are those of the batch from number from on that are wanted. They share
+// nothing with the frame.
+func (b batch) records(from uint64, w wanted) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
+		for _, r := range b.given {
+			if r.Seq >= from && w.kind(r.Kind) && w.record(r) && !yield(r, nil) {
+				return
+			}
+		}
 		seq := b.first
 		for e, err := range frame.Entries(b.body) {
 			if err != nil {
 				yield(Record{}, fmt.Errorf("frame %d: %w", b.end, err))
 				return
 			}
-			if seq >= from && (len(kinds) == 0 || slices.Contains(kinds, string(e.Kind))) {
-				data := append([]byte(nil), e.Data...)
-				if !yield(Record{seq, string(e.Kind), string(e.Key), data}, nil) {
+			if seq >= from && w.kind(string(e.Kind)) {
+				r := Record{seq, string(e.Kind), string(e.Key), append([]byte(nil), e.Data...)}
+				if w.record(r) && !yield(r, nil) {
 					return
 				}
 			}
 			seq++
 		}
 	}
+}
+
+// wanted is what a reader wants of the records; the zero one is all.
+type wanted struct {
+	kinds []string          // nil: every one
+	is    func(Record) bool // of these kinds; nil: all
+}
+
+func (w wanted) kind(kind string) bool { return len(w.kinds) == 0 || slices.Contains(w.kinds, kind) }
+func (w wanted) record(r Record) bool  { return w.is == nil || w.is(r) }
+
+// any says whether some of the records are wanted.
+func (w wanted) any(records []Record) bool {
+	return slices.ContainsFunc(records, func(r Record) bool { return w.kind(r.Kind) && w.record(r) })
 }

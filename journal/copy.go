@@ -73,7 +73,6 @@ const copyRoom = 64 << 10
 // to the committer.
 type copier struct {
 	journal *Journal
-	buf     []byte
 	body    []byte // of count records from number first on
 	first   uint64
 	count   int
@@ -96,7 +95,7 @@ func (c *copier) add(b batch) error {
 
 func (c *copier) flush() (err error) {
 	if c.count > 0 {
-		c.buf, _, err = c.journal.write(c.buf, c.first, c.count, [][]byte{c.body})
+		_, err = c.journal.write(c.first, c.count, [][]byte{c.body})
 	}
 	c.body, c.count = c.body[:0], 0
 	return err

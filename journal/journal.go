@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/anneal-ml/anneal/journal/internal/frame"
@@ -61,25 +62,36 @@ type Journal struct {
 	tail     tail
 	meter    meter
 
-	wake chan struct{} // holds a token when queue or closing has changed
-	done chan struct{} // closed when the committer has ended
+	wake chan struct{} // takes a token when run becomes the committer
+	done chan struct{} // closed when run has ended
 
 	cutting sync.Mutex // held by Cut
 
 	mu      sync.Mutex
-	kept    *kept         // guarded by mu; records of before first that are still there; replaced, never changed
-	queue   []*pending    // guarded by mu
-	closing bool          // guarded by mu
-	stopped error         // guarded by mu; why no more is taken
-	first   uint64        // guarded by mu; number of the oldest record kept
-	last    uint64        // guarded by mu; number of the newest record
-	base    uint64        // guarded by mu; sequence of the oldest frame
-	tip     uint64        // guarded by mu; sequence of the newest frame
-	grown   chan struct{} // guarded by mu; closed when tip grows; nil if nobody waits
+	kept    *kept      // guarded by mu; records of before first that are still there; replaced, never changed
+	queue   []*pending // guarded by mu
+	busy    bool       // guarded by mu; there is a committer
+	closing bool       // guarded by mu
+	stopped error      // guarded by mu; why no more is taken
+	first   uint64     // guarded by mu; number of the oldest record kept
+	last    uint64     // guarded by mu; number of the newest record
+	base    uint64     // guarded by mu; sequence of the oldest frame
+	tip     uint64     // guarded by mu; sequence of the newest frame
 
-	// Owned by Open, then by the committer.
+	followers []*follower // guarded by mu; that wait
+
+	// Owned by Open, then by the committer, who is one at a time.
 	mark  Mark
 	epoch uint64
+	buf   []byte     // memory of frames, to use again
+	group []*pending // memory of groups, to use again
+}
+
+// A follower waits for the frame that it reads next, if that has something for it.
+type follower struct {
+	next  uint64 // guarded by Journal.mu
+	only  wanted
+	woken chan struct{} // closed when it is there
 }
 
 // First is the number of the oldest record, but for those that a [Checkpoint]
@@ -125,9 +137,12 @@ func (j *Journal) Append(ctx context.Context, records ...Record) (last uint64, e
 		}
 		size += frame.EntryHeader + len(r.Kind) + len(r.Key) + len(r.Data)
 	}
-	p := &pending{records: records, body: make([]byte, 0, size), done: make(chan struct{})}
-	for _, r := range records {
+	p := &pending{records: slices.Clone(records), body: make([]byte, 0, size), done: make(chan struct{})}
+	for i, r := range records {
 		p.body = frame.AppendEntry(p.body, r.Kind, r.Key, r.Data)
+		if n := len(p.body); len(r.Data) > 0 {
+			p.records[i].Data = p.body[n-len(r.Data) : n : n]
+		}
 	}
 	if err := j.submit(ctx, p); err != nil {
 		return 0, err
@@ -175,14 +190,16 @@ func (j *Journal) Load(ctx context.Context, name string) ([]byte, error) {
 // who follow get [ErrClosed].
 func (j *Journal) Close() error {
 	j.mu.Lock()
-	again := j.closing
-	j.closing = true
+	again, free := j.closing, !j.busy
+	j.closing, j.busy = true, true
 	j.mu.Unlock()
 	if again {
 		<-j.done
 		return nil
 	}
-	j.signal()
+	if free {
+		j.wake <- struct{}{}
+	}
 	<-j.done
 	err := j.Err()
 	if errors.Is(err, ErrClosed) {

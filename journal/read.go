@@ -12,8 +12,20 @@ import (
 // Read yields the records from number from on, or from the oldest there is, in
 // order: up to the last one now, or with follow for ever, until ctx or the
 // journal ends. It stops after an error. Where kinds are given it yields only
-// records of those.
+// records of those. The data of a record may be others' too: it must not be changed.
 func (j *Journal) Read(ctx context.Context, from uint64, follow bool, kinds ...string) iter.Seq2[Record, error] {
+	return j.read(ctx, from, follow, wanted{kinds: kinds})
+}
+
+// Follow is [Journal.Read] for ever, of the records of these kinds that is says yes
+// to: a follower costs next to nothing for what it does not want. is may be called by
+// whoever commits, and for a record more than once: it must not wait, nor use the
+// journal.
+func (j *Journal) Follow(ctx context.Context, from uint64, is func(Record) bool, kinds ...string) iter.Seq2[Record, error] {
+	return j.read(ctx, from, true, wanted{kinds, is})
+}
+
+func (j *Journal) read(ctx context.Context, from uint64, follow bool, only wanted) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		j.mu.Lock()
 		from, last, tip := max(from, j.first), j.last, j.tip
@@ -39,7 +51,7 @@ func (j *Journal) Read(ctx context.Context, from uint64, follow bool, kinds ...s
 			}
 			tip = 0
 		}
-		for b, err := range j.batches(ctx, start, tip) {
+		for b, err := range j.batches(ctx, start, tip, only) {
 			if err != nil {
 				yield(Record{}, fmt.Errorf("read the journal: %w", err))
 				return
@@ -47,7 +59,7 @@ func (j *Journal) Read(ctx context.Context, from uint64, follow bool, kinds ...s
 			if b.count == 0 || b.last() < from {
 				continue
 			}
-			for r, err := range b.records(from, kinds...) {
+			for r, err := range b.records(from, only) {
 				if err != nil || !follow && r.Seq > last {
 					if err != nil {
 						yield(Record{}, fmt.Errorf("read the journal: %w", err))
@@ -62,18 +74,23 @@ func (j *Journal) Read(ctx context.Context, from uint64, follow bool, kinds ...s
 	}
 }
 
-// batches reads the log from a frame that begins a batch to frame tip, or
-// follows it if tip is 0.
-func (j *Journal) batches(ctx context.Context, from, tip uint64) iter.Seq2[batch, error] {
+// batches reads the log from a frame that begins a batch to frame tip, or follows
+// it if tip is 0: then those are left out that come while it waits and have nothing
+// that is wanted.
+func (j *Journal) batches(ctx context.Context, from, tip uint64, only wanted) iter.Seq2[batch, error] {
 	return func(yield func(batch, error) bool) {
 		var c chain
 		for to := tip; ; {
 			if tip == 0 {
-				var err error
-				if to, err = j.acknowledged(ctx, from); err != nil {
+				next, last, err := j.acknowledged(ctx, from, only)
+				if err != nil {
 					yield(batch{}, err)
 					return
 				}
+				if next != from {
+					c = chain{}
+				}
+				from, to = next, last
 			} else if from > to {
 				return
 			}
@@ -107,34 +124,37 @@ func (j *Journal) batches(ctx context.Context, from, tip uint64) iter.Seq2[batch
 }
 
 // acknowledged waits until frame seq is acknowledged, by this process or by the
-// one that writes, and returns the last that is. Nobody sees a record before
-// Last, Newest and Find know it.
-func (j *Journal) acknowledged(ctx context.Context, seq uint64) (uint64, error) {
-	for !j.readOnly {
+// one that writes, or the first after it with something that is wanted. It returns
+// that one and the last that is acknowledged. Nobody sees a record before Last,
+// Newest and Find know it.
+func (j *Journal) acknowledged(ctx context.Context, seq uint64, only wanted) (next, last uint64, err error) {
+	if !j.readOnly {
 		j.mu.Lock()
-		tip := j.tip
-		if j.grown == nil {
-			j.grown = make(chan struct{})
+		if j.tip >= seq {
+			defer j.mu.Unlock()
+			return seq, j.tip, nil
 		}
-		grown := j.grown
+		f := &follower{next: seq, only: only, woken: make(chan struct{})}
+		j.followers = append(j.followers, f)
 		j.mu.Unlock()
-		if tip >= seq {
-			return tip, nil
-		}
 		select {
-		case <-grown:
+		case <-f.woken:
 		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+			err = context.Cause(ctx)
 		}
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.followers = slices.DeleteFunc(j.followers, func(other *follower) bool { return other == f })
+		return f.next, j.tip, err
 	}
 	for {
 		if m, err := j.store.Mark(ctx); err != nil || m.Tip >= seq {
-			return m.Tip, err
+			return seq, m.Tip, err
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+			return 0, 0, context.Cause(ctx)
 		}
 	}
 }
@@ -150,7 +170,7 @@ func (j *Journal) At(ctx context.Context, seq uint64) (Record, error) {
 func (j *Journal) at(ctx context.Context, seq uint64) (Record, error) {
 	b, err := j.batchOf(ctx, seq)
 	if err == nil {
-		for r, rerr := range b.records(seq) {
+		for r, rerr := range b.records(seq, wanted{}) {
 			if rerr == nil && r.Seq != seq { // in a gap
 				break
 			}
@@ -174,7 +194,7 @@ func (j *Journal) batchOf(ctx context.Context, seq uint64) (batch, error) {
 		return b, nil
 	}
 	blk := j.index.blockOf(seq)
-	for b, err := range j.batches(ctx, blk.frame, tip) {
+	for b, err := range j.batches(ctx, blk.frame, tip, wanted{}) {
 		if err != nil && j.trimmed(blk.frame) {
 			break
 		}
@@ -243,14 +263,14 @@ func (j *Journal) Newest(ctx context.Context, kind string, before uint64) iter.S
 		if before == 0 || before > last {
 			before = last + 1
 		}
-		var kinds []string // all
+		var only wanted // all
 		if kind != "" {
-			kinds = []string{kind}
+			only.kinds = []string{kind}
 		}
 		var found []Record
 		for blk := range j.index.blocksBefore(kind, before) {
 			found = found[:0]
-			for b, err := range j.batches(ctx, blk.frame, min(tip, blk.end)) {
+			for b, err := range j.batches(ctx, blk.frame, min(tip, blk.end), only) {
 				if err != nil && j.trimmed(blk.frame) {
 					break
 				}
@@ -258,7 +278,7 @@ func (j *Journal) Newest(ctx context.Context, kind string, before uint64) iter.S
 					yield(Record{}, fmt.Errorf("read the journal: %w", err))
 					return
 				}
-				for r, err := range b.records(first, kinds...) {
+				for r, err := range b.records(first, only) {
 					if err != nil {
 						yield(Record{}, fmt.Errorf("read the journal: %w", err))
 						return
