@@ -258,9 +258,6 @@ const kindTurn = "turn"
 // turn counts an execution's beginning and its end, in the turn that they are in.
 // The children of a distributed Map are parts of theirs.
 func (m *measures) turn(r journal.Record) error {
-	if !engine.Changes(r) {
-		return nil // as most do not
-	}
 	h, err := engine.HeadOf(r)
 	if err != nil || h.Of == "" {
 		return err

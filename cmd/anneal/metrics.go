@@ -17,6 +17,7 @@ import (
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/journal"
 	publish "github.com/anneal-ml/anneal/notify/cloudwatch"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
 )
 
 // maxSources bounds how many event sources have a series of their own: their
@@ -81,7 +82,7 @@ func (d *daemon) followMetrics(ctx context.Context) error {
 	if err := d.lastSignals(ctx, from); err != nil && ctx.Err() == nil {
 		return err
 	}
-	for record, err := range d.journal.Read(ctx, from, true) {
+	for record, err := range d.journal.Follow(ctx, from, counted, countedKinds...) {
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -94,6 +95,14 @@ func (d *daemon) followMetrics(ctx context.Context) error {
 	}
 	return nil
 }
+
+// countedKinds are the kinds of records that are counted.
+var countedKinds = []string{
+	controller.KindEvent, kindTurn, controller.KindParked, controller.KindDecision, controller.KindRun, controller.KindSignal, controller.KindNotice,
+}
+
+// counted says whether a record of these kinds may count: most turns do not.
+func counted(r journal.Record) bool { return r.Kind != kindTurn || engine.Changes(r) }
 
 // lookBack is how many signal records are looked at for those measured last.
 const lookBack = 2000

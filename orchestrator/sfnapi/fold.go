@@ -195,10 +195,15 @@ func (f *Fold) Definitions() []string {
 	return all
 }
 
+// mayChange says whether a turn may have changed the status of a Standard execution.
+func mayChange(r journal.Record) bool {
+	return strings.HasPrefix(r.Key, keyStandard) && engine.Changes(r)
+}
+
 // changed are the changes of status that a turn of a Standard execution made, in their
 // order: its beginning, its end, or both.
 func changed(r journal.Record) ([]change, error) {
-	if !strings.HasPrefix(r.Key, keyStandard) || !engine.Changes(r) {
+	if !mayChange(r) {
 		return nil, nil
 	}
 	h, err := engine.HeadOf(r)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
@@ -73,9 +74,13 @@ func (l *logging) logs(kind asl.EventType) bool {
 	return failure && strings.HasPrefix(k, "Execution") // FATAL
 }
 
+// mayLog says whether the record of a start may have a logging configuration: most
+// have not.
+func mayLog(r journal.Record) bool { return bytes.Contains(r.Data, []byte(`"logging":`)) }
+
 // startLogs is where the execution logs whose start a record is; nil: nowhere.
 func startLogs(r journal.Record) (*logging, error) {
-	if !bytes.Contains(r.Data, []byte(`"logging":`)) { // as most
+	if !mayLog(r) {
 		return nil, nil
 	}
 	var b start
@@ -208,11 +213,15 @@ func (s *Server) readLines(ctx context.Context, give func(batch) bool) error {
 	if open == nil {
 		open = map[string]*logging{}
 	}
-	ever := s.fold.Unlogged > 0
+	var ever atomic.Bool // an execution logs, or did
+	ever.Store(s.fold.Unlogged > 0)
 	from := cmp.Or(s.fold.Unlogged, s.from)
 	runs := map[string]*logging{} // of children, by the ARN of their map run
 	given := from
-	for r, err := range s.cfg.Journal.Read(ctx, from, true) {
+	wanted := func(r journal.Record) bool {
+		return r.Kind == kindTurn && ever.Load() || r.Kind == KindExecution && mayLog(r)
+	}
+	for r, err := range s.cfg.Journal.Follow(ctx, from, wanted, KindExecution, kindTurn) {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -227,17 +236,15 @@ func (s *Server) readLines(ctx context.Context, give func(batch) bool) error {
 				return err
 			}
 			if l != nil {
-				open[r.Key], ever = l, true
+				open[r.Key] = l
+				ever.Store(true)
 			}
 		case kindTurn:
-			if !ever {
-				continue
-			}
 			if lines, err = s.linesOf(ctx, r, open, runs); err != nil {
 				return err
 			}
 		}
-		if ever && (len(lines) > 0 || r.Seq-given > mostUnread) {
+		if ever.Load() && (len(lines) > 0 || r.Seq-given > mostUnread) {
 			if !give(batch{r.Seq, lines}) {
 				return nil
 			}

@@ -102,7 +102,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, c := range s.fold.Untold { // which nobody changes any more
 		tell(c)
 	}
-	for r, err := range s.cfg.Journal.Read(ctx, s.from, true, kindTurn) {
+	for r, err := range s.cfg.Journal.Follow(ctx, s.from, mayChange, kindTurn) {
 		if ctx.Err() != nil {
 			return nil
 		}
