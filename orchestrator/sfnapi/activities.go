@@ -39,6 +39,9 @@ func NewActivities(inside engine.Tasks) *Activities {
 
 // activityName is the activity of a resource.
 func activityName(resource string) (string, bool) {
+	if !strings.Contains(resource, ":activity:") { // as most
+		return "", false
+	}
 	a, err := parseARN(resource, "activity")
 	if err != nil {
 		return "", false

@@ -114,6 +114,7 @@ func (t *Tasks) Refuses(e asl.Effect) string {
 	action = strings.TrimSuffix(action, ".waitForTaskToken")
 	problem := ""
 	switch service + ":" + action {
+	case "lambda:function": // takes anything
 	case "lambda:invoke":
 		problem = invokeFields.check(e.Input)
 	case "sns:publish":

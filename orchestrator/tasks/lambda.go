@@ -96,6 +96,9 @@ func (f Function) timeout() time.Duration {
 }
 
 func (t *Tasks) lookup(function string) (Function, bool) {
+	if f, ok := t.cfg.Functions[functionName(function)]; ok { // as most
+		return f, true
+	}
 	return match(t.cfg.Functions, functionNames(function)...)
 }
 

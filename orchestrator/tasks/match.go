@@ -48,14 +48,22 @@ func glob(pattern, name string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
+// functionName is a function's own name.
+func functionName(written string) string {
+	if i := strings.LastIndex(written, "function:"); i >= 0 {
+		written = written[i+len("function:"):]
+	}
+	name, _, _ := strings.Cut(written, ":") // the qualifier
+	return name
+}
+
 // functionNames are the names of a function: its own, then as it was written,
 // then without a qualifier.
 func functionNames(written string) []string {
-	name, prefix := written, ""
+	name, prefix := functionName(written), ""
 	if i := strings.LastIndex(written, "function:"); i >= 0 {
-		prefix, name = written[:i+len("function:")], written[i+len("function:"):]
+		prefix = written[:i+len("function:")]
 	}
-	name, _, _ = strings.Cut(name, ":") // the qualifier
 	return []string{name, written, prefix + name}
 }
 

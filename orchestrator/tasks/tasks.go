@@ -149,6 +149,7 @@ type Tasks struct {
 
 	mu     sync.Mutex
 	cancel map[string]context.CancelFunc // guarded by mu; what is being done, by effect ID
+	stops  bool                          // guarded by mu; Stop was called
 	ending []noted                       // guarded by mu; what Run has to end
 }
 
@@ -222,6 +223,7 @@ func (t *Tasks) Do(ctx context.Context, e asl.Effect, recovered bool, submitted 
 	defer cancel()
 	t.mu.Lock()
 	t.cancel[e.ID] = cancel
+	stops := t.stops
 	t.mu.Unlock()
 	defer func() {
 		t.mu.Lock()
@@ -230,9 +232,12 @@ func (t *Tasks) Do(ctx context.Context, e asl.Effect, recovered bool, submitted 
 	}()
 
 	// Stop first leaves word and then looks for who is doing it; here it is the
-	// other way round, so that one sees the other.
-	if stopped, err := job.Stopped(t.dir(e.ID)); err == nil && stopped {
-		return wasStopped, nil
+	// other way round, so that one sees the other. What is begun for the first time
+	// only this process can have stopped.
+	if recovered || stops {
+		if stopped, err := job.Stopped(t.dir(e.ID)); err == nil && stopped {
+			return wasStopped, nil
+		}
 	}
 	o, err := t.do(doing, e, submitted)
 	if err == nil || errors.Is(err, orchestrator.ErrLater) {
@@ -304,6 +309,9 @@ func (t *Tasks) handOver(ctx context.Context, e asl.Effect, service, action stri
 // Stop ends an effect that is no longer waited for. It does not wait for the
 // end, and does nothing for what has ended; what has not begun never will.
 func (t *Tasks) Stop(ctx context.Context, effect string) {
+	t.mu.Lock()
+	t.stops = true
+	t.mu.Unlock()
 	if err := job.Stop(t.dir(effect)); err != nil {
 		t.cfg.Log.ErrorContext(ctx, "job not stopped", "effect", effect, "err", err)
 	}
@@ -351,9 +359,18 @@ func (t *Tasks) dir(effect string) string { return filepath.Join(t.cfg.Dir, effe
 // integration splits a resource ARN into the service and what is asked of it;
 // a function's own ARN asks for `function`.
 func integration(resource string) (service, action string) {
-	p := strings.SplitN(resource, ":", 7)
+	var p [7]string
+	rest, more := resource, true
+	for i := range p {
+		if !more {
+			return "", ""
+		}
+		if p[i] = rest; i < len(p)-1 {
+			p[i], rest, more = strings.Cut(rest, ":")
+		}
+	}
 	switch {
-	case len(p) < 7 || p[0] != "arn":
+	case p[0] != "arn":
 		return "", ""
 	case p[2] == "states":
 		return p[5], p[6]
