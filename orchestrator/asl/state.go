@@ -72,6 +72,8 @@ type State struct {
 	Left       *Context  `json:"left,omitempty"`
 	Redrives   int64     `json:"redrives,omitempty"` // how often it was redriven
 	RedrivenAt time.Time `json:"redrivenAt,omitzero"`
+
+	info []byte // JSON of Execution, which does not change, once it was written
 }
 
 // The statuses of an execution.

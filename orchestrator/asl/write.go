@@ -55,7 +55,13 @@ func (s *State) write(w *value.Writer) {
 	}
 	w.Open('{')
 	w.Key("execution")
-	s.Execution.write(w)
+	if s.info == nil {
+		from := len(w.Text)
+		s.Execution.write(w)
+		s.info = slices.Clone(w.Text[from:])
+	} else {
+		w.Text = append(w.Text, s.info...)
+	}
 	w.JSON("input", s.Input)
 	w.String("status", s.Status)
 	w.Int("nextEvent", s.NextEvent)

@@ -85,6 +85,7 @@ type Engine struct {
 	tasks   Tasks
 	objects *objects.Store
 	log     *slog.Logger
+	writers sync.Pool     // of *value.Writer
 	stops   []string      // effects to be stopped again when Run begins
 	wake    chan struct{} // there is something in ready, or an earlier time
 	begun   chan struct{} // closed
@@ -164,6 +165,24 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-e.wake:
 		case <-timer.C:
 		}
+	}
+}
+
+// writer is one to write a turn with, until it is put back.
+func (e *Engine) writer() *value.Writer {
+	if w, ok := e.writers.Get().(*value.Writer); ok {
+		return w
+	}
+	return &value.Writer{Text: make([]byte, 0, 4<<10)}
+}
+
+// mostRoom is how much a writer may have written in and be used again, in bytes.
+const mostRoom = 64 << 10
+
+// put takes a writer back: the journal has what it wrote.
+func (e *Engine) put(w *value.Writer) {
+	if cap(w.Text) <= mostRoom {
+		e.writers.Put(w)
 	}
 }
 
@@ -297,11 +316,13 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}
-	record, err := x.record(turn)
+	w := e.writer()
+	record, err := x.record(w, turn)
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}
 	seq, err := e.journal.Append(ctx, append(records, record)...)
+	e.put(w)
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // An execution is one that has not ended. Whoever set busy owns it, and what is
@@ -202,11 +203,13 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 		turn = x.park(err, now)
 	}
 	if turn.State != x.state {
-		record, err := x.record(turn)
+		w := e.writer()
+		record, err := x.record(w, turn)
 		if err != nil {
 			return err
 		}
 		seq, err := e.append(ctx, record)
+		e.put(w)
 		if err != nil {
 			return err
 		}
@@ -382,14 +385,15 @@ func (x *execution) waitedFor(turn asl.Turn) map[string]uint64 {
 	return after
 }
 
-// record is the turn as it is journaled.
-func (x *execution) record(turn asl.Turn) (journal.Record, error) {
+// record is the turn as it is journaled, written with w.
+func (x *execution) record(w *value.Writer, turn asl.Turn) (journal.Record, error) {
 	x.coming = x.waitedFor(turn)
-	data, err := turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: x.coming, Turn: turn}.text()
-	if err != nil {
-		return journal.Record{}, fmt.Errorf("write turn: %w", err)
+	w.Reset()
+	t := turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: x.coming, Turn: turn}
+	if t.write(w); w.Err != nil {
+		return journal.Record{}, fmt.Errorf("write turn: %w", w.Err)
 	}
-	return journal.Record{Kind: kindTurn, Key: x.name, Data: data}, nil
+	return journal.Record{Kind: kindTurn, Key: x.name, Data: w.Text}, nil
 }
 
 // advance takes the turn of the last record, which is durable as record seq.

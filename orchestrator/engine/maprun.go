@@ -689,7 +689,7 @@ func (d *distribution) beginSome(n int) (done bool, err error) {
 		if err != nil {
 			return true, err
 		}
-		record, err := c.x.record(turn)
+		record, err := c.x.record(&value.Writer{}, turn)
 		if err != nil {
 			return true, err
 		}

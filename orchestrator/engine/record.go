@@ -39,9 +39,8 @@ type turnRecord struct {
 	asl.Turn
 }
 
-// text is the record's JSON.
-func (t turnRecord) text() ([]byte, error) {
-	w := &value.Writer{Text: make([]byte, 0, 2<<10)}
+// write writes the record's JSON.
+func (t *turnRecord) write(w *value.Writer) {
 	w.Open('{')
 	w.Key("head")
 	w.Open('{')
@@ -67,7 +66,6 @@ func (t turnRecord) text() ([]byte, error) {
 	}
 	t.Turn.WriteMembers(w)
 	w.Close('}')
-	return w.Text, w.Err
 }
 
 func (e Event) write(w *value.Writer, key string) {

@@ -23,10 +23,12 @@ func TestTurnText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := turn.text()
-		if err != nil {
-			t.Fatal(err)
+		var w value.Writer
+		turn.write(&w)
+		if w.Err != nil {
+			t.Fatal(w.Err)
 		}
+		got := w.Text
 		var a, b any
 		if err := json.Unmarshal(got, &a); err != nil {
 			t.Fatalf("seed %d: %v\n%s", seed, err, got)
@@ -39,8 +41,9 @@ func TestTurnText(t *testing.T) {
 		}
 	}
 	late := turnRecord{Head: Head{Wake: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}}
-	if text, err := late.text(); err == nil {
-		t.Errorf("a year that cannot be read is written: %s", text)
+	var w value.Writer
+	if late.write(&w); w.Err == nil {
+		t.Errorf("a year that cannot be read is written: %s", w.Text)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // Redrive implements [orchestrator.Executor]. The execution keeps the definition
@@ -59,7 +60,7 @@ func (e *Engine) redrive(ctx context.Context, name string, beside []journal.Reco
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}
-	record, err := x.record(turn)
+	record, err := x.record(&value.Writer{}, turn)
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}

@@ -12,7 +12,13 @@ import (
 type Writer struct {
 	Text []byte // what is written so far
 	Err  error  // the first; Text is of no use then
+
+	time     time.Time // the last one that was written
+	from, to int       // where it is in Text
 }
+
+// Reset begins another text in the room of the last.
+func (w *Writer) Reset() { *w = Writer{Text: w.Text[:0]} }
 
 // comma writes a comma where one is due.
 func (w *Writer) comma() {
@@ -79,12 +85,18 @@ func (w *Writer) TrueSome(key string, yes bool) {
 // Time writes a member, in RFC 3339. A year beyond 9999 is an error.
 func (w *Writer) Time(key string, t time.Time) {
 	w.Key(key)
+	if w.to > 0 && t == w.time { // as often: what happens in one turn happens at one time
+		w.Text = append(w.Text, w.Text[w.from:w.to]...)
+		return
+	}
+	from := len(w.Text)
 	w.Text = append(w.Text, '"')
 	text, err := t.AppendText(w.Text)
 	if err != nil && w.Err == nil {
 		w.Err = err
 	}
 	w.Text = append(text, '"')
+	w.time, w.from, w.to = t, from, len(w.Text)
 }
 
 // TimeSome writes a member, unless t is zero.
