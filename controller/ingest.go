@@ -83,7 +83,7 @@ func (c *Controller) IngestAll(ctx context.Context, events []anneal.Event) (dupl
 		}
 		defer release()
 	}
-	var records []journal.Record
+	var news []anneal.Event
 	taken := make(map[string]bool, len(events))
 	for i, event := range events {
 		duplicate := taken[event.ID]
@@ -97,19 +97,29 @@ func (c *Controller) IngestAll(ctx context.Context, events []anneal.Event) (dupl
 			continue
 		}
 		taken[event.ID] = true
+		news = append(news, event)
+	}
+	return duplicates, c.IngestNews(ctx, news)
+}
+
+// IngestNews is IngestAll of events that nobody else tells, and whose teller knows
+// from the journal that it has not told them: they are not looked for.
+func (c *Controller) IngestNews(ctx context.Context, events []anneal.Event) error {
+	var records []journal.Record
+	for _, event := range events {
 		record, err := arrival(event)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		records = append(records, record)
 	}
 	if len(records) == 0 {
-		return duplicates, nil
+		return nil
 	}
 	if _, err := c.cfg.Journal.Append(ctx, records...); err != nil {
-		return nil, fmt.Errorf("record %d events: %w", len(records), err)
+		return fmt.Errorf("record %d events: %w", len(records), err)
 	}
-	return duplicates, nil
+	return nil
 }
 
 // known looks whether an event was taken in before. Its ID is claimed.

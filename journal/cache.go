@@ -339,8 +339,11 @@ func (r *run) places() iter.Seq2[place, error] {
 	}
 }
 
+// A desk has room for the two pages that a search looks at.
+type desk [2 * pageSize]byte
+
 // find is the newest number below the given one with hash.
-func (r *run) find(hash, below uint64) (seq uint64, ok bool, err error) {
+func (r *run) find(hash, below uint64, d *desk) (seq uint64, ok bool, err error) {
 	want := place{hash: hash, seq: below}
 	// Hashes are even, so the page is about where the hash is in its range:
 	// look a little before, a little behind, then halve.
@@ -348,7 +351,7 @@ func (r *run) find(hash, below uint64) (seq uint64, ok bool, err error) {
 	probes := []int{int(guess) - 2, int(guess) + 3}
 	lo, hi := 0, r.pages // page lo begins before want, page hi does not
 	var last page        // the one before page lo
-	p := make(page, pageSize)
+	p, other := page(d[:pageSize]), page(d[pageSize:])
 	for lo < hi {
 		mid := (lo + hi) / 2
 		if len(probes) > 0 {
@@ -362,7 +365,7 @@ func (r *run) find(hash, below uint64) (seq uint64, ok bool, err error) {
 		case comparePlaces(p.place(0), want) >= 0:
 			hi = mid
 		case last == nil:
-			lo, last, p = mid+1, p, make(page, pageSize)
+			lo, last, p = mid+1, p, other
 		default:
 			lo, last, p = mid+1, p, last
 		}

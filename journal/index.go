@@ -33,7 +33,8 @@ type block struct {
 // It is a cache. What it finds is checked against the record.
 type index struct {
 	log   *slog.Logger
-	cache *cache // nil: tables never become runs
+	cache *cache    // nil: tables never become runs
+	desks sync.Pool // of *desk
 
 	mu     sync.RWMutex
 	kinds  []string      // guarded by mu; at most 63, in order of appearance
@@ -346,11 +347,19 @@ func (x *index) lookupBelow(hash, below uint64) (candidate, bool) {
 		}
 	}
 	x.mu.RUnlock()
+	if len(runs) == 0 {
+		return candidate{}, false
+	}
+	d, ok := x.desks.Get().(*desk)
+	if !ok {
+		d = new(desk)
+	}
+	defer x.desks.Put(d)
 	for _, r := range slices.Backward(runs) {
 		if r.first >= below {
 			continue
 		}
-		seq, ok, err := r.find(hash, below)
+		seq, ok, err := r.find(hash, below, d)
 		if err != nil {
 			return candidate{r.first, min(r.last, below-1), err}, true
 		}

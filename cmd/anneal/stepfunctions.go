@@ -32,10 +32,7 @@ func (d *daemon) newAPI(activities *sfnapi.Activities, fold sfnapi.Fold) (*api, 
 		Region: settings.Region, Account: settings.Account, Log: d.log,
 		Policies: func() map[string]orchestrator.Machine { return embeddedMachines(d.generation.config()) },
 		Runs:     d.embeddedRuns,
-		Tell: func(ctx context.Context, events []anneal.Event) error {
-			_, err := d.controller.IngestAll(ctx, events)
-			return err
-		},
+		Tell:     func(ctx context.Context, events []anneal.Event) error { return d.controller.IngestNews(ctx, events) },
 	}
 	if len(settings.Credentials) > 0 {
 		cfg.Signatures = &sfnapi.Signatures{Keys: map[string]string{}, Region: settings.Region}

@@ -35,6 +35,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anneal-ml/anneal"
@@ -85,10 +86,12 @@ type Engine struct {
 	tasks   Tasks
 	objects *objects.Store
 	log     *slog.Logger
-	writers sync.Pool     // of *value.Writer
-	stops   []string      // effects to be stopped again when Run begins
-	wake    chan struct{} // there is something in ready, or an earlier time
-	begun   chan struct{} // closed
+	writers sync.Pool       // of *value.Writer
+	next    chan *execution // to a leader that is free
+	free    atomic.Int64    // leaders
+	stops   []string        // effects to be stopped again when Run begins
+	wake    chan struct{}   // there is something in ready, or an earlier time
+	begun   chan struct{}   // closed
 
 	mu       sync.Mutex
 	open     map[string]*execution    // guarded by mu; those that have not ended
@@ -117,6 +120,7 @@ func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
 		log:      cfg.Log,
 		wake:     make(chan struct{}, 1),
 		begun:    make(chan struct{}),
+		next:     make(chan *execution),
 		open:     map[string]*execution{},
 		machines: map[string]recorded{},
 		runs:     map[string]*mapRun{},
@@ -157,7 +161,11 @@ func (e *Engine) Run(ctx context.Context) error {
 			return err
 		}
 		for _, x := range ready {
-			wg.Go(func() { e.lead(ctx, &wg, x) })
+			select {
+			case e.next <- x:
+			default:
+				wg.Go(func() { e.leads(ctx, &wg, x) })
+			}
 		}
 		select {
 		case <-ctx.Done():

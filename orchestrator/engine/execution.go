@@ -130,6 +130,27 @@ func (e *Engine) tick(x *execution) {
 	e.post(x, input{tick: true, step: func(env asl.Env) asl.Turn { return x.machine.Tick(x.state, env) }})
 }
 
+// mostFree is how many goroutines wait for an execution to lead: those are spared
+// the growth of their stacks.
+const mostFree = 64
+
+// leads leads one execution after another, as long as there are some.
+func (e *Engine) leads(ctx context.Context, wg *sync.WaitGroup, x *execution) {
+	for {
+		e.lead(ctx, wg, x)
+		if e.free.Add(1) > mostFree {
+			e.free.Add(-1)
+			return
+		}
+		select {
+		case x = <-e.next:
+			e.free.Add(-1)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // lead works on an execution that is its own until it waits, does the last of what
 // it waits for, and so on: a chain of tasks takes one goroutine.
 func (e *Engine) lead(ctx context.Context, wg *sync.WaitGroup, x *execution) {

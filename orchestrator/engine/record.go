@@ -147,9 +147,12 @@ func Changes(r journal.Record) bool {
 func HeadOf(r journal.Record) (Head, error) {
 	if rest, ok := bytes.CutPrefix(r.Data, []byte(headBegins)); ok {
 		if head, _, ok := bytes.Cut(rest, []byte(headEnds)); ok {
-			var h Head
-			if err := json.Unmarshal(head, &h); err != nil {
-				return h, fmt.Errorf("read turn in record %d: %w", r.Seq, err)
+			h, ok := parseHead(head)
+			if !ok {
+				h = Head{}
+				if err := json.Unmarshal(head, &h); err != nil {
+					return h, fmt.Errorf("read turn in record %d: %w", r.Seq, err)
+				}
 			}
 			return h, nil
 		}

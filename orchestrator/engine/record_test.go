@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
@@ -44,6 +45,39 @@ func TestTurnText(t *testing.T) {
 	var w value.Writer
 	if late.write(&w); w.Err == nil {
 		t.Errorf("a year that cannot be read is written: %s", w.Text)
+	}
+}
+
+// TestHead: a head is read as it was written, and nothing else is taken for one.
+func TestHead(t *testing.T) {
+	at := time.Date(2026, 11, 26, 4, 10, 0, 123456789, time.UTC)
+	for _, h := range []Head{
+		{},
+		{Status: "RUNNING", First: Event{1, asl.ExecutionStarted, at}, Last: Event{4, asl.LambdaFunctionStarted, at}, Waits: true, Of: "arn:aws:x", Began: at},
+		{Status: "RUNNING", First: Event{5, "WaitStateEntered", at}, Last: Event{5, "WaitStateEntered", at}, Wake: at.Add(time.Hour)},
+		{Status: "ABORTED", First: Event{9, asl.ExecutionAborted, at}, Last: Event{9, asl.ExecutionAborted, at}, Cancels: true, Of: "arn:aws:x", Began: at},
+		{Status: "SUCCEEDED", Of: "a \"quoted\" name", Began: at},
+	} {
+		var w value.Writer
+		record := turnRecord{Head: h, Turn: asl.Turn{State: &asl.State{}}}
+		record.write(&w)
+		got, err := HeadOf(journal.Record{Data: w.Text})
+		if diff := cmp.Diff(h, got); err != nil || diff != "" {
+			t.Errorf("of %s: %v (-want +got)\n%s", w.Text, err, diff)
+		}
+		text, err := json.Marshal(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, ok := parseHead(text)
+		if diff := cmp.Diff(h, parsed); ok != (h.Of != `a "quoted" name`) || ok && diff != "" {
+			t.Errorf("%s is read: %t (-want +got)\n%s", text, ok, diff)
+		}
+		for n := range text {
+			if _, ok := parseHead(text[:n]); ok {
+				t.Errorf("the beginning %s is read as a head", text[:n])
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ type Config struct {
 	Runs     func(ctx context.Context, policy string) iter.Seq2[string, error]
 
 	// Tell takes the event that a status has changed, and returns when it is
-	// durable. It may be told twice. Nil: nobody is told.
+	// durable. It is told again only where it failed. Nil: nobody is told.
 	Tell func(ctx context.Context, events []anneal.Event) error
 
 	// Write takes lines of executions whose machine has a logging configuration, and
@@ -365,10 +366,22 @@ func random() string {
 	return fmt.Sprintf("%x", b)
 }
 
-// uuid writes what an ID is made of as a UUID of version 8, whose bits are its
-// maker's own (RFC 9562).
+// uuid writes what an ID is made of as a UUID.
 func uuid(seed string) string {
 	h := hash(seed)
-	h[6], h[8] = h[6]&0x0f|0x80, h[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", h[:4], h[4:6], h[6:8], h[8:10], h[10:16])
+	return uuidOf([16]byte(h[:]))
+}
+
+// uuidOf writes bits as a UUID of version 8, whose bits are its maker's own (RFC
+// 9562).
+func uuidOf(b [16]byte) string {
+	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80
+	text := make([]byte, 0, 36)
+	for i, n := range []int{4, 6, 8, 10, 16} {
+		if i > 0 {
+			text = append(text, '-')
+		}
+		text = hex.AppendEncode(text, b[[]int{0, 4, 6, 8, 10}[i]:n])
+	}
+	return string(text)
 }

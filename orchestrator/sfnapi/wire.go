@@ -2,6 +2,7 @@ package sfnapi
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/anneal-ml/anneal"
 )
 
 // maxBody is the largest request, in bytes: the service takes 1 MiB, and its
@@ -125,7 +124,9 @@ func (s *Server) operate(ctx context.Context, name string, body []byte) (any, er
 
 // requestID is the UUID of a request.
 func requestID() string {
-	return uuid(anneal.ID("request", strconv.FormatInt(time.Now().UnixNano(), 10), random()))
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return uuidOf(b)
 }
 
 // epoch is a time as the API writes it: seconds since 1970, to the millisecond.

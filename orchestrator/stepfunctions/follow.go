@@ -118,7 +118,7 @@ func (e *Executor) look(name string) {
 // Told takes note of an event that may be of an execution that is followed. It
 // does not wait.
 func (e *Executor) Told(event anneal.Event) {
-	if event.Source != "aws.states" {
+	if event.Source != "aws.states" || e.Following() == 0 {
 		return
 	}
 	var detail struct {

@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl"
+)
+
+// parseHead reads a head as turns are written with: it is read of every turn, by
+// some more than once, and package encoding/json takes ten times as long. It is
+// false for what is written otherwise, which may be a head all the same.
+func parseHead(text []byte) (Head, bool) {
+	s := headScan{text}
+	var h Head
+	ok := s.skip(`{"status":`) && s.text(&h.Status) &&
+		s.skip(`,"first":`) && s.event(&h.First) && s.skip(`,"last":`) && s.event(&h.Last) &&
+		(!s.skip(`,"wake":`) || s.time(&h.Wake))
+	h.Waits = s.skip(`,"waits":true`)
+	h.Cancels = s.skip(`,"cancels":true`)
+	ok = ok && (!s.skip(`,"of":`) || s.text(&h.Of)) && (!s.skip(`,"began":`) || s.time(&h.Began))
+	return h, ok && string(s.rest) == "}"
+}
+
+// A headScan goes through a head. Its methods are false where it does not go on so.
+type headScan struct{ rest []byte }
+
+// skip goes past what comes next, if it is that.
+func (s *headScan) skip(want string) bool {
+	if len(s.rest) < len(want) || string(s.rest[:len(want)]) != want {
+		return false
+	}
+	s.rest = s.rest[len(want):]
+	return true
+}
+
+// quoted is a string without escapes.
+func (s *headScan) quoted() ([]byte, bool) {
+	if !s.skip(`"`) {
+		return nil, false
+	}
+	n := bytes.IndexAny(s.rest, `"\`)
+	if n < 0 || s.rest[n] != '"' {
+		return nil, false
+	}
+	text := s.rest[:n]
+	s.rest = s.rest[n+1:]
+	return text, true
+}
+
+func (s *headScan) text(to *string) bool {
+	text, ok := s.quoted()
+	*to = string(text)
+	return ok
+}
+
+func (s *headScan) time(to *time.Time) bool {
+	text, ok := s.quoted()
+	return ok && to.UnmarshalText(text) == nil
+}
+
+func (s *headScan) event(to *Event) bool {
+	if !s.skip(`{"id":`) {
+		return false
+	}
+	n := 0
+	for n < len(s.rest) && s.rest[n] >= '0' && s.rest[n] <= '9' {
+		n++
+	}
+	id, err := strconv.ParseInt(string(s.rest[:n]), 10, 64)
+	s.rest = s.rest[n:]
+	var kind string
+	ok := err == nil && s.skip(`,"type":`) && s.text(&kind) && s.skip(`,"timestamp":`) && s.time(&to.Timestamp) && s.skip(`}`)
+	to.ID, to.Type = id, asl.EventType(kind)
+	return ok
+}
