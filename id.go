@@ -14,14 +14,13 @@ var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadd
 // first 128 bits of the SHA-256 of the parts, each preceded by its length.
 // Equal parts give an equal ID on every machine and in every version.
 func ID(parts ...string) string {
-	h := sha256.New()
-	var n [8]byte
+	var room [256]byte // enough for most
+	text := room[:0]
 	for _, p := range parts {
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		h.Write(n[:])
-		h.Write([]byte(p))
+		text = append(binary.BigEndian.AppendUint64(text, uint64(len(p))), p...)
 	}
-	return idEncoding.EncodeToString(h.Sum(nil)[:16])
+	sum := sha256.Sum256(text)
+	return idEncoding.EncodeToString(sum[:16])
 }
 
 // ShortID is the first 16 letters of [ID], 80 bits, for names with a limit.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -139,15 +140,17 @@ func (m *measures) record(r journal.Record) error {
 	}
 	switch r.Kind {
 	case controller.KindEvent:
+		source, ok := plainSource(r.Data)
 		var e struct{ Source, Parked string }
-		if read(&e) {
-			m.mu.Lock()
-			m.pending = append(m.pending, r.Seq)
-			m.mu.Unlock()
-			m.events.WithLabelValues(m.source(e.Source)).Inc()
-			if e.Parked != "" {
-				m.parked.Inc()
-			}
+		if e.Source = source; !ok && !read(&e) {
+			break
+		}
+		m.mu.Lock()
+		m.pending = append(m.pending, r.Seq)
+		m.mu.Unlock()
+		m.events.WithLabelValues(m.source(e.Source)).Inc()
+		if e.Parked != "" {
+			m.parked.Inc()
 		}
 	case kindTurn:
 		err = m.turn(r)
@@ -184,6 +187,14 @@ func (m *measures) record(r journal.Record) error {
 		}
 	}
 	return err
+}
+
+// plainSource is the source of an event, without reading the rest of it: false where
+// it may be parked, or its source is written with an escape.
+func plainSource(event []byte) (string, bool) {
+	_, rest, ok := bytes.Cut(event, []byte(`"source":"`)) // within a text the quotes would be escaped
+	source, _, closed := bytes.Cut(rest, []byte(`"`))
+	return string(source), ok && closed && !bytes.Contains(source, []byte(`\`)) && !bytes.Contains(event, []byte(`"parked":`))
 }
 
 func (m *measures) source(name string) string {

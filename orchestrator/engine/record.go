@@ -58,9 +58,18 @@ func (t *turnRecord) write(w *value.Writer) {
 	if len(t.Pending) > 0 {
 		w.Key("pending")
 		w.Open('{')
-		for _, id := range slices.Sorted(maps.Keys(t.Pending)) {
+		one := func(id string) {
 			w.AnyKey(id)
 			w.Text = strconv.AppendUint(w.Text, t.Pending[id], 10)
+		}
+		if len(t.Pending) == 1 { // as often
+			for id := range t.Pending {
+				one(id)
+			}
+		} else {
+			for _, id := range slices.Sorted(maps.Keys(t.Pending)) {
+				one(id)
+			}
 		}
 		w.Close('}')
 	}

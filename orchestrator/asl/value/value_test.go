@@ -129,3 +129,19 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestQuoted: whatever stands wherever in a text comes back.
+func TestQuoted(t *testing.T) {
+	for _, odd := range []string{`"`, `\`, "\n", "\x00", "\x1f", " ", "!", "\x7f", "é", "\u2028", "日", "\U0001F600", `""`} {
+		for n := range 20 {
+			for at := range n + 1 {
+				want := strings.Repeat("x", at) + odd + strings.Repeat("y", n-at)
+				text := AppendQuoted([]byte("k:"), want)
+				var got string
+				if err := json.Unmarshal(text[2:], &got); err != nil || got != want {
+					t.Errorf("%q is written as %s and read as %q, %v", want, text, got, err)
+				}
+			}
+		}
+	}
+}

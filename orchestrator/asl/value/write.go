@@ -41,12 +41,30 @@ func (v Value) Append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
+// plain is how many letters s begins with, in eights, that stand in a JSON string as
+// they are.
+func plain(s string) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(s)-n >= 8; n += 8 {
+		t := s[n : n+8]
+		x := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		// A byte less than n borrows from its highest bit: x - n*ones, where x had none.
+		quote, slash := x^'"'*ones, x^'\\'*ones
+		if (x|(x-' '*ones)&^x|(quote-ones)&^quote|(slash-ones)&^slash)&high != 0 {
+			break
+		}
+	}
+	return n
+}
+
 // AppendQuoted appends s as a JSON string. [Half] of a surrogate pair is an escape.
 func AppendQuoted(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := plain(s); i < len(s); {
 		c := s[i]
 		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
 			i++
@@ -82,8 +100,8 @@ func AppendQuoted(dst []byte, s string) []byte {
 		default:
 			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
-		i++
-		start = i
+		start = i + 1
+		i = start + plain(s[start:])
 	}
 	return append(append(dst, s[start:]...), '"')
 }

@@ -22,9 +22,15 @@ func (w *Writer) Reset() { *w = Writer{Text: w.Text[:0]} }
 
 // comma writes a comma where one is due.
 func (w *Writer) comma() {
-	if n := len(w.Text); n > 0 && w.Text[n-1] != '{' && w.Text[n-1] != '[' && w.Text[n-1] != ':' {
+	if w.due() {
 		w.Text = append(w.Text, ',')
 	}
+}
+
+// due says whether a comma must come before what comes next.
+func (w *Writer) due() bool {
+	n := len(w.Text)
+	return n > 0 && w.Text[n-1] != '{' && w.Text[n-1] != '[' && w.Text[n-1] != ':'
 }
 
 // Open begins an object or array, with { or [.
@@ -38,8 +44,11 @@ func (w *Writer) Close(bracket byte) { w.Text = append(w.Text, bracket) }
 
 // Key begins a member. Only a key without letters that must be escaped may be given.
 func (w *Writer) Key(key string) {
-	w.comma()
-	w.Text = append(append(append(w.Text, '"'), key...), '"', ':')
+	begin := `,"`
+	if !w.due() {
+		begin = `"`
+	}
+	w.Text = append(append(append(w.Text, begin...), key...), `":`...)
 }
 
 // AnyKey begins a member whatever its key is.
