@@ -101,6 +101,7 @@ type Controller struct {
 	asked    chan chan Status
 	ended    chan struct{} // closed when Run returns
 	arriving arriving
+	news     news
 	reading  allowance // of events between the journal and the loop
 	waiters  waiters
 	status   atomic.Pointer[Status]
@@ -274,8 +275,11 @@ func (c *Controller) follow(ctx context.Context, from uint64, events chan<- take
 			return fmt.Errorf("follow the journal: %w", err)
 		}
 		t := taken{seq: record.Seq}
-		if err := json.Unmarshal(record.Data, &t.event); err != nil {
-			return fmt.Errorf("read event record %d: %w", record.Seq, err)
+		event, known := c.news.take(record.Key)
+		if t.event = event; !known {
+			if err := json.Unmarshal(record.Data, &t.event); err != nil {
+				return fmt.Errorf("read event record %d: %w", record.Seq, err)
+			}
 		}
 		if err := c.reading.take(ctx, sizeOf(t.event)); err != nil {
 			return err

@@ -116,10 +116,56 @@ func (c *Controller) IngestNews(ctx context.Context, events []anneal.Event) erro
 	if len(records) == 0 {
 		return nil
 	}
+	c.news.put(events)
 	if _, err := c.cfg.Journal.Append(ctx, records...); err != nil {
+		c.news.drop(events)
 		return fmt.Errorf("record %d events: %w", len(records), err)
 	}
 	return nil
+}
+
+// news are events that were just taken in, so that the loop need not read them from
+// their records.
+type news struct {
+	mu     sync.Mutex
+	events map[string]anneal.Event // guarded by mu; by ID; not durable yet, or not read
+}
+
+// At most so many are kept, each with so many bytes of data.
+const (
+	mostNews = 256
+	newsSize = 4 << 10
+)
+
+func (n *news) put(events []anneal.Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.events == nil {
+		n.events = map[string]anneal.Event{}
+	}
+	for _, e := range events {
+		if len(n.events) < mostNews && len(e.Data)+len(e.Raw) <= newsSize {
+			e.Time, e.Seen = e.Time.Round(0), e.Seen.Round(0) // as they are read: without the process's own clock
+			n.events[e.ID] = e
+		}
+	}
+}
+
+func (n *news) drop(events []anneal.Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, e := range events {
+		delete(n.events, e.ID)
+	}
+}
+
+// take is the event of a record, if it is known; it is forgotten then.
+func (n *news) take(id string) (anneal.Event, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e, ok := n.events[id]
+	delete(n.events, id)
+	return e, ok
 }
 
 // known looks whether an event was taken in before. Its ID is claimed.

@@ -25,7 +25,7 @@ const maxState = 64 << 20
 
 // fewEvents is how many events a turn has as a rule: one state is left, a Task
 // entered.
-const fewEvents = 6
+const fewEvents = 5
 
 // turn is a Turn in the making.
 type turn struct {
@@ -99,7 +99,11 @@ func (m *Machine) entry(info ExecutionInfo) (startAt string, timeout time.Durati
 func (m *Machine) begin(s *State, env Env) *turn { return m.turn(s.clone(), env) }
 
 func (m *Machine) turn(s *State, env Env) *turn {
-	return &turn{m: m, s: s, env: env, out: Turn{Status: s.Status, Events: make([]HistoryEvent, 0, fewEvents)}}
+	events := env.Room[:0]
+	if events == nil {
+		events = make([]HistoryEvent, 0, fewEvents)
+	}
+	return &turn{m: m, s: s, env: env, out: Turn{Status: s.Status, Events: events}}
 }
 
 // unchanged is the turn in which nothing happened.

@@ -18,6 +18,8 @@ const (
 type Env struct {
 	Now  time.Time
 	Seed uint64 // of jitter, States.UUID and States.MathRandom; it is mixed with the place in the execution
+	// Room is memory for the turn's events, which nobody uses any more; nil: there is none.
+	Room []HistoryEvent
 	// Refuses says why an effect cannot be begun at all, and nothing where it can;
 	// nil: every one can. It is asked before anything is scheduled.
 	Refuses func(Effect) string

@@ -86,7 +86,7 @@ type Engine struct {
 	tasks   Tasks
 	objects *objects.Store
 	log     *slog.Logger
-	writers sync.Pool       // of *value.Writer
+	writers sync.Pool       // of *writer
 	next    chan *execution // to a leader that is free
 	free    atomic.Int64    // leaders
 	stops   []string        // effects to be stopped again when Run begins
@@ -176,20 +176,30 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// writer is one to write a turn with, until it is put back.
-func (e *Engine) writer() *value.Writer {
-	if w, ok := e.writers.Get().(*value.Writer); ok {
-		return w
-	}
-	return &value.Writer{Text: make([]byte, 0, 4<<10)}
+// A writer is what a turn is made and written with.
+type writer struct {
+	value.Writer
+	events []asl.HistoryEvent // room for them
 }
 
-// mostRoom is how much a writer may have written in and be used again, in bytes.
-const mostRoom = 64 << 10
+// writer is one that nobody uses, until it is put back.
+func (e *Engine) writer() *writer {
+	if w, ok := e.writers.Get().(*writer); ok {
+		return w
+	}
+	return &writer{Writer: value.Writer{Text: make([]byte, 0, 4<<10)}}
+}
 
-// put takes a writer back: the journal has what it wrote.
-func (e *Engine) put(w *value.Writer) {
-	if cap(w.Text) <= mostRoom {
+// How much a writer may have in hand and be used again.
+const (
+	mostRoom   = 64 << 10 // bytes of text
+	mostEvents = 64
+)
+
+// put takes a writer back: the journal has what it wrote, and nobody the events.
+func (e *Engine) put(w *writer) {
+	if cap(w.Text) <= mostRoom && cap(w.events) <= mostEvents {
+		clear(w.events)
 		e.writers.Put(w)
 	}
 }
@@ -325,7 +335,7 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		return orchestrator.Execution{}, err
 	}
 	w := e.writer()
-	record, err := x.record(w, turn)
+	record, err := x.record(&w.Writer, turn)
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}

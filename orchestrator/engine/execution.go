@@ -212,9 +212,12 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 		return err
 	}
 	now := time.Now().UTC()
+	w := e.writer()
 	turn, err := asl.Turn{}, x.broken
 	if err == nil {
-		turn, err = guard(func() asl.Turn { return in.step(e.env(x, now)) })
+		env := e.env(x, now)
+		env.Room, w.events = w.events, nil
+		turn, err = guard(func() asl.Turn { return in.step(env) })
 	}
 	if err == nil && turn.State == x.state && in.tick && !turn.Wake.IsZero() && !turn.Wake.After(now) {
 		err = errors.New("the execution does not go on")
@@ -224,13 +227,11 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 		turn = x.park(err, now)
 	}
 	if turn.State != x.state {
-		w := e.writer()
-		record, err := x.record(w, turn)
+		record, err := x.record(&w.Writer, turn)
 		if err != nil {
 			return err
 		}
 		seq, err := e.append(ctx, record)
-		e.put(w)
 		if err != nil {
 			return err
 		}
@@ -238,7 +239,11 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 		e.mu.Lock()
 		e.stands(x, turn)
 		e.mu.Unlock()
+		if x.of == nil { // else the end is told with them
+			w.events, turn.Events = turn.Events, nil
+		}
 	}
+	e.put(w)
 	x.todo = turn
 	if in.done != nil {
 		close(in.done)
