@@ -10,6 +10,7 @@ import (
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // arriving keeps two arrivals of one event apart until the first is durable.
@@ -99,15 +100,26 @@ func (c *Controller) IngestAll(ctx context.Context, events []anneal.Event) (dupl
 		taken[event.ID] = true
 		news = append(news, event)
 	}
-	return duplicates, c.IngestNews(ctx, news)
+	return duplicates, c.record(ctx, news, arrival)
 }
 
-// IngestNews is IngestAll of events that nobody else tells, and whose teller knows
-// from the journal that it has not told them: they are not looked for.
+// IngestNews takes in events that this program itself makes, tells nowhere else, and
+// knows from the journal not to have told: they are not looked for. Their data must
+// be on one line, and they have nothing raw.
 func (c *Controller) IngestNews(ctx context.Context, events []anneal.Event) error {
+	c.news.put(events)
+	err := c.record(ctx, events, arrivalOf)
+	if err != nil {
+		c.news.drop(events)
+	}
+	return err
+}
+
+// record makes events durable together, each in the record that of makes.
+func (c *Controller) record(ctx context.Context, events []anneal.Event, of func(anneal.Event) (journal.Record, error)) error {
 	var records []journal.Record
 	for _, event := range events {
-		record, err := arrival(event)
+		record, err := of(event)
 		if err != nil {
 			return err
 		}
@@ -116,9 +128,7 @@ func (c *Controller) IngestNews(ctx context.Context, events []anneal.Event) erro
 	if len(records) == 0 {
 		return nil
 	}
-	c.news.put(events)
 	if _, err := c.cfg.Journal.Append(ctx, records...); err != nil {
-		c.news.drop(events)
 		return fmt.Errorf("record %d events: %w", len(records), err)
 	}
 	return nil
@@ -194,4 +204,26 @@ func arrival(event anneal.Event) (journal.Record, error) {
 		return journal.Record{}, fmt.Errorf("encode event %s: %w", event.ID, err)
 	}
 	return journal.Record{Kind: KindEvent, Key: event.ID, Data: data}, nil
+}
+
+// arrivalOf is arrival of an event whose data was written by this program, on one
+// line: it need not be looked through.
+func arrivalOf(event anneal.Event) (journal.Record, error) {
+	w := value.Writer{Text: make([]byte, 0, 512+len(event.Data))}
+	w.Open('{')
+	w.String("specversion", event.SpecVersion)
+	w.String("id", event.ID)
+	w.String("source", event.Source)
+	w.String("type", event.Type)
+	w.StringSome("subject", event.Subject)
+	w.Time("time", event.Time)
+	w.StringSome("datacontenttype", event.DataContentType)
+	w.JSONSome("data", event.Data)
+	w.Time("seen", event.Seen)
+	w.StringSome("parked", event.Parked)
+	w.Close('}')
+	if w.Err != nil {
+		return journal.Record{}, fmt.Errorf("encode event %s: %w", event.ID, w.Err)
+	}
+	return journal.Record{Kind: KindEvent, Key: event.ID, Data: w.Text}, nil
 }

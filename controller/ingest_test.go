@@ -1,12 +1,16 @@
 package controller_test
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/controller"
@@ -80,6 +84,60 @@ func TestIngestAll(t *testing.T) {
 	for i, n := range []int{1, 0, 2} {
 		if want := batch(n)[0].ID; subjects[i] != want {
 			t.Errorf("event %d stored is %s; want %s, of file %d", i, subjects[i], want, n)
+		}
+	}
+}
+
+// News are recorded and taken by the loop as what was read of their records would be.
+func TestIngestNews(t *testing.T) {
+	j := openMemory(t, &journal.Memory{})
+	defer j.Close()
+	recovery, err := controller.Recover(t.Context(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan anneal.Event)
+	c := controller.New(controller.Config{Journal: j, Log: slog.New(slog.DiscardHandler), Told: func(e anneal.Event) { told <- e }}, recovery.State)
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	defer run.Wait()
+	defer cancel()
+	run.Go(func() {
+		if err := c.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, event := range []anneal.Event{
+		{SpecVersion: "1.0", ID: "a", Source: "aws.states", Type: "Changed", Time: time.Now().UTC(), Seen: time.Now().UTC(),
+			Subject: "of \"a\"", DataContentType: "application/json", Data: json.RawMessage(`{"a":1}`)},
+		{SpecVersion: "1.0", ID: "b", Source: "aws.states", Type: "Changed", Time: time.Now().UTC(), Seen: time.Now().UTC(), Parked: "why"},
+		{SpecVersion: "1.0", ID: "large", Source: "aws.states", Type: "Changed", Time: time.Now().UTC(), Seen: time.Now().UTC(),
+			Data: json.RawMessage(`"` + strings.Repeat("x", 10_000) + `"`)},
+	} {
+		if err := c.IngestNews(t.Context(), []anneal.Event{event}); err != nil {
+			t.Fatal(err)
+		}
+		got := <-told
+		r, err := j.Find(t.Context(), controller.KindEvent, event.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read, usual anneal.Event
+		if err := json.Unmarshal(r.Data, &read); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(read, got); diff != "" {
+			t.Errorf("the loop takes %s otherwise than it is read (-read +taken)\n%s", event.ID, diff)
+		}
+		text, err := json.Marshal(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &usual); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(usual, read); diff != "" {
+			t.Errorf("%s is recorded otherwise than other events (-others +this)\n%s", event.ID, diff)
 		}
 	}
 }

@@ -170,7 +170,7 @@ func (e *Effect) write(w *value.Writer) {
 // encoding/json.
 func (e *HistoryEvent) write(w *value.Writer) {
 	rest := *e
-	rest.StateEntered, rest.StateExited = nil, nil
+	rest.StateEntered, rest.StateExited, rest.ExecutionStarted, rest.ExecutionSucceeded = nil, nil, nil, nil
 	rest.LambdaScheduled, rest.LambdaSucceeded, rest.TaskStarted, rest.TaskSucceeded = nil, nil, nil, nil
 	exited := e.StateExited != nil && (e.StateExited.Assigned != nil || e.StateExited.AssignedDetails != nil)
 	scheduled := e.LambdaScheduled != nil && e.LambdaScheduled.TaskCredentials != nil
@@ -183,6 +183,22 @@ func (e *HistoryEvent) write(w *value.Writer) {
 	w.Int("previousEventId", e.PreviousID)
 	w.Time("timestamp", e.Timestamp)
 	w.String("type", string(e.Type))
+	if d := e.ExecutionStarted; d != nil {
+		w.Key("executionStartedEventDetails")
+		w.Open('{')
+		w.String("input", d.Input)
+		d.InputDetails.write(w, "inputDetails")
+		w.StringSome("roleArn", d.RoleARN)
+		w.StringSome("stateMachineVersionArn", d.VersionARN)
+		w.StringSome("stateMachineAliasArn", d.AliasARN)
+		w.Close('}')
+	}
+	if d := e.ExecutionSucceeded; d != nil {
+		w.Key("executionSucceededEventDetails")
+		w.Open('{')
+		d.writeMembers(w)
+		w.Close('}')
+	}
 	if d := e.StateEntered; d != nil {
 		w.Key("stateEnteredEventDetails")
 		w.Open('{')
