@@ -428,7 +428,7 @@ func (t *table) sort() {
 // put adds the place of the newest record that has a key.
 func (t *table) put(p place) {
 	if t.newest == nil {
-		t.newest = map[uint64]uint64{}
+		t.newest = make(map[uint64]uint64, tableSize)
 	}
 	t.keys, t.newest[p.hash] = append(t.keys, p), p.seq
 }

@@ -48,7 +48,7 @@ func (m *Machine) Redrive(s *State, env Env) Turn {
 		n.Deadline = env.Now.Add(timeout)
 	}
 	t.record(n.NextEvent-1, HistoryEvent{Type: ExecutionRedriven, ExecutionRedriven: &RedrivenDetails{RedriveCount: n.Redrives}})
-	for _, c := range n.contexts() {
+	for c := range n.contexts() {
 		if c.Phase == PhaseBranches && len(c.Branches) > 0 {
 			continue // its branches go on
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,7 +138,7 @@ func (m *Machine) Tick(s *State, env Env) Turn {
 		t.finish(t.s.Root.LastEvent, StatusTimedOut, ErrTimeout, "", nil)
 		return t.done()
 	}
-	live := t.s.contexts()
+	live := slices.Collect(t.s.contexts())
 	// All that took too long is told before anything comes of it.
 	late := map[*Context]*fault{}
 	for _, c := range live {
@@ -215,7 +216,7 @@ func (t *turn) finish(after int64, status, errorName, cause string, output *datu
 	if t.full {
 		status, errorName, cause = StatusFailed, ErrRuntime, fmt.Sprintf("The execution reached the maximum number of history events (%d).", MaxEvents)
 	}
-	for _, x := range t.s.contexts() {
+	for x := range t.s.contexts() {
 		t.cancel(x)
 	}
 	if status != StatusSucceeded {
@@ -257,7 +258,7 @@ func (t *turn) cancel(c *Context) {
 // size is how much data the execution holds, in bytes.
 func (s *State) size() int {
 	n := 0
-	for _, c := range s.contexts() {
+	for c := range s.contexts() {
 		n += len(c.Input)
 		for _, v := range c.Variables {
 			n += len(v)

@@ -3,6 +3,7 @@ package asl
 import (
 	"cmp"
 	"encoding/json"
+	"iter"
 	"slices"
 	"time"
 )
@@ -151,7 +152,7 @@ func (s *State) Wake() time.Time {
 			wake = t
 		}
 	}
-	for _, c := range s.contexts() {
+	for c := range s.contexts() {
 		earlier(c.Wake)
 		if e := c.Effect; e != nil {
 			earlier(e.Deadline)
@@ -167,7 +168,7 @@ func (s *State) Wake() time.Time {
 // Effects are the IDs of the effects whose outcome is waited for.
 func (s *State) Effects() []string {
 	var ids []string
-	for _, c := range s.contexts() {
+	for c := range s.contexts() {
 		if c.Effect != nil {
 			ids = append(ids, c.Effect.ID)
 		}
@@ -178,7 +179,7 @@ func (s *State) Effects() []string {
 // MapRuns are the IDs of the map runs whose end is waited for.
 func (s *State) MapRuns() []string {
 	var ids []string
-	for _, c := range s.contexts() {
+	for c := range s.contexts() {
 		if c.Effect != nil && c.MapRun != "" {
 			ids = append(ids, c.MapRun)
 		}
@@ -194,20 +195,27 @@ func (s *State) Submitted(effect string) bool {
 }
 
 // contexts are all lines of control, each before its branches.
-func (s *State) contexts() []*Context {
-	if s.Root == nil {
-		return nil
+func (s *State) contexts() iter.Seq[*Context] {
+	return func(yield func(*Context) bool) {
+		if s.Root == nil || !yield(s.Root) {
+			return
+		}
+		for all := s.Root.Branches; len(all) > 0; {
+			var next []*Context
+			for _, c := range all {
+				if !yield(c) {
+					return
+				}
+				next = append(next, c.Branches...)
+			}
+			all = next
+		}
 	}
-	all := []*Context{s.Root}
-	for i := 0; i < len(all); i++ {
-		all = append(all, all[i].Branches...)
-	}
-	return all
 }
 
 // waiting is the context that waits for the effect; nil if there is none.
 func (s *State) waiting(effect string) *Context {
-	for _, c := range s.contexts() {
+	for c := range s.contexts() {
 		if c.Effect != nil && c.Effect.ID == effect {
 			return c
 		}

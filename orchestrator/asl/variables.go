@@ -74,7 +74,7 @@ func (f *frame) store() error {
 			size += len(v)
 		}
 	}
-	for _, c := range f.t.s.contexts() {
+	for c := range f.t.s.contexts() {
 		if c != f.c {
 			count(c.Variables)
 		}

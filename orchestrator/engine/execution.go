@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -47,7 +46,7 @@ type desk struct {
 	state   *asl.State
 	durable *asl.State        // guarded by Engine.mu; state, for others to read
 	pending map[string]uint64 // effects waited for, each with the record that asked for it
-	coming  map[string]uint64 // those of the turn that is being made durable; 0: it asks for it
+	coming  map[string]uint64 // those of the turn that is being made durable; 0: it asks for it; else of no meaning
 	todo    asl.Turn          // durable, and not acted on yet
 	again   []asl.Effect      // asked for before a restart, and not ended then
 	end     asl.Turn          // the last one, where it is a child
@@ -373,9 +372,11 @@ func guard(step func() asl.Turn) (turn asl.Turn, err error) {
 // env is what a turn at this time depends on besides the state. The seed is
 // the execution's own, so that a turn which is made again is the same.
 func (e *Engine) env(x *execution, now time.Time) asl.Env {
-	h := fnv.New64a()
-	h.Write([]byte(x.name))
-	env := asl.Env{Now: now, Seed: h.Sum64()}
+	seed := uint64(14695981039346656037) // FNV-1a
+	for i := range len(x.name) {
+		seed = (seed ^ uint64(x.name[i])) * 1099511628211
+	}
+	env := asl.Env{Now: now, Seed: seed}
 	if r, ok := e.tasks.(Refuser); ok {
 		env.Refuses = r.Refuses
 	}
@@ -404,7 +405,10 @@ func (x *execution) park(why error, now time.Time) asl.Turn {
 
 // waitedFor are the effects that are pending after a turn.
 func (x *execution) waitedFor(turn asl.Turn) map[string]uint64 {
-	after := map[string]uint64{}
+	after := x.coming
+	if clear(after); after == nil {
+		after = map[string]uint64{}
+	}
 	for _, id := range turn.State.Effects() {
 		after[id] = x.pending[id] // 0 where this turn asks for it
 	}
@@ -424,7 +428,7 @@ func (x *execution) record(w *value.Writer, turn asl.Turn) (journal.Record, erro
 
 // advance takes the turn of the last record, which is durable as record seq.
 func (x *execution) advance(turn asl.Turn, seq uint64) {
-	x.pending, x.coming = x.coming, nil
+	x.pending, x.coming = x.coming, x.pending
 	for id, at := range x.pending {
 		if at == 0 {
 			x.pending[id] = seq
