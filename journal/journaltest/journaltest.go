@@ -9,6 +9,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"a failed store stops the journal", failed},
 		{"find and newest", finds},
 		{"follow", follows},
+		{"follow what is wanted", picks},
 		{"trim", trims},
 		{"cut", cuts},
 		{"save and load", saves},
@@ -554,6 +556,69 @@ func follows(t *testing.T, o Opener) {
 	shut(t, j)
 	if err := <-ended; !errors.Is(err, journal.ErrClosed) {
 		t.Errorf("follow a journal that is closed: %v, want ErrClosed", err)
+	}
+}
+
+// picks: a follower gets what it wants, in order and once, however much else comes at
+// the same time.
+func picks(t *testing.T, o Opener) {
+	j := open(t, o)
+	wants := []struct {
+		name  string
+		kinds []string
+		is    func(journal.Record) bool
+	}{
+		{"events", []string{"event"}, nil},
+		{"even ones", nil, func(r journal.Record) bool { return r.Key == "end" || strings.HasSuffix(r.Key, "0") }},
+		{"even events", []string{"event"}, func(r journal.Record) bool { return r.Key == "end" || strings.HasSuffix(r.Key, "0") }},
+		{"the end", []string{"event", "notice"}, func(r journal.Record) bool { return r.Key == "end" }},
+	}
+	got := make([][]string, len(wants))
+	var followers, appenders sync.WaitGroup
+	for i, w := range wants {
+		followers.Go(func() {
+			for r, err := range j.Follow(t.Context(), 1, w.is, w.kinds...) {
+				if err != nil {
+					t.Errorf("%s: %v", w.name, err)
+					return
+				}
+				if got[i] = append(got[i], fmt.Sprint(r.Seq, " ", r.Key)); r.Key == "end" {
+					return
+				}
+			}
+		})
+	}
+	for a := range 4 {
+		appenders.Go(func() {
+			for i := range 40 {
+				key := fmt.Sprintf("%d-%d", a, i)
+				records := []journal.Record{record("turn", key, strings.Repeat("x", 40<<10))}
+				switch {
+				case i%5 == 0:
+					records = append(records, record("event", key, ""))
+				case i%13 == 0:
+					records = []journal.Record{record("event", key, strings.Repeat("x", 600<<10))}
+				}
+				if _, err := j.Append(t.Context(), records...); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	appenders.Wait()
+	add(t, j, record("event", "end", ""))
+	followers.Wait()
+	for i, w := range wants {
+		var want []string
+		for r, err := range j.Read(t.Context(), 1, false) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (w.kinds == nil || slices.Contains(w.kinds, r.Kind)) && (w.is == nil || w.is(r)) {
+				want = append(want, fmt.Sprint(r.Seq, " ", r.Key))
+			}
+		}
+		same(t, w.name, got[i], want)
 	}
 }
 
