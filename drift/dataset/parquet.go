@@ -23,6 +23,7 @@ type parquetFile struct {
 	name    string
 	file    *parquet.File
 	source  source
+	from    io.ReaderAt // source, or what was unpacked of it
 	columns []parquetColumn
 	groups  []parquet.RowGroup // not begun yet
 	left    int64              // rows of the group that was begun
@@ -35,6 +36,7 @@ type parquetColumn struct {
 	leaf  parquet.LeafColumn
 	type_ Type    // that the file says it has; Empty for text, of which a date may be made
 	scale float64 // of a decimal; 1 otherwise
+	guard pageGuard
 	pages parquet.Pages
 	page  parquet.Page
 	rest  parquet.ValueReader // of page
@@ -100,10 +102,12 @@ func openParquet(r io.Reader, u *unpacker, opt Options) (p *parquetFile, names [
 	if unpacked, err := withoutLZ4(p.file, at, u.name); err != nil {
 		return nil, nil, err
 	} else if unpacked != at {
-		if p.file, err = open(unpacked); err != nil {
+		at = unpacked
+		if p.file, err = open(at); err != nil {
 			return nil, nil, err
 		}
 	}
+	p.from = at
 	p.groups = p.file.RowGroups()
 	schema := p.file.Schema()
 	for _, path := range schema.Columns() {
@@ -201,11 +205,9 @@ func (p *parquetFile) read(b *Batch, rows int, arena []byte) (_ []byte, err erro
 		}
 		group := p.groups[0]
 		p.groups, p.left = p.groups[1:], group.NumRows()
-		chunks := group.ColumnChunks()
 		for i := range p.columns {
 			c := &p.columns[i]
-			c.close()
-			c.pages = chunks[c.leaf.ColumnIndex].Pages()
+			c.open(p, len(p.file.RowGroups())-len(p.groups)-1)
 		}
 	}
 	n := int(min(p.left, int64(rows)))
@@ -215,7 +217,7 @@ func (p *parquetFile) read(b *Batch, rows int, arena []byte) (_ []byte, err erro
 	for i := range p.columns {
 		values := p.values[:n]
 		if err := p.columns[i].fill(values); err != nil {
-			return arena, &Error{Name: p.name, Reason: fmt.Sprintf("is damaged in column %q: %v", strings.Join(p.columns[i].leaf.Path, "."), err), Err: err}
+			return arena, p.columns[i].fault(p.name, err)
 		}
 		arena = p.columns[i].add(&b.Columns[i], values, arena)
 	}
@@ -228,11 +230,8 @@ func (p *parquetFile) read(b *Batch, rows int, arena []byte) (_ []byte, err erro
 func (c *parquetColumn) fill(values []parquet.Value) error {
 	for len(values) > 0 {
 		if c.rest == nil {
-			page, err := c.pages.ReadPage()
+			page, err := c.next()
 			if err != nil {
-				if err == io.EOF {
-					err = io.ErrUnexpectedEOF
-				}
 				return err
 			}
 			c.page, c.rest = page, page.Values()
@@ -253,6 +252,34 @@ func (c *parquetColumn) fill(values []parquet.Value) error {
 		}
 	}
 	return nil
+}
+
+// open begins with the column's pages in a row group.
+func (c *parquetColumn) open(p *parquetFile, group int) {
+	c.close()
+	c.pages = p.file.RowGroups()[group].ColumnChunks()[c.leaf.ColumnIndex].Pages()
+	c.guard = guardPages(p.from, &p.file.Metadata().RowGroups[group].Columns[c.leaf.ColumnIndex].MetaData)
+}
+
+// next reads the next page. That there is none is an error.
+func (c *parquetColumn) next() (parquet.Page, error) {
+	if err := c.guard.next(); err != nil {
+		return nil, err
+	}
+	page, err := c.pages.ReadPage()
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return page, err
+}
+
+// fault is the error of a file for what is wrong with a column of it.
+func (c *parquetColumn) fault(file string, err error) error {
+	what := "is damaged"
+	if errors.Is(err, ErrTooLarge) {
+		what = "is too large"
+	}
+	return &Error{Name: file, Reason: fmt.Sprintf("%s in column %q: %v", what, strings.Join(c.leaf.Path, "."), err), Err: err}
 }
 
 func (c *parquetColumn) close() {

@@ -2,11 +2,10 @@ package dataset
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"math"
 	"runtime"
-	"strings"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -51,23 +50,19 @@ func (p *parquetFile) eachOf(ctx context.Context, i int, t Type, each func(v *Va
 	column := p.columns[i]
 	r := &columnReader{parquetColumn: &column, file: p.name, each: each, part: Values{Type: t}}
 	defer r.close()
-	for _, group := range p.groups {
-		r.close()
-		r.pages = group.ColumnChunks()[r.leaf.ColumnIndex].Pages()
+	for g, group := range p.groups {
+		r.open(p, g)
 		for left := group.NumRows(); left > 0; {
 			if err := ctx.Err(); err != nil {
 				return context.Cause(ctx)
 			}
-			page, err := r.pages.ReadPage()
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
+			page, err := r.next()
 			if err != nil {
-				return &Error{Name: p.name, Reason: fmt.Sprintf("is damaged in column %q: %v", strings.Join(r.leaf.Path, "."), err), Err: err}
+				return r.fault(p.name, err)
 			}
 			if left -= page.NumRows(); left < 0 {
 				parquet.Release(page)
-				return &Error{Name: p.name, Reason: fmt.Sprintf("is damaged in column %q: it has more values than rows", strings.Join(r.leaf.Path, "."))}
+				return r.fault(p.name, errors.New("it has more values than rows"))
 			}
 			r.page = page
 			if err := r.all(page); err != nil {
@@ -95,7 +90,7 @@ func (r *columnReader) all(page parquet.Page) error {
 	for left := int(page.NumRows()); left > 0; {
 		n, err := values.ReadValues(r.values[:min(left, partRows)])
 		if err != nil && err != io.EOF || n == 0 {
-			return &Error{Name: r.file, Reason: fmt.Sprintf("is damaged in column %q: %v", strings.Join(r.leaf.Path, "."), err), Err: err}
+			return r.fault(r.file, err)
 		}
 		left -= n
 		r.arena = r.add(&r.part, r.values[:n], r.arena)

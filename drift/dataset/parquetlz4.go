@@ -71,12 +71,8 @@ func (w *lz4Unpacker) write(b []byte) {
 	w.at += int64(len(b))
 }
 
-// mostChunk and mostPage bound what one column of a row group, and one of its
-// pages, takes in memory.
-const (
-	mostChunk = 1 << 30
-	mostPage  = 1 << 28
-)
+// mostChunk bounds what one column of a row group takes in memory.
+const mostChunk = 1 << 30
 
 // chunk copies the pages of a column, unpacked, and tells its metadata.
 func (w *lz4Unpacker) chunk(c *format.ColumnChunk) error {
@@ -142,7 +138,7 @@ func (w *lz4Unpacker) chunk(c *format.ColumnChunk) error {
 // unpackPage unpacks a page and has its header say so.
 func unpackPage(h *format.PageHeader, packed []byte) ([]byte, error) {
 	if h.UncompressedPageSize < 0 || h.UncompressedPageSize > mostPage {
-		return nil, fmt.Errorf("a page of %d bytes", h.UncompressedPageSize)
+		return nil, tooLarge(fmt.Sprintf("a page unpacks to %d bytes: want at most %d", h.UncompressedPageSize, mostPage))
 	}
 	page := make([]byte, h.UncompressedPageSize)
 	levels := 0 // of the second version of pages: these are never packed
