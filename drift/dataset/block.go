@@ -117,8 +117,8 @@ func (d *Reader) found(b *block, fields [][]byte) {
 	}
 }
 
-// findPlain finds the fields of records of CSV by what parts them; where a record has
-// a quote it is taken apart as by Read.
+// findPlain finds the fields of records of CSV by what parts them. Where a record has
+// quotes that are not just around fields, it is taken apart as by Read.
 func (d *Reader) findPlain(b *block) error {
 	var (
 		s      = d.split
@@ -127,9 +127,11 @@ func (d *Reader) findPlain(b *block) error {
 		room   = b.room
 		last   = (len(d.names) - 1) * room // from where a row's first field goes to its last one
 		row    = 0
-		record = 0 // where it begins
-		from   = 0 // where its field begins
-		at     = 0 // where that goes
+		record = 0        // where it begins
+		from   = 0        // where its field begins
+		at     = 0        // where that goes
+		quoted = -1       // where the quote behind its field is
+		inside = int64(0) // lines that ended between quotes of the record
 	)
 	d.separators, b.ascii = separators(d.separators[:0], text)
 	if len(text) > 0 && text[len(text)-1] != '\n' {
@@ -142,8 +144,12 @@ func (d *Reader) findPlain(b *block) error {
 		}
 		switch is {
 		case ',':
+			to := i
+			if quoted >= 0 {
+				to, quoted = quoted, -1
+			}
 			if at < len(fields) {
-				fields[at] = span{uint32(from), uint32(i)}
+				fields[at] = span{uint32(from), uint32(to)}
 			}
 			at += room
 			from = i + 1
@@ -151,26 +157,39 @@ func (d *Reader) findPlain(b *block) error {
 			if min(i+1, len(text))-record > s.maxRecord+2 {
 				return &Error{Name: s.name, Line: s.lines + 1, Reason: fmt.Sprintf("the line is longer than %d bytes", s.maxRecord)}
 			}
-			s.lines++
+			s.lines += 1 + inside
+			inside = 0
+			to := i
+			if quoted >= 0 {
+				to, quoted = quoted, -1
+			}
 			switch {
 			case at == row && len(trim(text[record:i])) == 0:
 				d.counts.Blank++
 			case at == row+last:
-				fields[at] = span{uint32(from), uint32(i)}
+				fields[at] = span{uint32(from), uint32(to)}
 				row++
 			default:
 				d.counts.Ragged++
 			}
 			record, from, at = i+1, i+1, row
 		case '"':
+			if i == from {
+				if behind, lines := closing(text, d.separators[k+1:]); behind > 0 {
+					k += behind
+					from, quoted = i+1, int(d.separators[k])
+					inside += lines
+					continue
+				}
+			}
 			s.start, b.rows = record, row
-			quoted, err := s.next()
+			odd, err := s.next()
 			if err != nil {
 				return err
 			}
-			d.found(b, quoted)
+			d.found(b, odd)
 			row = b.rows
-			record, from, at = s.start, s.start, row
+			record, from, at, quoted, inside = s.start, s.start, row, -1, 0
 			for k+1 < len(d.separators) && int(d.separators[k+1]) < record {
 				k++
 			}
@@ -178,6 +197,26 @@ func (d *Reader) findPlain(b *block) error {
 	}
 	b.rows = row
 	return nil
+}
+
+// closing finds the next quote, and says how many separators on it is, and how many
+// lines end before it; or 0 where it is not followed by the end of the field.
+func closing(text []byte, separators []uint32) (behind int, lines int64) {
+	for n, at := range separators {
+		switch {
+		case int(at) >= len(text):
+			return 0, 0
+		case text[at] == '\n':
+			lines++
+		case text[at] == '"':
+			rest := text[at+1:]
+			if len(rest) == 0 || rest[0] == ',' || rest[0] == '\n' || rest[0] == '\r' && len(rest) > 1 && rest[1] == '\n' {
+				return n + 1, lines
+			}
+			return 0, 0
+		}
+	}
+	return 0, 0
 }
 
 const (

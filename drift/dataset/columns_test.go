@@ -215,6 +215,7 @@ func TestEachColumnFails(t *testing.T) {
 // FuzzEachColumn cuts any text anywhere.
 func FuzzEachColumn(f *testing.F) {
 	f.Add("a,b\n1,\"x\ny\"\n2,\"open\n", 7, false)
+	f.Add("a,b\n\"x \"\"y\"\"\",2\n\"q\",\"z, \n\"\r\n \"1\" ,\"2\"x\n", 50, false)
 	f.Add("{\"a\": 1}\n{\"a\": \"\\n\"}\n", 5, true)
 	f.Fuzz(func(t *testing.T, text string, size int, lines bool) {
 		name := "x.csv"

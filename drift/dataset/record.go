@@ -221,21 +221,34 @@ const (
 	closed // behind a quote in a quoted field: its end, or the first of two
 )
 
-// advance follows the bytes of a part that ends at a line end or the buffer's.
+// advance follows the bytes of a part that ends at a line end or the buffer's, from
+// one quote to the next.
 func (q *quoting) advance(part []byte) {
-	if !q.seen && bytes.IndexByte(part, '"') < 0 {
-		// No quote so far: all that matters is whether a field begins behind it.
-		comma := bytes.LastIndexByte(part, ',')
-		if comma >= 0 {
-			q.state = fieldStart
+	for len(part) > 0 {
+		if q.state == closed {
+			q.step(part[0])
+			part = part[1:]
+			continue
 		}
-		if len(bytes.Trim(part[comma+1:], " \t")) > 0 {
-			q.state = plain
+		at := bytes.IndexByte(part, '"')
+		before := part
+		if at >= 0 {
+			before, part = part[:at], part[at+1:]
 		}
-		return
-	}
-	for _, b := range part {
-		q.step(b)
+		if q.state != quoted {
+			// All that matters is whether a field begins behind them.
+			comma := bytes.LastIndexByte(before, ',')
+			if comma >= 0 {
+				q.state = fieldStart
+			}
+			if len(bytes.Trim(before[comma+1:], " \t")) > 0 {
+				q.state = plain
+			}
+		}
+		if at < 0 {
+			return
+		}
+		q.step('"')
 	}
 }
 
