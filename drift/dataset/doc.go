@@ -21,8 +21,8 @@
 //     field, NA, N/A, #N/A, <NA>, NaN, -NaN, null, NULL, nil, None, NULL in
 //     MySQL's spelling \N, a lone -, and a lone ?.
 //   - inf, infinity and numbers beyond float64 are infinite.
-//   - Bytes that are not UTF-8 are replaced by U+FFFD and their fields counted
-//     ([Counts.NotUTF8]).
+//   - Bytes that are not UTF-8, as of Latin-1, are replaced by U+FFFD and their
+//     fields counted ([Counts.NotUTF8]). UTF-16 is refused.
 //   - A column without a name is called column_N, N from 1.
 //
 // Of JSON Lines:
@@ -39,7 +39,8 @@
 //
 // Of Parquet: groups as objects within objects; lists and maps are left out. A
 // column is of the type that the file says, text of categories or dates.
-// Decimals are numbers. A file that is not on a disk is first copied to one.
+// Decimals are numbers. A file that is not on a disk is first copied to one. A page
+// is in memory whole, so one of more than 64 MiB or 8,388,608 values is refused.
 //
 // What cannot be read at all is an [*Error]: an empty file, a file that is not
 // text, two columns of one name, an unfinished or unreasonable gzip stream, a

@@ -35,7 +35,7 @@ func (p *Profile) RepeatsOf(u Unique) *Repeats {
 }
 
 // BuildRows is [Build] that looks for repetitions, too. It reads on one processor,
-// row by row, and takes up to twice as long.
+// row by row, and takes up to twice that one's time.
 func BuildRows(ctx context.Context, r io.Reader, name string, opt dataset.Options, uniques []Unique) (*Profile, error) {
 	d, err := dataset.Open(withContext{ctx, r}, name, opt)
 	if err != nil {
