@@ -65,8 +65,12 @@ func (a *analysis) loops(s *scope) {
 		}
 	}
 	if len(ends) == 0 { // asl.Parse warns of it, and the engine can run it
-		if states := member(s.node, "States"); s.up == nil && states != nil && len(s.states) > 0 {
-			a.add(states.Offset, asl.SeverityError, `no state ends the state machine (with "End": true, Succeed or Fail), which AWS refuses`)
+		what, why := "state machine", ", which AWS refuses"
+		if s.up != nil {
+			what, why = map[string]string{"Parallel": "branch", "Map": "iteration"}[s.up.kind], fmt.Sprintf(", so that %q never does", s.up.name)
+		}
+		if states := member(s.node, "States"); len(s.states) > 0 {
+			a.add(states.Offset, asl.SeverityError, `no state ends the %s (with "End": true, Succeed or Fail)%s`, what, why)
 		}
 		return
 	}
