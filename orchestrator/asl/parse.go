@@ -130,7 +130,16 @@ func (c *checker) add(offset int, pointer string, severity Severity, format stri
 		return
 	}
 	line, column := c.place(offset)
-	c.problems = append(c.problems, Problem{severity, c.file, line, column, pointer, fmt.Sprintf(format, args...)})
+	c.problems = append(c.problems, Problem{severity, c.file, line, column, pointer, cut(fmt.Sprintf(format, args...))})
+}
+
+// cut leaves out the middle of a message that quotes something long.
+func cut(message string) string {
+	const most, tail = 2_000, 300
+	if len(message) <= most {
+		return message
+	}
+	return strings.ToValidUTF8(message[:most-tail], "") + " … " + strings.ToValidUTF8(message[len(message)-tail:], "")
 }
 
 func (c *checker) errorf(at spot, format string, args ...any) {

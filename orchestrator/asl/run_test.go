@@ -334,6 +334,16 @@ func TestHostileDefinitions(t *testing.T) {
 	}
 }
 
+// TestLongMessages has a definition whose mistake is in something long: what is wrong
+// with it, at the end of the message, is told.
+func TestLongMessages(t *testing.T) {
+	path := strings.Repeat("(", 5_000)
+	_, err := Parse([]byte(`{"StartAt":"A","States":{"A":{"Type":"Pass","InputPath":"$[?(`+path+`","End":true}}}`), "m.json")
+	if err == nil || len(err.Error()) > 3_000 || !strings.Contains(err.Error(), "nest") {
+		t.Errorf("got %d bytes: %.100s … %s", len(err.Error()), err, err.Error()[max(len(err.Error())-200, 0):])
+	}
+}
+
 func FuzzParseDefinition(f *testing.F) {
 	f.Add([]byte(`{"StartAt": "A", "States": {"A": {"Type": "Choice", "Choices": [{"And": [{"Variable": "$.a", "IsNull": true}], "Next": "A"}]}}}`))
 	f.Add([]byte(`{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"x.$": "$$.a"}, "Retry": [{"ErrorEquals": ["a"]}], "End": true}}}`))
