@@ -322,7 +322,7 @@ func formatTime(e *evaluation, ms val, picture, zoned val) (val, error) {
 	if err != nil {
 		return val{}, err
 	}
-	at := math.Trunc(ms.num) + float64(z.hours*60+z.minutes)*60_000
+	at := math.Trunc(ms.num + float64(z.hours*60+z.minutes)*60_000)
 	if !(math.Abs(at) <= maxMillis) {
 		return val{}, &Error{Code: "D1001", value: ms}
 	}

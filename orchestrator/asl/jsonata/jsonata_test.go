@@ -131,6 +131,7 @@ func TestBesideReference(t *testing.T) {
 		{"an integer may be hexadecimal", `[$parseInteger("0x1F", "0"), $parseInteger("-0xag", "0")]`, `[31,-10]`},
 		{"the last of two months counts", `$toMillis("December 2018 DECEMBER", "[MNn] [Y] [MN]")`, `1514764800000`},
 		{"an hour of an offset has sixty minutes", `$toMillis("2018-02-03T10:00:00+0160")`, `D3110: The argument of the toMillis function must be an ISO 8601 formatted timestamp. Given "2018-02-03T10:00:00+0160"`},
+		{"a time is cut to milliseconds where it is shown", `$fromMillis(1.5, nothing, "-0500")`, `"1969-12-31T19:00:00.002-05:00"`},
 		{"a chain names its functions", `null ~> ($uppercase ~> $length)`, `T0410: Argument 1 of function "f" does not match function signature`},
 		{"nothing is sifted without a function", `$sift({})`, `undefined`},
 		{"powers are exact", `[$power(1.5, 255), $power(100, -2), $power(0.5, 0.5)]`, `[8.003336168745607e+44,0.0001,0.7071067811865476]`},
