@@ -398,9 +398,13 @@ func (c *checker) path(at spot, key string) *jsonpath.Path {
 // reference is a path that leads to one value.
 func (c *checker) reference(at spot, key string) *jsonpath.Path {
 	p := c.path(at, key)
-	if p != nil && !p.Definite() {
-		f, _ := at.at(key)
+	f, _ := at.at(key)
+	switch {
+	case p == nil:
+	case !p.Definite():
 		c.errorf(f, "%q can lead to several values; want a Reference Path, as in $.a.b[0]", p)
+	case p.Context() && c.kind == TypeMap:
+		c.errorf(f, "%q reads the context object, which AWS does not take here; want a Reference Path, as in $.a.b[0]", p)
 	}
 	return p
 }
