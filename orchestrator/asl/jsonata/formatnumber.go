@@ -64,15 +64,12 @@ func index(s []rune, what string, from int) int {
 func (f numberFormat) parse(text []rune) (*subPicture, error) {
 	p := &subPicture{text: text}
 	part := func(r rune) bool { return f.active(r) && string(r) != f["exponent-separator"] }
-	first := slices.IndexFunc(text, part)
-	if first < 0 {
-		return nil, &Error{Code: "D3085"}
+	first, last := slices.IndexFunc(text, part), len(text)-1
+	if first < 0 { // which check refuses
+		first = 0
 	}
-	last := first
-	for i := first; i < len(text); i++ {
-		if part(text[i]) {
-			last = i
-		}
+	for last > first && !part(text[last]) {
+		last--
 	}
 	p.prefix, p.active, p.suffix = text[:first], text[first:last+1], text[last+1:]
 	p.mantissa = p.active

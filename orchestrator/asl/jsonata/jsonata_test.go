@@ -248,6 +248,8 @@ func TestStates(t *testing.T) {
 		{`($f := function($n){$n = 0 ? 0 : 1 + $f($n - 1)}; $f(40))`, `U1001: ` + tooDeep},
 		{`($f := function($n){$n = 0 ? "done" : $f($n - 1)}; $f(1000))`, `"done"`},
 		{`{"k": 1/0, "l": [-1/0], "m": $parseInteger("x", "0")}`, `{"k":"Infinity","l":["-Infinity"],"m":"NaN"}`},
+		{`$formatNumber(1, "x")`, `D3086: ` + messages["D3086"]},
+		{`$formatNumber(1, "")`, `D3085: ` + messages["D3085"]},
 		{`$random(42)`, `0.7275636800328681`},
 		{`$hash("abc", "SHA-1")`, `"a9993e364706816aba3e25717850c26c9cd0d89d"`},
 		{`$hash("abc", "MD5")`, `"900150983cd24fb0d6963f7d28e17f72"`},
