@@ -80,6 +80,8 @@ func TestRefusals(t *testing.T) {
 		{"StartExecution", object{"stateMachineArn": account + "stateMachine:w", "name": "open", "input": `{"a": 2}`}, "400 ExecutionAlreadyExists: Execution Already Exists: '" + open + "'"},
 		{"StartExecution", object{"stateMachineArn": machine, "name": "done", "input": `{}`}, "400 ExecutionAlreadyExists: Execution Already Exists: '" + done + "'"},
 		{"StartExecution", object{"stateMachineArn": machine, "name": "a b"}, "400 InvalidName: Invalid Name: 'a b'"},
+		{"CreateActivity", object{"name": "a\ufffe"}, "400 InvalidName: Invalid Name: 'a\ufffe'"},
+		{"CreateStateMachine", object{"name": "n", "definition": pass, "roleArn": "arn:aws:sqs:us-east-1:1:role/r"}, "400 InvalidArn: Invalid Role Arn: 'arn:aws:sqs:us-east-1:1:role/r'"},
 		{"StartExecution", object{"stateMachineArn": machine + ":7"}, "400 StateMachineDoesNotExist: State Machine Does Not Exist: '" + machine + ":7'"},
 		{"CreateStateMachine", object{"name": "m", "definition": waits, "roleArn": role}, "400 StateMachineAlreadyExists: State Machine Already Exists: '" + machine + "'"},
 		{"CreateStateMachine", object{"name": "n", "definition": pass, "roleArn": role, "type": "FAST"}, "400 ValidationException: 1 validation error detected: Value 'FAST' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]"},

@@ -2,6 +2,7 @@ package sfnapi
 
 import (
 	"strings"
+	"unicode"
 )
 
 // An arn is the part of an ARN that is read: the region and the account may be
@@ -80,7 +81,7 @@ func checkName(name string) error {
 	n := 0
 	for _, r := range name {
 		n++
-		if r <= ' ' || r >= 0x7f && r <= 0x9f || strings.ContainsRune("<>{}[]?*\"#%\\^|~`$&,;:/", r) {
+		if r <= ' ' || r >= 0x7f && r <= 0x9f || r == 0xfffe || r == 0xffff || r == unicode.MaxRune || strings.ContainsRune("<>{}[]?*\"#%\\^|~`$&,;:/", r) {
 			return refuse("InvalidName", "Invalid Name: '%s'", name)
 		}
 	}

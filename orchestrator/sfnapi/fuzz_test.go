@@ -15,9 +15,9 @@ import (
 // fault.
 func FuzzCall(f *testing.F) {
 	for _, action := range []string{"CreateStateMachine", "ValidateStateMachineDefinition", "TestState", "StartExecution", "SendTaskSuccess", "TagResource", "ListExecutions", "CreateStateMachineAlias"} {
-		f.Add(action, []byte(`{"stateMachineArn":"arn:aws:states:us-east-1:111111111111:stateMachine:m:1","name":"n","input":"{'a","tags":[{"key":"k"}],"routingConfiguration":[{}],"taskToken":"eA","output":"1","roleArn":"arn:x"}`))
-		f.Add(action, []byte(`{"definition":"{\"Type\":\"Task\",\"Resource\":\"arn:aws:states:::sns:publish\",\"Parameters\":{\"a.$\":\"$$.Task.Token\"},\"End\":true}","roleArn":"r","mock":{"result":"{\"MessageId\":[1]}"},"inspectionLevel":"TRACE","context":"{\"Execution\":{\"Input\":1}}"}`))
-		f.Add(action, []byte(`{"definition":"{\"StartAt\":\"A\",\"States\":{\"A\":{\"Type\":\"Map\",\"ItemsPath\":\"$.x\",\"Iterator\":{\"StartAt\":\"B\",\"States\":{\"B\":{\"Type\":\"Pass\",\"End\":true}}},\"End\":true}}}","stateName":"A","name":"n","roleArn":"arn:x","type":"EXPRESS","mock":{"result":"[1]"},"stateConfiguration":{"mapIterationFailureCount":1},"inspectionLevel":"DEBUG"}`))
+		f.Add(action, []byte(`{"stateMachineArn":"arn:aws:states:us-east-1:111111111111:stateMachine:m:1","name":"n","input":"{'a","tags":[{"key":"k"}],"routingConfiguration":[{}],"taskToken":"eA","output":"1","roleArn":"arn:aws:iam::1:role/r"}`))
+		f.Add(action, []byte(`{"definition":"{\"Type\":\"Task\",\"Resource\":\"arn:aws:states:::sns:publish\",\"Parameters\":{\"a.$\":\"$$.Task.Token\"},\"End\":true}","roleArn":"arn:aws:iam::1:role/r","mock":{"result":"{\"MessageId\":[1]}"},"inspectionLevel":"TRACE","context":"{\"Execution\":{\"Input\":1}}"}`))
+		f.Add(action, []byte(`{"definition":"{\"StartAt\":\"A\",\"States\":{\"A\":{\"Type\":\"Map\",\"ItemsPath\":\"$.x\",\"Iterator\":{\"StartAt\":\"B\",\"States\":{\"B\":{\"Type\":\"Pass\",\"End\":true}}},\"End\":true}}}","stateName":"A","name":"n","roleArn":"arn:aws:iam::1:role/r","type":"EXPRESS","mock":{"result":"[1]"},"stateConfiguration":{"mapIterationFailureCount":1},"inspectionLevel":"DEBUG"}`))
 	}
 	f.Fuzz(func(t *testing.T, action string, body []byte) {
 		if action == "GetActivityTask" || action == "StartSyncExecution" {

@@ -159,7 +159,8 @@ func checkEncryption(given json.RawMessage) error {
 }
 
 func checkRole(role string) error {
-	if !strings.HasPrefix(role, "arn:") {
+	p := strings.SplitN(role, ":", 6)
+	if len(p) < 6 || p[0] != "arn" || p[2] != "iam" || !strings.HasPrefix(p[5], "role/") {
 		return refuse("InvalidArn", "Invalid Role Arn: '%s'", role)
 	}
 	return nil

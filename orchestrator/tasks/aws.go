@@ -95,7 +95,7 @@ func (t *Tasks) remote(ctx context.Context, e asl.Effect, w words, r wire.Reques
 	}
 	calling, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r.Role, r.Millis = e.RoleARN, !w.second
+	r.Role, r.Millis, r.Region = e.RoleARN, !w.second, regionOf(r.Params)
 	resp, err := t.cfg.Remote.Call(calling, r)
 	var refused *wire.Error
 	var wrong wire.ParameterError
@@ -114,6 +114,21 @@ func (t *Tasks) remote(ctx context.Context, e asl.Effect, w words, r wire.Reques
 	}
 	t.cfg.Log.WarnContext(ctx, "aws not reached", "execution", e.Execution, "resource", e.Resource, "err", err)
 	return nil, &failure{w.unreached(err), true}, nil
+}
+
+// regionOf is the region of what a call is on, where its ARN tells it; else empty, for
+// that of the daemon.
+func regionOf(params value.Value) string {
+	for _, key := range []string{"FunctionName", "TopicArn", "TargetArn", "StateMachineArn", "ExecutionArn", "TableName", "SecretId", "KeyId"} {
+		v, ok := params.Find(key)
+		if !ok || v.Kind() != value.String {
+			continue
+		}
+		if p := strings.Split(v.Text(), ":"); len(p) > 5 && p[0] == "arn" {
+			return p[3]
+		}
+	}
+	return ""
 }
 
 // tooLarge is an outcome that the language refuses for its size.

@@ -72,6 +72,29 @@ func TestRefusedByAWS(t *testing.T) {
 	}
 }
 
+// What a call is on is asked for where it is, which its ARN tells.
+func TestRegionOfARN(t *testing.T) {
+	region := ""
+	b := newHouse(t, nil, cloudAt(t, func(w http.ResponseWriter, r *http.Request) {
+		region = strings.Split(r.Header.Get("Authorization"), "/")[2]
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, `{"__type":"X","message":"no"}`)
+	}))
+	for _, c := range []struct{ resource, input, want string }{
+		{"arn:aws:lambda:us-west-2:123456789012:function:f", `{"FunctionName":"arn:aws:lambda:eu-west-3:1:function:other"}`, "us-west-2"},
+		{"arn:aws:states:::lambda:invoke", `{"FunctionName":"arn:aws:lambda:ap-south-1:123456789012:function:f"}`, "ap-south-1"},
+		{"arn:aws:states:::lambda:invoke", `{"FunctionName":"f"}`, "eu-central-1"},
+		{"arn:aws:states:::sns:publish", `{"TopicArn":"arn:aws:sns:us-east-2:123456789012:t","Message":"m"}`, "us-east-2"},
+		{"arn:aws:states:::states:startExecution", `{"StateMachineArn":"arn:aws:states:sa-east-1:123456789012:stateMachine:m"}`, "sa-east-1"},
+		{"arn:aws:states:::aws-sdk:secretsmanager:getSecretValue", `{"SecretId":"arn:aws:secretsmanager:ca-central-1:123456789012:secret:s-a"}`, "ca-central-1"},
+		{"arn:aws:states:::aws-sdk:dynamodb:getItem", `{"TableName":"t","Key":{}}`, "eu-central-1"},
+	} {
+		if o, err := b.Tasks.Do(t.Context(), asl.Effect{ID: "e", State: "S", Resource: c.resource, Input: json.RawMessage(c.input)}, false, nil); err != nil || o.Error == "" || region != c.want {
+			t.Errorf("%s on %s goes to %s, want %s (%s, %v)", c.resource, c.input, region, c.want, o.Cause, err)
+		}
+	}
+}
+
 // Whom a common code is an exception of: an operation that has it, and no other.
 func TestCommonErrors(t *testing.T) {
 	code := ""
