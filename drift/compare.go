@@ -52,6 +52,7 @@ type Options struct {
 	Rules   RuleSet            // AnnealRules
 	Chunks  []*profile.Profile // of the reference, in their order: for NannyMLRules
 	Quality *witness.Quality   // of the current data, where they carry the target: for AnnealRules
+	Joint   []Joint            // of all columns together, where that was asked: see [Joined]
 
 	// Parts has the shares of all parts of each column reported, drifted or not.
 	Parts bool
@@ -102,8 +103,9 @@ type Comparison struct {
 	CurrentRows   int64    `json:"currentRows"`
 	// Alpha is the level that columns were tested at, by AnnealRules.
 	Alpha   float64  `json:"alpha,omitempty"`
-	Columns []Column `json:"columns"` // the reference's, in its order, then the new ones
-	Facts   []Fact   `json:"facts"`   // about the quality of the current data
+	Columns []Column `json:"columns"`         // the reference's, in its order, then the new ones
+	Joint   []Joint  `json:"joint,omitempty"` // of all columns together
+	Facts   []Fact   `json:"facts"`           // about the quality of the current data
 	// Quality is what was learnt from the reference is worth on the current data,
 	// where they carry the target and a witness was asked.
 	Quality *witness.Quality `json:"quality,omitempty"`

@@ -231,7 +231,7 @@ func (c *Column) foreign(ref, cur *profile.Column, rows int64, opt Options) bool
 }
 
 // conclude is the verdict on it all: too few rows where the columns that perhaps
-// drifted would make the difference. Where a witness measured what the drift
+// drifted would make the difference, and drift where all columns together say so. Where a witness measured what the drift
 // does, that counts: columns that move and do no harm are no drift, and columns
 // that stay while the target goes another way are. A column that is new, gone or
 // of another type is drift whatever the witness saw.
@@ -247,6 +247,12 @@ func (c *Comparison) conclude(perhaps int, opt Options) {
 			c.Verdict = TooFew
 		default:
 			c.Verdict = None
+		}
+	}
+	c.Joint = opt.Joint
+	for _, t := range opt.Joint {
+		if t.Verdict == Drift && !t.Advisory {
+			c.Verdict = Drift
 		}
 	}
 	c.Quality = opt.Quality

@@ -31,7 +31,7 @@ func newDrift() *cobra.Command {
 func newDriftCompare() *cobra.Command {
 	var reference, current, target, tests, correction, rules, page string
 	var ignore, keys []string
-	var exact, duplicates bool
+	var exact, duplicates, joint bool
 	var out output
 	c := &cobra.Command{
 		Use:   "compare --reference A --current B",
@@ -49,6 +49,10 @@ too large for chance, corrected over the columns.
 Where both A and B have the column --target, a model of gradient boosting is fitted
 on A and measured on B: what that says of the relation of columns and target is the
 verdict, since columns that move may do no harm. --rules judges as other tools do.
+
+--joint looks at all columns together, for changes that no column shows: how well a
+classifier tells rows of B from rows of A, which counts for the verdict, and beside it
+what principal components of A lose of B, and the maximum mean discrepancy.
 
 --duplicates says how many rows of B are there already, --key how many values of a
 column that should not repeat.`,
@@ -93,6 +97,11 @@ column that should not repeat.`,
 			if err := askRules(cmd.Context(), &opt, reference, current, ref, cur); err != nil {
 				return usage(err)
 			}
+			if joint {
+				if opt.Joint, err = compareRows(cmd.Context(), reference, current, ref, opt); err != nil {
+					return usage(fmt.Errorf("--joint: %w", err))
+				}
+			}
 			comparison := drift.Compare(ref, cur, opt)
 			again := exact || !cmd.Flags().Changed("exact")
 			if open := drift.Undecided(comparison, ref, cur, opt, exact); again && len(open) > 0 {
@@ -132,6 +141,7 @@ column that should not repeat.`,
 	c.Flags().StringVar(&rules, "rules", string(drift.AnnealRules), "how columns and data sets are judged: anneal, evidently or nannyml")
 	c.Flags().StringVar(&correction, "correction", string(statistics.BenjaminiHochberg), "over the columns: fdr_bh, fdr_by, holm, bonferroni or none")
 	c.Flags().StringSliceVar(&ignore, "ignore", nil, "columns not to compare")
+	c.Flags().BoolVar(&joint, "joint", false, "look at all columns together, too")
 	c.Flags().BoolVar(&duplicates, "duplicates", false, "count the rows of B that are there already, without columns of --ignore")
 	c.Flags().StringSliceVar(&keys, "key", nil, "columns of B whose values should not repeat, to count those that do")
 	return c
@@ -219,6 +229,7 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 		}
 		fmt.Fprintf(w, "note: %s%s\n", where, printable(fact.Text))
 	}
+	writeJoint(w, c.Joint)
 	if err := writeQuality(w, c.Quality); err != nil {
 		return err
 	}

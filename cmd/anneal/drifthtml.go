@@ -103,6 +103,7 @@ func furthest(c drift.Column) (far *drift.Test, of float64) {
 func writePage(path string, c driftReport) (err error) {
 	t, err := template.New("drift").Funcs(template.FuncMap{
 		"chart":       chart,
+		"percent":     func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },
 		"probability": func(p *float64) string { return fmt.Sprintf("%.2g", *p) },
 	}).Parse(driftPage)
 	if err != nil {

@@ -59,6 +59,49 @@ func labelledRows(ctx context.Context, name string, ref *profile.Profile) (*witn
 	})
 }
 
+// compareRows looks at all columns of both together.
+func compareRows(ctx context.Context, reference, current string, ref *profile.Profile, opt drift.Options) ([]drift.Joint, error) {
+	a, err := labelledRows(ctx, reference, ref)
+	if err != nil {
+		return nil, err
+	}
+	b, err := labelledRows(ctx, current, ref)
+	if err != nil {
+		return nil, err
+	}
+	t, err := witness.Compare(a, b, drift.WitnessColumns(ref, opt))
+	if err != nil {
+		return nil, err
+	}
+	return drift.Joined(t), nil
+}
+
+// writeJoint says how all columns together differ.
+func writeJoint(w io.Writer, tests []drift.Joint) {
+	for _, t := range tests {
+		switch t.Test.Test {
+		case "classifier":
+			by := ""
+			for i, b := range t.By {
+				by += fmt.Sprintf("%s %s %.0f %%", map[bool]string{true: ", by", false: ","}[i == 0], printable(b.Column), 100*b.Share)
+			}
+			fmt.Fprintf(w, "together: rows are told apart with an AUC of %.3f (%.3f to %.3f, threshold %.2f)%s: %s\n", t.Statistic, t.Low, t.High, t.Threshold, by, t.Verdict)
+		case "pca":
+			fmt.Fprintf(w, "together: principal components lose %.4g (threshold %.4g): %s (advisory)\n", t.Statistic, t.Threshold, t.Verdict)
+		case "mmd":
+			fmt.Fprintf(w, "together: maximum mean discrepancy %.3g (p %s): %s (advisory)\n", t.Statistic, shuffled(*t.PValue), t.Verdict)
+		}
+	}
+}
+
+// shuffled is a probability of which shuffles see no less than that of one.
+func shuffled(p float64) string {
+	if p == 0 {
+		return fmt.Sprintf("< %.2g", 1.0/witness.Shuffles)
+	}
+	return fmt.Sprintf("%.2g", p)
+}
+
 // mostAgain is how many values are held of columns that are read again at
 // a time: 100 MB with what is made of them. A column that alone has more than
 // mostAlone keeps its interval.
