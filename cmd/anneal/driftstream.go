@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/performance"
 	"github.com/anneal-ml/anneal/objects"
 )
 
@@ -157,7 +159,8 @@ func newDriftScore() *cobra.Command {
   multiclass  --prediction, the class
   regression  --prediction, the number
 
-Rows that lack one of these are left out, and counted.`,
+Rows that lack one of these are left out, and counted. interval has the 95 % intervals
+of the metrics that have one.`,
 		Example: "  anneal drift score --task binary --label y --score p predictions.csv",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -186,6 +189,10 @@ Rows that lack one of these are left out, and counted.`,
 					fmt.Fprintf(t, "%s\t%s\n", name, strconv.FormatFloat(v, 'g', 6, 64))
 				case map[string]any:
 					for _, part := range sortedKeys(v) {
+						if i, ok := v[part].([2]float64); ok {
+							fmt.Fprintf(t, "%s.%s\t%.6g to %.6g\n", name, part, i[0], i[1])
+							continue
+						}
 						fmt.Fprintf(t, "%s.%s\t%v\n", name, part, v[part])
 					}
 				default:
@@ -322,5 +329,84 @@ func (s *scoring) measure() (map[string]any, error) {
 		return nil, err
 	}
 	results["n"], results["skipped"] = s.n, s.skipped
+	results["interval"] = s.intervals()
 	return results, nil
+}
+
+// intervals are of 95 %, by metric: of those that have one, as a policy's signals do.
+func (s *scoring) intervals() map[string]any {
+	all := map[string]any{}
+	set := func(name string, i performance.Interval) {
+		if i.Low-i.Low == 0 && i.High-i.High == 0 {
+			all[name] = [2]float64{i.Low, i.High}
+		}
+	}
+	mean := func(name string, loss func(i int) float64, of func([]float64) performance.Interval) {
+		losses := make([]float64, s.n)
+		for i := range losses {
+			losses[i] = loss(i)
+		}
+		set(name, of(losses))
+	}
+	if s.task == "regression" {
+		off := func(i int) float64 { return math.Abs(s.y[i] - s.numbers[i]) }
+		mean("mae", off, performance.Mean)
+		mean("mse", func(i int) float64 { return off(i) * off(i) }, performance.Mean)
+		mean("rmse", func(i int) float64 { return off(i) * off(i) }, performance.RMSE)
+		set("r2", performance.R2(s.y, s.numbers))
+		return all
+	}
+	place, right := map[string]int{}, int64(0)
+	labels, decided := s.classes, s.decided
+	if s.task == "binary" {
+		labels, decided = make([]string, s.n), make([]string, s.n)
+		truths := make([]bool, s.n)
+		place["0"], place["1"] = 0, 1 // F1 is of the last
+		for i := range s.n {
+			decision := s.scores[i] >= 0.5
+			if s.numbers != nil {
+				decision = s.numbers[i] == 1
+			}
+			truths[i], labels[i], decided[i] = s.y[i] == 1, fmt.Sprint(s.y[i]), fmt.Sprint(one(decision))
+		}
+		set("roc_auc", performance.AUC(truths, s.scores))
+		set("average_precision", performance.AveragePrecision(truths, s.scores))
+		mean("brier", func(i int) float64 { return (s.y[i] - s.scores[i]) * (s.y[i] - s.scores[i]) }, performance.Mean)
+		mean("log_loss", func(i int) float64 { return performance.LogLoss(truths[i], s.scores[i]) }, performance.Mean)
+	}
+	for i := range s.n {
+		for _, class := range []string{labels[i], decided[i]} {
+			if _, ok := place[class]; !ok {
+				place[class] = len(place)
+			}
+		}
+		if labels[i] == decided[i] {
+			right++
+		}
+	}
+	set("accuracy", performance.Share(right, int64(s.n)))
+	if len(place) > 256 {
+		return all
+	}
+	matrix := make([][]float64, len(place)) // of labels, by decision
+	for i := range matrix {
+		matrix[i] = make([]float64, len(place))
+	}
+	for i := range s.n {
+		matrix[place[labels[i]]][place[decided[i]]]++
+	}
+	if s.task == "multiclass" {
+		set("macro_f1", performance.F1(matrix, performance.Macro))
+		set("weighted_f1", performance.F1(matrix, performance.Weighted))
+		return all
+	}
+	set("f1", performance.F1(matrix, performance.OneClass))
+	set("balanced_accuracy", performance.BalancedAccuracy(matrix))
+	if n := matrix[0][1] + matrix[1][1]; n > 0 {
+		set("precision", performance.Share(int64(matrix[1][1]), int64(n)))
+	}
+	if n := matrix[1][0] + matrix[1][1]; n > 0 {
+		set("recall", performance.Share(int64(matrix[1][1]), int64(n)))
+	}
+	return all
 }
