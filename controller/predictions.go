@@ -183,7 +183,7 @@ func formOf(s policy.Signal, labels bool) outcome.Form {
 	case s.OfScores() || s.OfLists():
 		f.Score, f.Group = s.Score, s.Group
 	case s.Estimate != "":
-		f.Value, f.Score = s.Prediction, s.Score
+		f.Value, f.Score, f.Features = s.Prediction, s.Score, s.Features
 	default:
 		f.Value = s.Prediction
 	}
@@ -204,6 +204,9 @@ func feedJob(p *policy.Policy, signal string, labels bool, o anneal.Object) prof
 	}
 	for _, class := range f.Scores.Classes() {
 		parts = append(parts, "score", class, f.Scores[class])
+	}
+	for _, feature := range f.Features {
+		parts = append(parts, "feature", feature)
 	}
 	return profileJob{key: anneal.ID(parts...), object: o, form: &f}
 }
@@ -294,7 +297,7 @@ func (c *Controller) performance(ctx context.Context, p *policy.Policy, signal *
 // question is what s asks of the champion's predictions.
 func (c *Controller) question(p *policy.Policy, s policy.Signal, now time.Time) outcome.Question {
 	q := outcome.Question{
-		Metric: s.Metric, Average: s.Average, Positive: s.Positive, K: s.K, Scores: s.Scores,
+		Metric: s.Metric, Average: s.Average, Positive: s.Positive, K: s.K, Scores: s.Scores, Way: s.Estimate,
 		Now: now, Window: time.Duration(s.Window.Since), LabelsWithin: time.Duration(s.LabelsWithin), MinRows: s.MinRows,
 	}
 	if champion := c.state.Models.Champion(p.Group()); champion != nil {

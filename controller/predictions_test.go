@@ -191,6 +191,24 @@ func content(t *testing.T, words []string) string {
 		}
 		return b.String()
 	}
+	if words[0] == "losses" {
+		b.WriteString("id,y,heat\n")
+		for i := from; i <= to; i++ {
+			heat := i % 2
+			switch {
+			case slices.Contains(words, "hot"):
+				heat = 1
+			case slices.Contains(words, "cold"):
+				heat = 0
+			}
+			y := i / 2 * 7 % 50
+			if slices.Contains(words, "true") {
+				y -= 1 + 9*heat
+			}
+			fmt.Fprintf(&b, "%d,%d,%v\n", i, y, map[bool]any{true: "", false: heat}[i%37 == 0])
+		}
+		return b.String()
+	}
 	header := "id,predicted,model"
 	if words[0] == "labels" {
 		header = "id,class"
@@ -398,6 +416,8 @@ func TestNames(t *testing.T) {
 		what                string
 		ofDrift, ofPolicies []string
 	}{
+		{"estimates of several classes", policy.ClassEstimates(), outcomes.ClassEstimates()},
+		{"estimates of losses", policy.LossEstimates(), outcomes.LossEstimates()},
 		{"detectors", have, detectors},
 		{"facts", []string{
 			drift.FactNoRows, drift.FactRagged, drift.FactNewColumn, drift.FactVanishedColumn, drift.FactTypeChange, drift.FactMissing,

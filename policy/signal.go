@@ -34,8 +34,12 @@ func Metrics() []string {
 		MetricLogLoss, MetricBrier, MetricMAE, MetricRMSE, MetricMAPE, MetricR2, MetricNDCG, MetricPrecisionAtK}
 }
 
-// EstimateCBPE is confidence-based performance estimation.
-const EstimateCBPE = "cbpe"
+// The ways to estimate: confidence-based performance estimation, of classes, and
+// direct loss estimation, of numbers.
+const (
+	EstimateCBPE = "cbpe"
+	EstimateDLE  = "dle"
+)
 
 // Estimates are the metrics that can be estimated without labels.
 func Estimates() []string {
@@ -47,8 +51,15 @@ func ClassEstimates() []string {
 	return []string{MetricAccuracy, MetricF1, MetricBalancedAccuracy, MetricAUC}
 }
 
-// mostScores is how many classes may have a score each.
-const mostScores = 256
+// LossEstimates are those of numbers.
+func LossEstimates() []string { return []string{MetricMAE, MetricRMSE, MetricMAPE} }
+
+// mostScores is how many classes may have a score each, and mostFeatures what a
+// loss may go by.
+const (
+	mostScores   = 256
+	mostFeatures = 64
+)
 
 // StreamDetectors find the moment at which the errors of predictions change;
 // those of the second list take errors of any size, the others only 0 and 1.
@@ -224,7 +235,7 @@ func (s Signal) ofDrift() []use {
 func (s Signal) ofPredictions() []use {
 	return []use{
 		{"path", s.Path != ""}, {"labels", s.Labels != ""}, {"key", s.Key != ""}, {"prediction", s.Prediction != ""}, {"label", s.Label != ""},
-		{"score", s.Score != ""}, {"scores", len(s.Scores) > 0}, {"time", s.Time != ""}, {"version", s.Version != ""}, {"metric", s.Metric != ""}, {"average", s.Average != ""},
+		{"score", s.Score != ""}, {"scores", len(s.Scores) > 0}, {"features", len(s.Features) > 0}, {"time", s.Time != ""}, {"version", s.Version != ""}, {"metric", s.Metric != ""}, {"average", s.Average != ""},
 		{"positive", s.Positive != ""}, {"labelsWithin", s.LabelsWithin != 0}, {"staleAfter", s.StaleAfter != 0},
 		{"group", s.Group != ""}, {"k", s.K != 0}, {"estimate", s.Estimate != ""}, {"calibration", s.Calibration != 0}, {"detector", s.Detector != ""},
 	}
@@ -356,7 +367,7 @@ func (c *compiler) metric(path string, s Signal) {
 // scores checks a signal that has a score of each of several classes.
 func (c *compiler) scores(path string, s Signal) {
 	const here = "without scores of several classes"
-	c.refuse(path, here, []use{{"score", s.Score != ""}})
+	c.refuse(path, here, []use{{"score", s.Score != ""}, {"features", len(s.Features) > 0 && s.Estimate == EstimateDLE}})
 	if len(s.Scores) == 1 || len(s.Scores) > mostScores {
 		c.problems.add(path+".scores", "%d scores: want those of 2 to %d classes: scores: {cat: p_cat, dog: p_dog}", len(s.Scores), mostScores)
 	}
@@ -391,7 +402,7 @@ func (c *compiler) performance(path string, s Signal) {
 	} else {
 		c.problems.oneOf(path+".metric", s.Metric, Metrics(), nil)
 	}
-	estimated, several := s.Estimate != "", len(s.Scores) > 0
+	estimated, several, ofLoss := s.Estimate != "", len(s.Scores) > 0, s.Estimate == EstimateDLE
 	switch {
 	case several:
 		c.scores(path, s)
@@ -403,7 +414,7 @@ func (c *compiler) performance(path string, s Signal) {
 		needs("score", s.Score, "score, the column with the probability that "+s.Metric+" is measured on: score: probability")
 	case s.Metric != "":
 		needs("prediction", s.Prediction, "prediction, the column with what was predicted: prediction: predicted")
-		if estimated {
+		if estimated && !ofLoss {
 			needs("score", s.Score, "score, the column with the probability that the estimate rests on: score: probability")
 		} else {
 			c.refuse(path, "whose metric is auc, averagePrecision, logLoss, brier, ndcg or precisionAtK, or that has an estimate", []use{{"score", s.Score != ""}})
@@ -417,12 +428,15 @@ func (c *compiler) performance(path string, s Signal) {
 		c.problems.oneOf(path+".average", s.Average, []string{AverageBinary, AverageMacro, AverageWeighted, AverageMicro}, nil)
 		c.refuse(path, "whose metric is f1", []use{{"average", s.Metric != MetricF1}})
 	}
-	ofClass := !several && (s.OfScores() || estimated || slices.Contains([]string{MetricF1, MetricPrecision, MetricRecall}, s.Metric))
+	ofClass := !several && (s.OfScores() || estimated && !ofLoss || slices.Contains([]string{MetricF1, MetricPrecision, MetricRecall}, s.Metric))
 	c.refuse(path, "whose metric is f1, precision, recall, auc, averagePrecision, logLoss or brier", []use{{"positive", s.Positive != "" && !ofClass}})
 	if estimated {
-		c.problems.oneOf(path+".estimate", s.Estimate, []string{EstimateCBPE}, nil)
+		c.problems.oneOf(path+".estimate", s.Estimate, []string{EstimateCBPE, EstimateDLE}, nil)
 		can := Estimates()
-		if several {
+		switch {
+		case ofLoss:
+			can = LossEstimates()
+		case several:
 			can = ClassEstimates()
 		}
 		if s.Metric != "" && !slices.Contains(can, s.Metric) {
@@ -437,6 +451,10 @@ func (c *compiler) performance(path string, s Signal) {
 		if s.Calibration < 0 {
 			c.problems.add(path+".calibration", "calibration is a length of time: 30d")
 		}
+	}
+	c.refuse(path, "whose estimate is dle", []use{{"features", len(s.Features) > 0 && !ofLoss}})
+	if len(s.Features) > mostFeatures {
+		c.problems.add(path+".features", "%d features: at most %d", len(s.Features), mostFeatures)
 	}
 	c.refuse(path, "that has an estimate", []use{{"calibration", s.Calibration != 0 && !estimated}})
 	if s.Detector != "" {

@@ -62,12 +62,18 @@ func TestSignalProblems(t *testing.T) {
 		}},
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "metric": "mape", "group": "q"}`, []string{`group: group is for a signal whose metric is ndcg or precisionAtK`}},
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "score": "s", "metric": "recall", "positive": "a", "estimate": "cbpe", "calibration": "30d"}`, nil},
-		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "metric": "mae", "estimate": "dle", "detector": "ddm"}`, []string{
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "metric": "mae", "estimate": "guess", "detector": "ddm"}`, []string{
 			`score: a signal over predictions needs score, the column with the probability that the estimate rests on: score: probability`,
-			`estimate: unknown value "dle" (have cbpe)`,
+			`estimate: unknown value "guess" (have cbpe, dle)`,
 			`metric: mae cannot be estimated without labels (have accuracy, f1, precision, recall, auc, averagePrecision)`,
 			`detector: a detector goes by labels: choose detector or estimate, not both`,
 		}},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "metric": "mae", "estimate": "dle", "features": ["heat"]}`, nil},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "metric": "r2", "estimate": "dle", "score": "s"}`, []string{
+			`score: score is for a signal whose metric is auc, averagePrecision, logLoss, brier, ndcg or precisionAtK, or that has an estimate`,
+			`metric: r2 cannot be estimated without labels (have mae, rmse, mape)`,
+		}},
+		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "metric": "mae", "features": ["heat"]}`, []string{`features: features is for a signal whose estimate is dle`}},
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "scores": {"cat": "pc", "dog": "pd"}, "metric": "auc"}`, nil},
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "scores": {"cat": "pc", "dog": "pd"}, "metric": "auc", "estimate": "cbpe"}`, nil},
 		{`{"source": "predictions", "path": "p/", "labels": "l/", "key": "id", "label": "y", "prediction": "p", "scores": {"cat": "pc", "dog": "pd"}, "metric": "f1", "average": "weighted", "estimate": "cbpe"}`, nil},

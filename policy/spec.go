@@ -196,9 +196,11 @@ type Signal struct {
 	Group string `json:"group,omitempty"`
 	K     int    `json:"k,omitempty" min:"1"`
 	// Estimate has the metric estimated on the predictions that have no label
-	// (cbpe), calibrated on those made in the time of Calibration that have one,
-	// four windows if zero.
-	Estimate    string   `json:"estimate,omitempty" enum:"cbpe"`
+	// (cbpe, or dle of numbers), calibrated on those made in the time of Calibration
+	// that have one, four windows if zero. Features are columns of numbers that a
+	// loss goes by, beside the prediction.
+	Estimate    string   `json:"estimate,omitempty" enum:"cbpe,dle"`
+	Features    []string `json:"features,omitempty"`
 	Calibration Duration `json:"calibration,omitempty"`
 	// Detector follows the errors of predictions one by one, in the order in which
 	// their labels came, and has the signal's value be 1 where it found drift in

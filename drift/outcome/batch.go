@@ -37,11 +37,14 @@ type Form struct {
 	Numbers bool
 
 	// Of predictions; each may be empty.
-	Score   string // probability of a class, or what a list is ordered by
-	Scores  Scores // probability of each of several classes
-	Group   string // the list that a row is of
-	Time    string // when it was made
-	Version string // of the model
+	Score  string // probability of a class, or what a list is ordered by
+	Scores Scores // probability of each of several classes
+	// Features are numbers that an estimate goes by, beside the Value; some may be
+	// missing. There are none where there are Scores.
+	Features []string
+	Group    string // the list that a row is of
+	Time     string // when it was made
+	Version  string // of the model
 }
 
 // Scores are the columns with the probability of each class, by class.
@@ -49,6 +52,9 @@ type Scores map[string]string
 
 // Classes are those classes, in the order in which batches and joins have them.
 func (s Scores) Classes() []string { return slices.Sorted(maps.Keys(s)) }
+
+// several are the columns of which a row has a number each.
+func (f Form) several() []string { return append(f.Scores.columns(), f.Features...) }
 
 // columns are those columns, in that order.
 func (s Scores) columns() []string {
@@ -72,7 +78,7 @@ type Batch struct {
 	classes  names
 	numbers  []float64
 	scores   []float64
-	many     []float64 // of [Scores], a row after the other
+	many     []float64 // of Scores or Features, a row after the other
 	times    []int64   // milliseconds since 1970; noTime where there is none
 	versions names
 	groups   []uint64 // hashes of their names
@@ -161,7 +167,7 @@ func (f Form) want() string {
 
 // wanted are the columns that an object must have.
 func (f Form) wanted() []string {
-	columns := append([]string{f.Key, f.Value, f.Score, f.Time, f.Version, f.Group}, f.Scores.columns()...)
+	columns := append([]string{f.Key, f.Value, f.Score, f.Time, f.Version, f.Group}, f.several()...)
 	return slices.DeleteFunc(columns, func(c string) bool { return c == "" })
 }
 
@@ -178,7 +184,7 @@ func (f Form) columns() map[string]dataset.Type {
 	if f.Score != "" {
 		types[f.Score] = dataset.Numeric
 	}
-	for _, c := range f.Scores {
+	for _, c := range f.several() {
 		types[c] = dataset.Numeric
 	}
 	return types
@@ -216,7 +222,7 @@ func (r *reading) add(rows *dataset.Batch) error {
 		}
 		return math.NaN()
 	}
-	columns := f.Scores.columns()
+	columns := f.several()
 	many := make([]float64, len(columns))
 	for row := range rows.Rows {
 		key := text(f.Key, row)
@@ -237,7 +243,13 @@ func (r *reading) add(rows *dataset.Batch) error {
 		}
 		for i, column := range columns {
 			many[i] = number(column, row)
-			usable = usable && many[i]-many[i] == 0
+			switch {
+			case many[i]-many[i] == 0:
+			case len(f.Scores) > 0:
+				usable = false
+			default:
+				many[i] = math.NaN()
+			}
 		}
 		var group []byte
 		if f.Group != "" {

@@ -7,7 +7,7 @@ import (
 )
 
 // magic begins every encoded batch, magicGroups one that has groups, and magicMany
-// one that has scores of several classes; the last letter is the version.
+// one that has scores of several classes or features; the last letter is the version.
 const (
 	magic       = "ano1"
 	magicGroups = "ano2"
@@ -92,7 +92,9 @@ func Decode(data []byte) (*Batch, error) {
 		d.bad = d.bad || n == 0
 	}
 	if many {
-		b.many = d.floats()
+		for range d.size(8) {
+			b.many = append(b.many, math.Float64frombits(d.word())) // a feature may be missing
+		}
 		d.bad = d.bad || n == 0 || len(b.many) == 0 || len(b.many)%n != 0
 	}
 	for _, column := range []int{len(b.classes.of), len(b.numbers), len(b.scores), len(b.times), len(b.versions.of)} {

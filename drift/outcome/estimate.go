@@ -1,6 +1,7 @@
 package outcome
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -8,8 +9,12 @@ import (
 	"github.com/anneal-ml/anneal/drift/performance"
 )
 
-// CBPE is confidence-based performance estimation, the way of [Join.Estimate].
-const CBPE = "cbpe"
+// The ways of [Join.Estimate]: confidence-based performance estimation, of classes,
+// and direct loss estimation, of numbers.
+const (
+	CBPE = "cbpe"
+	DLE  = "dle"
+)
 
 // Estimates are the metrics that can be estimated without labels.
 func Estimates() []string {
@@ -29,13 +34,15 @@ type Reference struct {
 // one, and of these the metric is expected. Where there are scores of several
 // classes, each has its curve, and a row's probabilities add up to 1. Low and High
 // are three standard errors away: that of the metric on the reference, for as many
-// predictions as the window has (NannyML 0.13).
+// predictions as the window has (NannyML 0.13). By DLE a model learns from the
+// reference how far off a prediction is, by the prediction itself and the features,
+// and the mean of what it expects is the estimate.
 //
 // It holds while the classes follow from the scores as they did. N counts the
 // predictions in the window that have no label.
 func (j *Join) Estimate(q Question, reference time.Duration) Measurement {
 	m, _, open := j.window(q)
-	m.N, m.Estimate = int64(len(open)), CBPE
+	m.N, m.Estimate = int64(len(open)), cmp.Or(q.Way, CBPE)
 	if m.Predictions > 0 {
 		coverage := float64(m.N) / float64(m.Predictions)
 		m.Coverage = &coverage
@@ -64,9 +71,12 @@ func (j *Join) Estimate(q Question, reference time.Duration) Measurement {
 	var value float64
 	var measured performance.Interval
 	var problem string
-	if len(q.Scores) > 0 {
+	switch {
+	case q.Way == DLE:
+		return j.estimateLoss(m, q, known, open)
+	case len(q.Scores) > 0:
 		value, measured, problem = j.estimateClasses(&m, q, known, open)
-	} else {
+	default:
 		value, measured, problem = j.estimateTwo(&m, q, known, open)
 	}
 	switch {

@@ -28,7 +28,7 @@ type prediction struct {
 	class   uint32
 	version uint32
 	group   uint64
-	many    []float64 // of each class
+	many    []float64 // of each class, or feature
 	done    bool      // its outcome was told: see [Join.Follow]
 }
 
@@ -151,7 +151,8 @@ type Question struct {
 	// Scores are what predictions were read with, where they have a probability of
 	// each class: auc and logLoss are then of several classes, and so is an estimate.
 	Scores Scores
-	K      int // of ndcg and precisionAtK: how many of each list; 10 if 0
+	Way    string // of an estimate: CBPE if empty, or DLE
+	K      int    // of ndcg and precisionAtK: how many of each list; 10 if 0
 
 	Now          time.Time
 	Window       time.Duration // predictions that were made so long before Now

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/performance"
@@ -31,7 +32,7 @@ func read(t testing.TB, form Form, data string) *Batch {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(b, again, cmp.AllowUnexported(Batch{}, names{})); diff != "" {
+	if diff := cmp.Diff(b, again, cmp.AllowUnexported(Batch{}, names{}), cmpopts.EquateNaNs()); diff != "" {
 		t.Fatalf("decoded it is another (-want +got):\n%s", diff)
 	}
 	return again
