@@ -14,7 +14,8 @@ import (
 // the order of the rows, those of several columns at the same time. A part is
 // valid until each returns. What is handed out does not depend on the number of
 // processors. The first error ends it, other than io.EOF; so does ctx. It is
-// called in place of Read, not after it.
+// called in place of Read, not after it. Of columns that are not wanted it hands out
+// nothing; see [Options.Only].
 func (d *Reader) EachColumn(ctx context.Context, each func(column int, v *Values, rows int) error) error {
 	if d.table != nil {
 		return d.eachOfTable(ctx, each)
@@ -42,7 +43,12 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 		if err != nil {
 			return err
 		}
-		if err := fork(ctx, workers, len(d.names), func(_, i int) error { return each(i, &batch.Columns[i], batch.Rows) }); err != nil {
+		if err := fork(ctx, workers, len(d.names), func(_, i int) error {
+			if !d.wants(i) {
+				return nil
+			}
+			return each(i, &batch.Columns[i], batch.Rows)
+		}); err != nil {
 			return err
 		}
 	}
@@ -92,6 +98,9 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 			return b.err
 		}
 		err := fork(ctx, workers, len(d.names), func(worker, i int) error {
+			if !d.wants(i) {
+				return nil
+			}
 			c := &columns[worker]
 			c.read(d.types[i], b, i)
 			d.types[i] = c.Type

@@ -16,6 +16,9 @@ const partRows = 4096
 // eachOfTable hands out columns, each read from one row group to the next.
 func (d *Reader) eachOfTable(ctx context.Context, each func(column int, v *Values, rows int) error) error {
 	err := spread(runtime.GOMAXPROCS(0), len(d.names), func(_, i int) error {
+		if !d.wants(i) {
+			return nil
+		}
 		return d.table.eachOf(ctx, i, d.types[i], func(v *Values, rows int) error { return each(i, v, rows) })
 	})
 	if err != nil {

@@ -19,6 +19,9 @@ type Options struct {
 	// Columns are the types of columns by name; the rest is inferred. Names
 	// that the object does not have are no error.
 	Columns map[string]Type
+	// Only names the columns that are wanted, where not all are: EachColumn passes
+	// over the others, for speed, and they are not in [Counts.NotUTF8].
+	Only []string
 
 	MaxRecord  int   // bytes of one record; 1 MiB
 	MaxColumns int   // 10,000
@@ -97,7 +100,8 @@ type Reader struct {
 	names  []string
 	types  []Type // Empty: to be inferred
 	counts Counts
-	rows   int // of a full batch
+	wanted []bool // nil: all; see Options.Only
+	rows   int    // of a full batch
 
 	// The batch being filled and the one given before it, in turn.
 	batches [2]Batch
@@ -144,6 +148,7 @@ func Open(r io.Reader, name string, opt Options) (*Reader, error) {
 			d.types[i] = t.Read()
 		}
 	}
+	d.pick()
 	d.rows = min(1024, max(64, 1<<17/len(d.names)))
 	for i := range d.batches {
 		d.batches[i].Columns = make([]Values, len(d.names))
