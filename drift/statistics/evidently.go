@@ -14,8 +14,21 @@ import (
 // reference x has at most 20 different ones. There are no bins over more than
 // float64's range.
 func EvidentlyShares(x, y []sketch.Point) (p, q []float64, err error) {
+	var least, most float64
+	if len(x) > 0 {
+		least, most = x[0].Value, x[len(x)-1].Value
+	}
+	if len(y) > 0 {
+		least, most = min(least, y[0].Value), max(most, y[len(y)-1].Value)
+	}
+	return EvidentlySharesOf(x, y, least, most)
+}
+
+// EvidentlySharesOf is [EvidentlyShares] of points that stand for values from least to
+// most.
+func EvidentlySharesOf(x, y []sketch.Point, least, most float64) (p, q []float64, err error) {
 	if len(x) > 20 {
-		edges, err := Sturges.Edges(Pool(x, y))
+		edges, err := SturgesEdges(least, most, N(x)+N(y))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -26,6 +39,11 @@ func EvidentlyShares(x, y []sketch.Point) (p, q []float64, err error) {
 		}
 	}
 	return floats.ScaleTo(p, 1/float64(N(x)), p), floats.ScaleTo(q, 1/float64(N(y)), q), nil
+}
+
+// SturgesEdges are the edges of bins by Sturges' rule for n values from least to most.
+func SturgesEdges(least, most float64, n int64) ([]float64, error) {
+	return Sturges.Edges([]sketch.Point{{Value: least, Weight: 1}, {Value: most, Weight: n - 1}})
 }
 
 // EvidentlyHellinger is Evidently's Hellinger distance of numbers, over bins by

@@ -17,11 +17,27 @@ func Points(values []float64) []sketch.Point {
 			finite = append(finite, v)
 		}
 	}
-	slices.Sort(finite)
-	var points []sketch.Point
-	for _, v := range finite {
-		if n := len(points); n > 0 && points[n-1].Value == v {
-			points[n-1].Weight++
+	return TakePoints(finite)
+}
+
+// TakePoints is [Points] of finite values, which it sorts where they are: for many.
+func TakePoints(values []float64) []sketch.Point {
+	slices.Sort(values)
+	return pointsOf(values)
+}
+
+// pointsOf are the points of sorted values.
+func pointsOf(values []float64) []sketch.Point {
+	different := 0
+	for i, v := range values {
+		if i == 0 || values[i-1] != v {
+			different++
+		}
+	}
+	points := make([]sketch.Point, 0, different)
+	for i, v := range values {
+		if i > 0 && values[i-1] == v {
+			points[len(points)-1].Weight++
 			continue
 		}
 		points = append(points, sketch.Point{Value: v, Weight: 1})
