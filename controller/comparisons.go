@@ -20,11 +20,9 @@ import (
 
 // What is read again for a comparison is bounded, whatever the data. Of objects
 // that are together more than mostAgain every second, fourth and so on is read for
-// a witness; columns are read again for their values only of fewer.
+// a witness, and no columns for their values.
 const (
 	mostAgain   = 256 << 20 // bytes as they are stored, of each side
-	mostValues  = 32 << 20
-	mostHeld    = 4 << 20 // numbers of both sides
 	fitWithin   = 2 * time.Minute
 	againWithin = 30 * time.Second
 	keptWitness = 64
@@ -377,32 +375,24 @@ func (c *Controller) eachAgain(ctx context.Context, job againJob, of []anneal.Ob
 	return nil
 }
 
-// exactly compares columns by their values, as many as there is room for.
+// exactly compares columns by their values.
 func (c *Controller) exactly(ctx context.Context, job againJob, columns []string) (map[string]drift.Exact, error) {
-	if len(columns) == 0 || bytesOf(job.reference)+bytesOf(job.window) > mostValues {
+	if max(bytesOf(job.reference), bytesOf(job.window)) > mostAgain {
 		return nil, nil
 	}
-	ref, cur, room := map[string][]float64{}, map[string][]float64{}, int64(mostHeld)
-	for _, name := range columns {
-		if room -= job.c.ref.Column(name).N() + job.c.cur.Column(name).N(); room < 0 {
-			break
-		}
-		ref[name], cur[name] = []float64{}, []float64{}
-	}
-	for _, side := range []struct {
-		objects []anneal.Object
-		values  map[string][]float64
-	}{{job.reference, ref}, {job.window, cur}} {
-		err := c.eachAgain(ctx, job, side.objects, func(r io.Reader, o anneal.Object, opt dataset.Options) error {
-			return drift.ReadValues(ctx, r, objects.Name(o.URI), opt, side.values)
-		})
-		if err != nil {
-			return nil, err
+	again := drift.NewAgain(job.c.ref, job.c.cur, job.c.opt, columns, false)
+	for again.More() {
+		for _, side := range []struct {
+			objects []anneal.Object
+			read    func(context.Context, io.Reader, string, dataset.Options) error
+		}{{job.reference, again.Reference}, {job.window, again.Current}} {
+			err := c.eachAgain(ctx, job, side.objects, func(r io.Reader, o anneal.Object, opt dataset.Options) error {
+				return side.read(ctx, r, objects.Name(o.URI), opt)
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
-	exact := map[string]drift.Exact{}
-	for _, name := range sortedKeys(ref) {
-		exact[name] = drift.NewExact(name, job.c.ref, job.c.cur, ref[name], cur[name], job.c.opt)
-	}
-	return exact, nil
+	return again.Exact(), nil
 }

@@ -177,26 +177,45 @@ func (p planned) done(t Test) Test {
 type numbers struct {
 	ref, cur *profile.Column
 	x, y     []sketch.Point
-	ex, ey   float64 // by how much a share of values <= v may be off
+	ex, ey   float64         // by how much a share of values <= v may be off
+	bins     statistics.Bins // of values that were counted and not kept; x and y are at their lower ends
 	edges    []float64
 	p, q     []float64 // shares in the quantile bins of the reference
+	ep, eq   float64   // by how much those may be off
 }
 
-func newNumbers(ref, cur *profile.Column, bins int, of map[string]points) *numbers {
+func newNumbers(ref, cur *profile.Column, bins int, values map[string]again) *numbers {
 	n := &numbers{ref: ref, cur: cur}
-	if p, ok := of[ref.Name]; ok && statistics.N(p.x) == ref.N() && statistics.N(p.y) == cur.N() {
-		n.x, n.y = p.x, p.y
-	} else { // the data may have changed since
+	again, ok := values[ref.Name]
+	switch {
+	case ok && again.bins != nil:
+		n.bins = again.bins
+		n.x, n.y = n.bins.Points()
+		n.edges = statistics.QuantileEdges(n.x, bins)
+		offX, offY, _ := n.bins.OffEdges(bins)
+		n.ep, n.eq = 2*offX, 2*offY // a share is the difference of two ranks
+	case ok:
+		n.x, n.y = again.x, again.y
+		n.edges = statistics.QuantileEdges(n.x, bins)
+	default:
 		n.x, n.y, n.ex, n.ey = ref.Quantiles.Points(), cur.Quantiles.Points(), ref.Quantiles.Error(), cur.Quantiles.Error()
+		n.edges = statistics.QuantileEdges(n.x, bins)
+		n.ep, n.eq = 2*n.ex, 2*n.ey
 	}
-	n.edges = statistics.QuantileEdges(n.x, bins)
 	n.p, n.q = statistics.Shares(n.x, n.edges), statistics.Shares(n.y, n.edges)
 	return n
 }
 
+// whole reports whether all values are known.
+func (n *numbers) whole() bool { return n.ex+n.ey == 0 && n.bins == nil }
+
 func (n *numbers) ks() (Test, bool) {
 	d, e := statistics.KS(n.x, n.y, statistics.TwoSided), n.ex+n.ey
 	t := Test{Statistic: d, Low: max(0, d-e), High: min(1, d+e)}
+	if n.bins != nil {
+		d, _ := n.bins.KS()
+		t = between(d)
+	}
 	p := statistics.KSProbability(t.Low, n.ref.N(), n.cur.N())
 	t.PValue = &p
 	return t, true
@@ -212,9 +231,15 @@ func (n *numbers) wasserstein() (Test, bool) {
 	t.Statistic = statistics.Normed(statistics.Wasserstein(n.x, n.y), sd)
 	off := 0.0
 	if e := n.ex + n.ey; e > 0 { // each distribution function may be off by its error, from end to end
-		off = statistics.Normed(e*(max(n.ref.Moments.Max, n.cur.Moments.Max)-min(n.ref.Moments.Min, n.cur.Moments.Min)), sd)
+		least, most := ends(n.ref, n.cur)
+		off = statistics.Normed(e*(most-least), sd)
 	}
 	t.Low, t.High = max(0, t.Statistic-off), t.Statistic+off
+	if n.bins != nil {
+		w, _ := n.bins.Wasserstein()
+		t.Low, t.High = statistics.Normed(w.Low, sd), statistics.Normed(w.High, sd)
+		t.Statistic = (t.Low + t.High) / 2
+	}
 	chance, _ := n.ks()
 	if parts, few := n.parts(); few {
 		chance = parts.chi2()
@@ -241,10 +266,14 @@ func (n *numbers) t() (Test, bool) {
 // steady says that numbers have no spread, or that of rounding.
 func steady(m sketch.Moments) bool { return m.Constant() || m.StdDev() <= 1e-9*math.Abs(m.Mean) }
 
-// rough are the quantile bins' shares, each of which is the difference of two
-// ranks and may be off by both.
+// between is a test whose statistic is in an interval.
+func between(i statistics.Interval) Test {
+	return Test{Statistic: (i.Low + i.High) / 2, Low: i.Low, High: i.High}
+}
+
+// rough are the quantile bins' shares.
 func (n *numbers) rough() shares {
-	return shares{n.p, n.q, 2 * n.ex, 2 * n.ey, n.ref.N(), n.cur.N()}
+	return shares{n.p, n.q, n.ep, n.eq, n.ref.N(), n.cur.N()}
 }
 
 func (n *numbers) psi() (Test, bool)       { return n.rough().distance(psi, math.Inf(1)), true }
@@ -266,8 +295,11 @@ func (n *numbers) most(of func(p, q []float64) float64) Test {
 // numbers that stand for classes have, and the quantile bins' otherwise.
 func (n *numbers) parts() (s shares, few bool) {
 	s = n.rough()
+	if !n.whole() {
+		return s, false
+	}
 	values := statistics.Pool(n.x, n.y)
-	few = len(values) <= 20 && n.ex+n.ey == 0
+	few = len(values) <= 20
 	if few {
 		s.p, s.q = make([]float64, len(values)), make([]float64, len(values))
 		for i, v := range values {
@@ -286,14 +318,21 @@ func weight(x []sketch.Point, value float64) float64 {
 	return float64(x[i].Weight)
 }
 
+// ends are the least and the greatest value of both sides.
+func ends(ref, cur *profile.Column) (least, most float64) {
+	return min(ref.Moments.Min, cur.Moments.Min), max(ref.Moments.Max, cur.Moments.Max)
+}
+
 // js is over Evidently's bins, for who knows it from there.
 func (n *numbers) js() (Test, bool) {
-	p, q, err := statistics.EvidentlyShares(n.x, n.y)
+	least, most := ends(n.ref, n.cur)
+	p, q, err := statistics.EvidentlySharesOf(n.x, n.y, least, most)
 	if err != nil {
 		return Test{}, false // a range beyond float64
 	}
-	s := n.rough()
-	s.p, s.q = p, q
+	// Each share is the difference of two ranks; where the values were counted, they
+	// were between these edges.
+	s := shares{p, q, 2 * n.ex, 2 * n.ey, n.ref.N(), n.cur.N()}
 	return s.distance(statistics.JensenShannon, statistics.JensenShannonMax), true
 }
 
@@ -396,7 +435,7 @@ func (s shares) chi2() Test {
 	x, y := statistics.Regroup(scale(low, float64(s.n)), scale(lowQ, float64(s.m)))
 	least, p, _ := statistics.ChiSquare(x, y, true)
 	effect := math.Sqrt(least / float64(s.n+s.m))
-	t.PValue, t.Effect = &p, &effect
+	t.PValue, t.Effect, t.most = &p, &effect, math.Sqrt(t.High/float64(s.n+s.m))
 	return t
 }
 

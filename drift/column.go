@@ -14,11 +14,11 @@ import (
 
 // numeric tests a column of numbers.
 func (c *Column) numeric(ref, cur *profile.Column, opt Options) {
-	n := newNumbers(ref, cur, opt.Bins, opt.points)
+	n := newNumbers(ref, cur, opt.Bins, opt.again)
 	tested := false
 	for _, p := range opt.plan(func(k kind) role { return k.numbers }) {
-		if p.exact && n.ex+n.ey > 0 {
-			c.Effect = "the test " + p.name + " needs all values: they were not read again"
+		if p.exact && !n.whole() {
+			c.Effect = "the test " + p.name + " needs all values: they were not read again, or are too many to be kept"
 			continue
 		}
 		if t, ok := p.ofNumbers(n); ok {

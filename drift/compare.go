@@ -57,7 +57,7 @@ type Options struct {
 	// Parts has the shares of all parts of each column reported, drifted or not.
 	Parts bool
 
-	points map[string]points // of a column that is compared by its values
+	again map[string]again // the values of a column that was read again
 }
 
 func (o Options) withDefaults() Options {
@@ -162,6 +162,7 @@ type Test struct {
 	Low       float64 `json:"low"`
 	High      float64 `json:"high"`
 	Threshold float64 `json:"threshold"`
+	most      float64 // the largest effect that the data can have had, where Effect is the least
 	// An advisory test is reported for who knows it from elsewhere: as Evidently
 	// computes and judges it, without regard to chance. It does not count for
 	// the verdict of the column.

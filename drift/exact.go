@@ -1,103 +1,24 @@
 package drift
 
 import (
-	"context"
-	"io"
 	"math"
 
-	"github.com/anneal-ml/anneal/drift/dataset"
-	"github.com/anneal-ml/anneal/drift/profile"
-	"github.com/anneal-ml/anneal/drift/sketch"
 	"github.com/anneal-ml/anneal/drift/statistics"
 )
-
-// An Exact is what the values of a column themselves say, where sketches leave a
-// verdict open.
-type Exact struct{ column Column }
-
-// points are the values of a column on both sides.
-type points struct{ x, y []sketch.Point }
-
-// Undecided names the columns of numbers whose verdict their sketches leave open:
-// a test's interval holds the threshold, and nothing else made drift of the
-// column; or a chosen test needs the values. With all, it is every column that
-// sketches stand for.
-func Undecided(c Comparison, reference, current *profile.Profile, opt Options, all bool) []string {
-	opt = opt.withDefaults()
-	var names []string
-	for i := range c.Columns {
-		col := &c.Columns[i]
-		ref, cur := reference.Column(col.Name), current.Column(col.Name)
-		if ref == nil || cur == nil || ref.Type != dataset.Numeric || cur.Type != dataset.Numeric ||
-			ref.Quantiles.Error()+cur.Quantiles.Error() == 0 || col.Type != dataset.Numeric {
-			continue
-		}
-		open := all
-		for _, p := range opt.plan(func(k kind) role { return k.numbers }) {
-			open = open || p.exact
-		}
-		for _, t := range col.Tests {
-			low, high := t.Low, t.High
-			if t.Effect != nil && t.High > 0 { // of the statistic, on the scale of the threshold
-				low, high = *t.Effect, *t.Effect
-			}
-			open = open || !t.Advisory && t.Test != "missing" && col.Verdict != Drift && low < t.Threshold && t.Threshold <= high
-		}
-		if open {
-			names = append(names, col.Name)
-		}
-	}
-	return names
-}
-
-// ReadValues adds the finite values of some columns of an object to those read
-// before. The columns should be given in opt as the profiles were read.
-func ReadValues(ctx context.Context, r io.Reader, name string, opt dataset.Options, into map[string][]float64) error {
-	d, err := dataset.Open(r, name, opt)
-	if err != nil {
-		return err
-	}
-	for {
-		batch, err := d.Read()
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for i, column := range d.Names() {
-			values, wanted := into[column]
-			if !wanted || batch.Columns[i].Type != dataset.Numeric {
-				continue
-			}
-			for _, v := range batch.Columns[i].Numbers {
-				if v == v && !math.IsInf(v, 0) {
-					values = append(values, v)
-				}
-			}
-			into[column] = values
-		}
-	}
-}
-
-// NewExact compares a column by its values on both sides. It keeps none of them.
-func NewExact(name string, reference, current *profile.Profile, values, currentValues []float64, opt Options) Exact {
-	opt = opt.withDefaults()
-	opt.points = map[string]points{name: {statistics.Points(values), statistics.Points(currentValues)}}
-	return Exact{compareColumn(reference.Column(name), current.Column(name), reference.Counts.Rows, current.Counts.Rows, opt)}
-}
 
 // energy is the energy distance; if the distribution functions are off by e it is
 // by no more than the root of twice the range times e, as their difference is its
 // norm. Its probability is that of ks.
 func (n *numbers) energy() (Test, bool) {
-	e := math.Sqrt(2*(max(n.ref.Moments.Max, n.cur.Moments.Max)-min(n.ref.Moments.Min, n.cur.Moments.Min))) * (n.ex + n.ey)
+	least, most := ends(n.ref, n.cur)
+	e := math.Sqrt(2*(most-least)) * (n.ex + n.ey)
 	chance, _ := n.ks()
 	t := Test{Statistic: statistics.Energy(n.x, n.y), PValue: chance.PValue}
 	t.Low, t.High = max(0, t.Statistic-e), t.Statistic+e
+	if n.bins != nil {
+		t = between(n.bins.Energy())
+		t.PValue = chance.PValue
+	}
 	return t, isFinite(t.High)
 }
 
@@ -109,9 +30,12 @@ func (n *numbers) mw() (Test, bool) {
 	e := n.ex + n.ey
 	t := Test{Statistic: statistics.MannWhitney(n.x, n.y)}
 	t.Low, t.High = max(0, t.Statistic-e*pairs), min(pairs, t.Statistic+e*pairs)
-	effect := max(0, math.Abs(2*t.Statistic/pairs-1)-2*e)
-	t.Effect = &effect
-	if e > 0 {
+	if n.bins != nil {
+		t = between(n.bins.MannWhitney())
+	}
+	effect := max(0, 2*t.Low/pairs-1, 1-2*t.High/pairs)
+	t.Effect, t.most = &effect, max(effect, math.Abs(2*t.Low/pairs-1), math.Abs(2*t.High/pairs-1))
+	if !n.whole() {
 		chance, _ := n.ks()
 		t.PValue = chance.PValue
 		return t, true

@@ -64,7 +64,7 @@ func (c *Column) evidently(ref, cur *profile.Column, rows int64, opt Options) {
 	var t Test
 	switch {
 	case ref.Type == dataset.Numeric:
-		n := newNumbers(ref, cur, 10, opt.points)
+		n := newNumbers(ref, cur, 10, opt.again)
 		different := statistics.Pool(n.x, n.y)
 		switch {
 		case len(different) > 5 && rows <= evidentlySmall:

@@ -2,7 +2,6 @@ package drift
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -92,65 +91,6 @@ func TestNannyMLThreshold(t *testing.T) {
 	opt.Chunks = chunks[2:]
 	if got := column(t, Compare(ref, moved, opt), "x"); got.Verdict != NotTested {
 		t.Errorf("one chunk alone gives a threshold: %s, %+v", got.Verdict, got.Tests)
-	}
-}
-
-// TestExact compares what sketches say with what the values say, test by test:
-// the latter lies in the interval of the former, and is reported where the
-// verdict was open.
-func TestExact(t *testing.T) {
-	draw := func(seed uint64, mean float64) (*profile.Profile, []float64) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		var b strings.Builder
-		b.WriteString("x\n")
-		values := make([]float64, 50_000)
-		for i := range values {
-			values[i] = r.NormFloat64() + mean
-			fmt.Fprintf(&b, "%v\n", values[i])
-		}
-		return profileOf(t, b.String(), nil), values
-	}
-	ref, values := draw(1, 0)
-	cur, currentValues := draw(2, 0.3)
-	var opt Options
-	for _, name := range TestNames() {
-		if k, _ := kindOf(name); k.numbers != unfit {
-			opt.Tests = append(opt.Tests, Choice{Test: name})
-		}
-	}
-	rough := Compare(ref, cur, opt)
-	if open := Undecided(rough, ref, cur, opt, false); len(open) != 1 {
-		t.Fatalf("undecided are %q, want x: some tests need its values", open)
-	}
-	opt.Exact = map[string]Exact{"x": NewExact("x", ref, cur, values, currentValues, opt)}
-	exact := column(t, Compare(ref, cur, opt), "x")
-	of := map[string]Test{}
-	for _, x := range column(t, rough, "x").Tests {
-		of[x.Test] = x
-	}
-	for _, x := range exact.Tests {
-		if x.Test == "missing" {
-			continue
-		}
-		if x.Low != x.High || x.PAdjusted == nil {
-			t.Errorf("%s: [%v, %v] is not exact", x.Test, x.Low, x.High)
-		}
-		if s, ok := of[x.Test]; ok && (x.Statistic < s.Low || x.Statistic > s.High || s.Low == s.High && x.Test != "t") {
-			t.Errorf("%s: exactly %v, the sketches say %v to %v", x.Test, x.Statistic, s.Low, s.High)
-		}
-	}
-	if len(exact.Tests) != len(opt.Tests)+1 {
-		t.Errorf("%d tests of %d chosen, and missing", len(exact.Tests), len(opt.Tests))
-	}
-	// One threshold within the interval of one test, and none of it at all.
-	ks := of["ks"]
-	opt = Options{Tests: []Choice{{Test: "ks", Threshold: (ks.Low + ks.High) / 2}}}
-	if open := Undecided(Compare(ref, cur, opt), ref, cur, opt, false); len(open) != 1 {
-		t.Errorf("a threshold in the interval: undecided are %q, want x", open)
-	}
-	opt.Tests[0].Threshold = ks.High + 0.01
-	if open := Undecided(Compare(ref, cur, opt), ref, cur, opt, false); len(open) != 0 {
-		t.Errorf("a threshold above the interval: undecided are %q", open)
 	}
 }
 

@@ -79,6 +79,7 @@ column that should not repeat.`,
 			if !slices.Contains(statistics.Corrections(), opt.Correction) {
 				return usage(fmt.Errorf("--correction %q: want one of %q", correction, statistics.Corrections()))
 			}
+			keepSmall()
 			ref, err := profileAll(cmd.Context(), reference, nil)
 			if err != nil {
 				return usage(err)
@@ -105,7 +106,7 @@ column that should not repeat.`,
 			comparison := drift.Compare(ref, cur, opt)
 			again := exact || !cmd.Flags().Changed("exact")
 			if open := drift.Undecided(comparison, ref, cur, opt, exact); again && len(open) > 0 {
-				if opt.Exact, err = readAgain(cmd.Context(), reference, current, ref, cur, opt, open); err != nil {
+				if opt.Exact, err = readAgain(cmd.Context(), reference, current, ref, cur, opt, open, exact); err != nil {
 					return usage(err)
 				}
 				comparison = drift.Compare(ref, cur, opt)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"sync"
 
 	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/dataset"
@@ -102,58 +103,34 @@ func shuffled(p float64) string {
 	return fmt.Sprintf("%.2g", p)
 }
 
-// mostAgain is how many values are held of columns that are read again at
-// a time: 100 MB with what is made of them. A column that alone has more than
-// mostAlone keeps its interval.
-const (
-	mostAgain = 4 << 20
-	mostAlone = 20 << 20
-)
-
-// readAgain reads the values of columns whose verdict sketches leave open, as many
-// columns at a time as there is room for.
-func readAgain(ctx context.Context, reference, current string, ref, cur *profile.Profile, opt drift.Options, columns []string) (map[string]drift.Exact, error) {
-	all := map[string]drift.Exact{}
-	for len(columns) > 0 {
-		var now []string
-		room := int64(mostAgain)
-		for len(columns) > 0 {
-			n := ref.Column(columns[0]).N() + cur.Column(columns[0]).N()
-			if n > mostAlone {
-				columns = columns[1:]
-				continue
-			}
-			if n > room && len(now) > 0 {
-				break
-			}
-			room -= n
-			now, columns = append(now, columns[0]), columns[1:]
-		}
-		if len(now) == 0 {
-			break
-		}
-		values := [2]map[string][]float64{{}, {}}
-		for side, name := range []string{reference, current} {
-			for _, c := range now {
-				values[side][c] = []float64{}
-			}
+// readAgain reads columns again whose verdict sketches leave open, or all that
+// sketches stand for: both sides at the same time.
+func readAgain(ctx context.Context, reference, current string, ref, cur *profile.Profile, opt drift.Options, columns []string, all bool) (map[string]drift.Exact, error) {
+	again := drift.NewAgain(ref, cur, opt, columns, all)
+	for again.More() {
+		ctx, cancel := context.WithCancelCause(ctx)
+		side := func(name string, read func(context.Context, io.Reader, string, dataset.Options) error) {
 			err := each(ctx, name, func(r io.Reader, uri string) error {
-				return drift.ReadValues(ctx, r, uri, dataset.Options{Columns: ref.Schema()}, values[side])
+				return read(ctx, r, uri, dataset.Options{Columns: ref.Schema()})
 			})
-			if errors.Is(err, errKept) {
-				return all, nil // the intervals stay
-			}
 			if err != nil {
-				return nil, err
+				cancel(err) // the other side is not needed either
 			}
 		}
-		for _, c := range now {
-			all[c] = drift.NewExact(c, ref, cur, values[0][c], values[1][c], opt)
-			delete(values[0], c)
-			delete(values[1], c)
+		var both sync.WaitGroup
+		both.Go(func() { side(reference, again.Reference) })
+		side(current, again.Current)
+		both.Wait()
+		err := context.Cause(ctx)
+		cancel(nil)
+		if errors.Is(err, errKept) {
+			break // the intervals stay
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return all, nil
+	return again.Exact(), nil
 }
 
 // chunkCount is how many chunks NannyML makes of a reference by default.

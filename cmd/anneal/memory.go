@@ -50,3 +50,12 @@ func growthFor(live uint64) int {
 	percent := heapRoom * 100 / max(live, 1)
 	return int(min(max(percent-percent%50, 100), mostGrowth))
 }
+
+// keepSmall has the heap collected whenever it has grown by half: what reads much and
+// keeps little takes a third less memory for a few hundredths of its time. Where the
+// environment has GOGC, that decides.
+func keepSmall() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+}

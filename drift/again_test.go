@@ -1,0 +1,248 @@
+package drift
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/statistics"
+)
+
+// drawn is a column x of n draws in CSV, with a value missing, an infinite one and a
+// row that is none now and then; and its profile.
+func drawn(t *testing.T, n int, draw func(r *rand.Rand) float64) (*profile.Profile, string, []float64) {
+	r := rand.New(rand.NewPCG(uint64(n), 1))
+	var b strings.Builder
+	b.WriteString("other,x\n")
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = draw(r)
+		fmt.Fprintf(&b, "a,%v\n", values[i])
+		if i%1000 == 0 {
+			b.WriteString("b,NA\nb,-inf\nb\nb,word\n")
+		}
+	}
+	return profileOf(t, b.String(), nil), b.String(), values
+}
+
+// lookAgain reads both sides as often as it takes, and says how often.
+func lookAgain(t *testing.T, a *Again, reference, current string) (found map[string]Exact, times int) {
+	t.Helper()
+	for a.More() {
+		times++
+		if err := a.Reference(t.Context(), strings.NewReader(reference), "x.csv", dataset.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Current(t.Context(), strings.NewReader(current), "x.csv", dataset.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return a.Exact(), times
+}
+
+func ofNumbers() (chosen []Choice) {
+	for _, k := range kinds() {
+		if k.numbers != unfit {
+			chosen = append(chosen, Choice{Test: k.name})
+		}
+	}
+	return chosen
+}
+
+// TestExact compares what sketches say with what the values say, test by test:
+// the latter lies in the interval of the former, and is reported where the
+// verdict was open.
+func TestExact(t *testing.T) {
+	ref, reference, _ := drawn(t, 50_000, func(r *rand.Rand) float64 { return r.NormFloat64() })
+	cur, current, _ := drawn(t, 50_001, func(r *rand.Rand) float64 { return r.NormFloat64() + 0.3 })
+	opt := Options{Tests: ofNumbers()}
+	rough := Compare(ref, cur, opt)
+	if open := Undecided(rough, ref, cur, opt, false); len(open) != 1 {
+		t.Fatalf("undecided are %q, want x: some tests need its values", open)
+	}
+	var times int
+	opt.Exact, times = lookAgain(t, NewAgain(ref, cur, opt, []string{"x"}, false), reference, current)
+	if times != 1 {
+		t.Errorf("read %d times, want once: all values can be kept", times)
+	}
+	exact := column(t, Compare(ref, cur, opt), "x")
+	of := map[string]Test{}
+	for _, x := range column(t, rough, "x").Tests {
+		of[x.Test] = x
+	}
+	for _, x := range exact.Tests {
+		if x.Test == "missing" {
+			continue
+		}
+		if x.Low != x.High || x.PAdjusted == nil {
+			t.Errorf("%s: [%v, %v] is not exact", x.Test, x.Low, x.High)
+		}
+		if s, ok := of[x.Test]; ok && (x.Statistic < s.Low || x.Statistic > s.High || s.Low == s.High && x.Test != "t") {
+			t.Errorf("%s: exactly %v, the sketches say %v to %v", x.Test, x.Statistic, s.Low, s.High)
+		}
+	}
+	if len(exact.Tests) != len(opt.Tests)+1 {
+		t.Errorf("%d tests of %d chosen, and missing", len(exact.Tests), len(opt.Tests))
+	}
+	// One threshold within the interval of one test, and none of it at all.
+	ks := of["ks"]
+	opt = Options{Tests: []Choice{{Test: "ks", Threshold: (ks.Low + ks.High) / 2}}}
+	if open := Undecided(Compare(ref, cur, opt), ref, cur, opt, false); len(open) != 1 {
+		t.Errorf("a threshold in the interval: undecided are %q, want x", open)
+	}
+	opt.Tests[0].Threshold = ks.High + 0.01
+	if open := Undecided(Compare(ref, cur, opt), ref, cur, opt, false); len(open) != 0 {
+		t.Errorf("a threshold above the interval: undecided are %q", open)
+	}
+	// The effect of chi-squared has an interval of its own.
+	v := of["chi2"]
+	opt.Tests = []Choice{{Test: "chi2", Threshold: *v.Effect * 1.01}}
+	if open := Undecided(Compare(ref, cur, opt), ref, cur, opt, false); len(open) != 1 {
+		t.Errorf("a threshold right above the least effect: undecided are %q, want x", open)
+	}
+}
+
+// TestCounted reads columns that are too large to be kept. A threshold right beside
+// the exact number, on either side, is decided by it; without such, one reading
+// that counts is enough.
+func TestCounted(t *testing.T) {
+	if raceDetector {
+		t.Skip("it is ten times as slow, and what is concurrent here is in TestExact too")
+	}
+	draw := func(move float64) func(r *rand.Rand) float64 {
+		return func(r *rand.Rand) float64 {
+			v := r.NormFloat64()
+			if r.IntN(4) == 0 {
+				return 1 // at a decile's edge, too
+			}
+			return v + move
+		}
+	}
+	ref, reference, values := drawn(t, 150_000, draw(0))
+	cur, current, currentValues := drawn(t, 140_000, draw(0.05))
+	x, y := statistics.Points(values), statistics.Points(currentValues)
+	edges := statistics.QuantileEdges(x, 10)
+	p, q := statistics.Shares(x, edges), statistics.Shares(y, edges)
+	ep, eq, err := statistics.EvidentlyShares(x, y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exactly := map[string]float64{
+		"ks":          statistics.KS(x, y, statistics.TwoSided),
+		"wasserstein": statistics.Normed(statistics.Wasserstein(x, y), statistics.StdDev(x)),
+		"psi":         statistics.PSI(p, q, statistics.ShareFloor),
+		"hellinger":   statistics.Hellinger(p, q),
+		"tvd":         statistics.TotalVariation(p, q),
+		"js":          statistics.JensenShannon(ep, eq),
+		"energy":      statistics.Energy(x, y),
+		"mw":          statistics.MannWhitney(x, y),
+	}
+	opt := Options{Tests: []Choice{}, Thresholds: map[string]float64{}}
+	for name := range exactly {
+		opt.Tests = append(opt.Tests, Choice{Test: name, Threshold: 0.5})
+	}
+	var times int
+	opt.Exact, times = lookAgain(t, NewAgain(ref, cur, opt, []string{"x"}, false), reference, current)
+	if times != 1 {
+		t.Errorf("nothing is open: read %d times, want once", times)
+	}
+	for _, got := range column(t, Compare(ref, cur, opt), "x").Tests {
+		want, ok := exactly[got.Test]
+		if !ok {
+			continue
+		}
+		if slack := 1e-9 * want; want < got.Low-slack || want > got.High+slack {
+			t.Errorf("%s in [%v, %v], exactly %v", got.Test, got.Low, got.High, want)
+		}
+		width := map[string]float64{"ks": 1e-3, "wasserstein": 1e-3, "js": 0, "mw": 1e-4 * 150e3 * 140e3}
+		if most, ok := width[got.Test]; ok && got.High-got.Low > most || got.High-got.Low > 0.02 && !ok {
+			t.Errorf("%s in [%v, %v]: too wide", got.Test, got.Low, got.High)
+		}
+		if got.Test == "energy" || got.Test == "mw" {
+			continue // of which no bin is known
+		}
+		for _, beside := range []float64{-1e-6, 1e-6} {
+			opt := Options{Tests: []Choice{{Test: got.Test, Threshold: want * (1 + beside)}}}
+			if open := Undecided(Compare(ref, cur, opt), ref, cur, opt, false); len(open) != 1 {
+				t.Errorf("%s: undecided are %q, want x", got.Test, open)
+			}
+			opt.Exact, times = lookAgain(t, NewAgain(ref, cur, opt, []string{"x"}, false), reference, current)
+			c := column(t, Compare(ref, cur, opt), "x")
+			exact := test(t, c, got.Test)
+			if exact.Low != exact.High || math.Abs(exact.Statistic-want) > 1e-9*want || (c.Verdict == Drift) != (beside < 0) {
+				t.Errorf("%s, threshold %v: %s of [%v, %v], exactly %v", got.Test, opt.Tests[0].Threshold, c.Verdict, exact.Low, exact.High, want)
+			}
+			if want := map[string]int{"js": 1}[got.Test]; times != max(2-want, 1) {
+				t.Errorf("%s: read %d times", got.Test, times)
+			}
+		}
+	}
+
+	// All there is to know, without a threshold in its way.
+	opt = Options{}
+	opt.Exact, _ = lookAgain(t, NewAgain(ref, cur, opt, []string{"x"}, true), reference, current)
+	for _, x := range column(t, Compare(ref, cur, opt), "x").Tests {
+		if want, ok := exactly[x.Test]; ok && (x.Low != x.High || math.Abs(x.Statistic-want) > 1e-9*want) {
+			t.Errorf("%s: [%v, %v], exactly %v", x.Test, x.Low, x.High, want)
+		}
+	}
+
+	// Other data than the profiles stand for say nothing about them.
+	opt = Options{Tests: []Choice{{Test: "ks", Threshold: exactly["ks"]}}}
+	for name, changed := range map[string]string{
+		"shorter": current[:len(current)-40], "none": "other,x\n",
+		"farther": strings.Replace(current, "\na,1\n", "\na,77\n", 1), "renamed": strings.Replace(current, "x", "z", 1),
+	} {
+		if found, _ := lookAgain(t, NewAgain(ref, cur, opt, []string{"x"}, false), reference, changed); len(found) != 0 {
+			t.Errorf("current data that are %s: %d columns are exact", name, len(found))
+		}
+	}
+}
+
+// TestAgainManyColumns reads as few columns at a time as there is room for, and all
+// of them.
+func TestAgainManyColumns(t *testing.T) {
+	var b strings.Builder
+	const columns = 7
+	var names []string
+	for i := range columns {
+		names = append(names, fmt.Sprint("x", i))
+	}
+	b.WriteString(strings.Join(names, ",") + "\n")
+	r := rand.New(rand.NewPCG(4, 4))
+	for range 5000 {
+		for i := range columns {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, "%v", r.Float64())
+		}
+		b.WriteByte('\n')
+	}
+	p := profileOf(t, b.String(), nil)
+	a := NewAgain(p, p, Options{}, names, true)
+	for _, l := range a.queue {
+		l.counts, l.kept = true, [2]int64{} // as if they were large
+	}
+	found, times := lookAgain(t, a, b.String(), b.String())
+	if len(found) != columns || times < 3 || times > 6 {
+		t.Errorf("%d columns in %d readings; want %d in 3 to 6", len(found), times, columns)
+	}
+	opt := Options{Exact: found}
+	for _, c := range Compare(p, p, opt).Columns {
+		for _, x := range c.Tests {
+			if x.Test != "missing" && (x.Low != 0 || x.High != 0) {
+				t.Errorf("%s, %s: [%v, %v] beside itself", c.Name, x.Test, x.Low, x.High)
+			}
+		}
+	}
+	if diff := cmp.Diff([]string(nil), Undecided(Compare(p, p, Options{}), p, p, Options{}, false)); diff != "" {
+		t.Errorf("undecided: %s", diff)
+	}
+}
