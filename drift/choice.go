@@ -178,6 +178,7 @@ type numbers struct {
 	ref, cur *profile.Column
 	x, y     []sketch.Point
 	ex, ey   float64         // by how much a share of values <= v may be off
+	e        float64         // by how much the difference of both may be
 	bins     statistics.Bins // of values that were counted and not kept; x and y are at their lower ends
 	edges    []float64
 	p, q     []float64 // shares in the quantile bins of the reference
@@ -199,6 +200,7 @@ func newNumbers(ref, cur *profile.Column, bins int, values map[string]again) *nu
 		n.edges = statistics.QuantileEdges(n.x, bins)
 	default:
 		n.x, n.y, n.ex, n.ey = ref.Quantiles.Points(), cur.Quantiles.Points(), ref.Quantiles.Error(), cur.Quantiles.Error()
+		n.e = sketch.ErrorBetween(&ref.Quantiles, &cur.Quantiles)
 		n.edges = statistics.QuantileEdges(n.x, bins)
 		n.ep, n.eq = 2*n.ex, 2*n.ey
 	}
@@ -207,11 +209,11 @@ func newNumbers(ref, cur *profile.Column, bins int, values map[string]again) *nu
 }
 
 // whole reports whether all values are known.
-func (n *numbers) whole() bool { return n.ex+n.ey == 0 && n.bins == nil }
+func (n *numbers) whole() bool { return n.e == 0 && n.bins == nil }
 
 func (n *numbers) ks() (Test, bool) {
-	d, e := statistics.KS(n.x, n.y, statistics.TwoSided), n.ex+n.ey
-	t := Test{Statistic: d, Low: max(0, d-e), High: min(1, d+e)}
+	d := statistics.KS(n.x, n.y, statistics.TwoSided)
+	t := Test{Statistic: d, Low: max(0, d-n.e), High: min(1, d+n.e)}
 	if n.bins != nil {
 		d, _ := n.bins.KS()
 		t = between(d)
@@ -230,11 +232,17 @@ func (n *numbers) wasserstein() (Test, bool) {
 	t := Test{Advisory: steady(n.ref.Moments)}
 	t.Statistic = statistics.Normed(statistics.Wasserstein(n.x, n.y), sd)
 	off := 0.0
-	if e := n.ex + n.ey; e > 0 { // each distribution function may be off by its error, from end to end
+	if n.e > 0 { // from end to end the distribution functions' difference may be off by its error
 		least, most := ends(n.ref, n.cur)
-		off = statistics.Normed(e*(most-least), sd)
+		off = statistics.Normed(n.e*(most-least), sd)
 	}
 	t.Low, t.High = max(0, t.Statistic-off), t.Statistic+off
+	if n.e > 0 { // nor can it be less than what the means, which are exact, have moved by
+		a, b := n.ref.Moments.Mean, n.cur.Moments.Mean
+		moved := math.Abs(b-a) - 1e-9*(math.Abs(a)+math.Abs(b)) // but for rounding
+		t.Low = min(max(t.Low, statistics.Normed(moved, sd)), t.High)
+		t.Statistic = max(t.Statistic, t.Low)
+	}
 	if n.bins != nil {
 		w, _ := n.bins.Wasserstein()
 		t.Low, t.High = statistics.Normed(w.Low, sd), statistics.Normed(w.High, sd)

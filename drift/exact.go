@@ -11,7 +11,7 @@ import (
 // norm. Its probability is that of ks.
 func (n *numbers) energy() (Test, bool) {
 	least, most := ends(n.ref, n.cur)
-	e := math.Sqrt(2*(most-least)) * (n.ex + n.ey)
+	e := math.Sqrt(2*(most-least)) * n.e
 	chance, _ := n.ks()
 	t := Test{Statistic: statistics.Energy(n.x, n.y), PValue: chance.PValue}
 	t.Low, t.High = max(0, t.Statistic-e), t.Statistic+e
@@ -27,7 +27,7 @@ func (n *numbers) energy() (Test, bool) {
 // Of sketches, its probability is that of ks.
 func (n *numbers) mw() (Test, bool) {
 	pairs := float64(n.ref.N()) * float64(n.cur.N())
-	e := n.ex + n.ey
+	e := n.ex + n.ey // of a pair, whichever is the greater, both may be off
 	t := Test{Statistic: statistics.MannWhitney(n.x, n.y)}
 	t.Low, t.High = max(0, t.Statistic-e*pairs), min(pairs, t.Statistic+e*pairs)
 	if n.bins != nil {

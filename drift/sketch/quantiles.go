@@ -309,8 +309,7 @@ func (q *Quantiles) Error() float64 {
 	if q.n == 0 || q.worst == 0 {
 		return 0
 	}
-	likely := math.Sqrt(2*q.spread*math.Log(2/5e-9))/float64(q.n) + 5e-5
-	return min(q.worst/float64(q.n), likely)
+	return min(q.worst/float64(q.n), q.likely()+rankStep)
 }
 
 // Whole reports whether every value is kept.
