@@ -246,3 +246,64 @@ func TestAgainManyColumns(t *testing.T) {
 		t.Errorf("undecided: %s", diff)
 	}
 }
+
+// TestIntervals holds that what a statistic is of the values lies in the interval that
+// the sketches give for it, whatever the values are like: with frequent ones at the
+// edge of a decile, with much of the current data where the reference has little, far
+// out, or close together.
+func TestIntervals(t *testing.T) {
+	if raceDetector {
+		t.Skip("nothing here is concurrent, and it is ten times as slow")
+	}
+	decile := func(share float64) func(r *rand.Rand) float64 { // about a share of 0, the rest above
+		return func(r *rand.Rand) float64 { return max(0, r.Float64()-share) }
+	}
+	plain := func(r *rand.Rand) float64 { return r.NormFloat64() }
+	for name, law := range map[string][2]func(r *rand.Rand) float64{
+		"one law":           {plain, plain},
+		"moved":             {plain, func(r *rand.Rand) float64 { return r.NormFloat64() + 0.1 }},
+		"0 up to a decile":  {decile(0.7), decile(0.702)},
+		"at another decile": {func(r *rand.Rand) float64 { return r.Float64() - 0.2 + max(0, 0.2-r.Float64()) }, func(r *rand.Rand) float64 { return r.Float64() - 0.2 }},
+		"a lump beside an edge": {func(r *rand.Rand) float64 { return r.Float64() }, func(r *rand.Rand) float64 {
+			if r.IntN(5) == 0 {
+				return 0.30001 + 1e-3*(r.Float64()-0.5)
+			}
+			return r.Float64()
+		}},
+		"a lump at an edge": {func(r *rand.Rand) float64 { return r.Float64() }, func(r *rand.Rand) float64 {
+			if r.IntN(5) == 0 {
+				return 0.3
+			}
+			return r.Float64()
+		}},
+		"a lump right at the edge": {func(r *rand.Rand) float64 { return r.Float64() }, nil},
+		"a gap at an edge":         {func(r *rand.Rand) float64 { v := r.Float64(); return v + math.Floor(v*2) }, func(r *rand.Rand) float64 { return 2 * r.Float64() }},
+		"far out":                  {func(r *rand.Rand) float64 { return math.Exp(5 * r.NormFloat64()) }, func(r *rand.Rand) float64 { return math.Exp(5*r.NormFloat64() + 0.1) }},
+		"far from 0":               {func(r *rand.Rand) float64 { return 1e12 + r.NormFloat64() }, func(r *rand.Rand) float64 { return 1e12 + 1.1*r.NormFloat64() }},
+	} {
+		for size := range 3 {
+			ref, reference, values := drawn(t, 20_000+40_000*size, law[0])
+			if name == "a lump right at the edge" {
+				edge := statistics.QuantileEdges(statistics.Points(values), 10)[2]
+				law[1] = func(r *rand.Rand) float64 {
+					if r.IntN(5) == 0 {
+						return edge + 5e-4*(r.Float64()-0.5)
+					}
+					return r.Float64()
+				}
+			}
+			cur, current, _ := drawn(t, 20_001+45_000*size, law[1])
+			opt := Options{Tests: ofNumbers()}
+			rough := column(t, Compare(ref, cur, opt), "x")
+			opt.Exact, _ = lookAgain(t, NewAgain(ref, cur, opt, []string{"x"}, true), reference, current)
+			exact := column(t, Compare(ref, cur, opt), "x")
+			for _, s := range rough.Tests {
+				x := test(t, exact, s.Test)
+				slack := 1e-9 * math.Abs(x.Statistic)
+				if x.Statistic < s.Low-slack || x.Statistic > s.High+slack || s.Statistic < s.Low || s.Statistic > s.High {
+					t.Errorf("%s, %d values: %s in [%v, %v], exactly %v", name, ref.Column("x").N(), s.Test, s.Low, s.High, x.Statistic)
+				}
+			}
+		}
+	}
+}

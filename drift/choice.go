@@ -202,7 +202,7 @@ func newNumbers(ref, cur *profile.Column, bins int, values map[string]again) *nu
 		n.x, n.y, n.ex, n.ey = ref.Quantiles.Points(), cur.Quantiles.Points(), ref.Quantiles.Error(), cur.Quantiles.Error()
 		n.e = sketch.ErrorBetween(&ref.Quantiles, &cur.Quantiles)
 		n.edges = statistics.QuantileEdges(n.x, bins)
-		n.ep, n.eq = 2*n.ex, 2*n.ey
+		n.ep, n.eq = statistics.OffShares(n.x, n.y, bins, ref.Moments.Min, n.ex, n.ey)
 	}
 	n.p, n.q = statistics.Shares(n.x, n.edges), statistics.Shares(n.y, n.edges)
 	return n
