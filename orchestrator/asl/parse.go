@@ -304,6 +304,9 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 		if n := utf8.RuneCountInString(name); n > maxName || n == 0 {
 			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "a state's name must have 1 to %d characters, not %d", maxName, n)
 		}
+		if !utf8.ValidString(name) {
+			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "a state's name must not have half of a surrogate pair, which is no character")
+		}
 		st := &state{name: name}
 		if m.states[name] != nil {
 			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "there is another state %q; names must differ in the whole state machine", name)

@@ -344,6 +344,22 @@ func TestLongMessages(t *testing.T) {
 	}
 }
 
+// TestSurrogates has halves of surrogate pairs, which data may have and names may not.
+func TestSurrogates(t *testing.T) {
+	_, err := Parse([]byte(`{"StartAt":"\ud800","States":{"\ud800":{"Type":"Pass","End":true}}}`), "m.json")
+	if err == nil || !strings.Contains(err.Error(), "half of a surrogate pair") {
+		t.Errorf("a name: %v", err)
+	}
+	m, err := Parse([]byte(`{"StartAt":"A","States":{"A":{"Type":"Pass","Parameters":{"\ud83d":"\udfff","s.$":"States.Format('{}', $.s)"},"End":true}}}`), "m.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn := Start(m, ExecutionInfo{}, []byte(`{"s":"a\ud800"}`), Env{})
+	if got, want := string(turn.Output), `{"\ud83d":"\udfff","s":"a\ud800"}`; got != want {
+		t.Errorf("got %s, want %s (%s)", got, want, turn.Cause)
+	}
+}
+
 func FuzzParseDefinition(f *testing.F) {
 	f.Add([]byte(`{"StartAt": "A", "States": {"A": {"Type": "Choice", "Choices": [{"And": [{"Variable": "$.a", "IsNull": true}], "Next": "A"}]}}}`))
 	f.Add([]byte(`{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"x.$": "$$.a"}, "Retry": [{"ErrorEquals": ["a"]}], "End": true}}}`))

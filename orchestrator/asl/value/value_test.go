@@ -112,7 +112,7 @@ func must(t *testing.T, s string) Value {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{`{"a":[1,2.50,"\u00e9",null,true]}`, `"\ud83c\udd97"`, `[[[]]]`, `-1e5`} {
+	for _, s := range []string{`{"a":[1,2.50,"\u00e9",null,true]}`, `"\ud83c\udd97"`, `"\ud800\ud83c\udd97\udd97"`, `[[[]]]`, `-1e5`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
