@@ -18,9 +18,9 @@ import (
 // placeholder is text that is filled in.
 var placeholder = regexp.MustCompile(`\$\{[^{}]+\}`)
 
-// quoted puts quotes in the place of the dollar sign and the last brace of each ${Name}
-// that is no part of a string, so that the rest can be read as JSON, at the same
-// offsets. These are where they begin.
+// quoted puts a string of blanks in the place of each ${Name} that is no part of a
+// string, so that the rest can be read as JSON, at the same offsets. These are where
+// they begin.
 func quoted(definition []byte) ([]byte, map[int]string) {
 	bare := map[int]string{}
 	inside := false // of a string
@@ -31,19 +31,45 @@ func quoted(definition []byte) ([]byte, map[int]string) {
 		case c == '"':
 			inside = !inside
 		case !inside && c == '$':
-			at := placeholder.FindIndex(definition[i:])
-			if at == nil || at[0] > 0 || bytes.ContainsAny(definition[i:i+at[1]], "\"\\\n") {
+			n := extent(definition[i:])
+			if n == 0 {
 				continue
 			}
 			if len(bare) == 0 {
 				definition = bytes.Clone(definition)
 			}
-			bare[i] = string(definition[i : i+at[1]])
-			definition[i], definition[i+at[1]-1] = '"', '"'
-			i += at[1] - 1
+			bare[i] = string(definition[i : i+n])
+			copy(definition[i:], `"`+strings.Repeat(" ", n-2)+`"`)
+			i += n - 1
 		}
 	}
 	return definition, bare
+}
+
+// extent is how long the ${Name} is that text begins with, braces and strings inside of
+// it counted, as in ${jsonencode({a = "}"})}; 0 if it begins with none, or if that has
+// several lines or a thousand bytes.
+func extent(text []byte) int {
+	if !bytes.HasPrefix(text, []byte("${")) {
+		return 0
+	}
+	depth, inside := 0, false
+	for i, c := range text[:min(len(text), 1000)] {
+		switch {
+		case c == '\n':
+			return 0
+		case c == '"':
+			inside = !inside
+		case inside:
+		case c == '{':
+			depth++
+		case c == '}':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return 0
 }
 
 // unfilled is what is to be filled in at a value; empty where nothing is.
