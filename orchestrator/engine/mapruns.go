@@ -42,11 +42,12 @@ func (e *Engine) MapRuns(ctx context.Context, execution string) ([]MapRun, error
 			continue
 		}
 		run, err := e.DescribeMapRun(ctx, event.MapRunStarted.MapRunARN)
-		if errors.Is(err, ErrNoMapRun) { // it is about to begin, or never did
-			run, err = MapRun{ARN: event.MapRunStarted.MapRunARN, Execution: execution, Status: asl.StatusRunning, Started: event.Timestamp}, nil
-			if last := events[len(events)-1]; last.Ended() {
-				run.Status, run.Stopped = asl.StatusAborted, last.Timestamp
+		if errors.Is(err, ErrNoMapRun) {
+			last := events[len(events)-1]
+			if !last.Ended() {
+				continue // it is about to begin, and nothing else can be told of it
 			}
+			run, err = MapRun{ARN: event.MapRunStarted.MapRunARN, Execution: execution, Status: asl.StatusAborted, Started: event.Timestamp, Stopped: last.Timestamp}, nil
 		}
 		if err != nil {
 			return nil, err

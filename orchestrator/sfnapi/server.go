@@ -18,6 +18,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
 )
 
@@ -103,7 +104,10 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, c := range s.fold.Untold { // which nobody changes any more
 		tell(c)
 	}
-	for r, err := range s.cfg.Journal.Follow(ctx, s.from, mayChange, kindTurn) {
+	looked := func(r journal.Record) bool {
+		return mayChange(r) || s.deleting.Load() && strings.HasPrefix(r.Key, keyStandard)
+	}
+	for r, err := range s.cfg.Journal.Follow(ctx, s.from, looked, kindTurn) {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -115,7 +119,13 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 		if s.deleting.Load() { // else as most
-			wg.Go(func() { s.endDeleted(ctx, r.Key) })
+			step, err := stepped(r)
+			if err != nil {
+				return err
+			}
+			if step {
+				wg.Go(func() { s.endDeleted(ctx, r.Key) })
+			}
 		}
 		for _, c := range all {
 			tell(c)
@@ -128,6 +138,14 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// stepped reports whether an execution that runs went on from where it was in a turn,
+// and not only was told that its task has been begun.
+func stepped(r journal.Record) (bool, error) {
+	h, err := engine.HeadOf(r)
+	first := string(h.First.Type)
+	return first != "" && !strings.HasSuffix(first, "Started") && first != string(asl.TaskSubmitted), err
 }
 
 // endDeleted ends an execution whose state machine is being deleted, as it has made a
