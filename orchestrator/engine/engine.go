@@ -355,13 +355,13 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 	return describe(turn), nil
 }
 
-// Open is how many executions are open whose key begins with prefix.
+// Open is how many executions are open, or about to be, whose key begins with prefix.
 func (e *Engine) Open(prefix string) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := 0
-	for key := range e.open {
-		if strings.HasPrefix(key, prefix) {
+	for key, x := range e.open {
+		if strings.HasPrefix(key, prefix) && !x.over() {
 			n++
 		}
 	}

@@ -107,6 +107,12 @@ func (e *Engine) stands(x *execution, turn asl.Turn) {
 	}
 }
 
+// over says whether the end of an execution is durable: it is among the open ones for a
+// little longer. The caller holds mu.
+func (x *execution) over() bool {
+	return x.desk != nil && x.durable != nil && x.durable.Ended()
+}
+
 // An input is something that happened to an execution.
 type input struct {
 	step func(asl.Env) asl.Turn // reads the execution's state; changes nothing

@@ -63,13 +63,18 @@ func runWith(t *testing.T, store journal.Store, tasks Tasks, dir string) *Engine
 }
 
 // mapRunOf is the only map run of an execution.
+// mapRunOf is the only map run of an execution, which is listed as soon as it has begun.
 func mapRunOf(t *testing.T, e *Engine, name string) MapRun {
 	t.Helper()
-	runs, err := e.MapRuns(t.Context(), name)
-	if err != nil || len(runs) != 1 {
-		t.Fatalf("%d map runs, %v; want one", len(runs), err)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		runs, err := e.MapRuns(t.Context(), name)
+		if err == nil && len(runs) == 1 {
+			return runs[0]
+		}
+		if err != nil || len(runs) > 1 || time.Now().After(deadline) {
+			t.Fatalf("%d map runs, %v; want one", len(runs), err)
+		}
 	}
-	return runs[0]
 }
 
 // What is read and written, and what is told of it.

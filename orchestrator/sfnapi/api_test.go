@@ -218,6 +218,17 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// TestDeleteAfterStop deletes at once what has nothing that still runs, so that the name
+// is free.
+func TestDeleteAfterStop(t *testing.T) {
+	s := serve(t, newJournal(t))
+	for range 50 {
+		s.create("m", waits)
+		s.must("StopExecution", object{"executionArn": s.begin("m", "x", "{}")})
+		s.must("DeleteStateMachine", object{"stateMachineArn": account + "stateMachine:m"})
+	}
+}
+
 // TestDeleteEnds ends the executions of a machine that is deleted when they make their
 // next step, and not before.
 func TestDeleteEnds(t *testing.T) {
