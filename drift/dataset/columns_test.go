@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -188,12 +189,12 @@ func TestEachColumnFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows := 0
+		var rows atomic.Int64
 		err = d.EachColumn(t.Context(), func(i int, v *Values, n int) error {
 			if i == 0 {
-				rows += n
+				rows.Add(int64(n))
 			}
-			if rows > 100_000 {
+			if rows.Load() > 100_000 {
 				return c.each
 			}
 			return nil
@@ -201,8 +202,8 @@ func TestEachColumnFails(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
 		}
-		if c.each == nil && rows < 250_000 {
-			t.Errorf("%s: %d rows came before", name, rows)
+		if c.each == nil && rows.Load() < 250_000 {
+			t.Errorf("%s: %d rows came before", name, rows.Load())
 		}
 	}
 	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) { // the last are returning
