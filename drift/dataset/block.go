@@ -11,7 +11,7 @@ import (
 )
 
 // blockSize is how much text is looked through at a time.
-const blockSize = 128 << 10
+const blockSize = 256 << 10
 
 // A block is text that holds whole records, and where the fields of its rows lie.
 type block struct {
