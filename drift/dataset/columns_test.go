@@ -213,6 +213,31 @@ func TestEachColumnFails(t *testing.T) {
 	}
 }
 
+// Lines of JSON need not name their columns: a block of them may have a thousand times
+// as many fields as bytes, so it has few lines.
+func TestEachColumnOfManyNames(t *testing.T) {
+	const names, lines = 5000, 2000
+	var text strings.Builder
+	for i := range names {
+		fmt.Fprintf(&text, "%c\"n%d\":1", "{,"[min(i, 1)], i)
+	}
+	text.WriteString("}\n" + strings.Repeat("{}\n", lines-1))
+	d, err := Open(strings.NewReader(text.String()), "x.jsonl", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, most := 0, 0
+	err = d.EachColumn(t.Context(), func(i int, v *Values, n int) error {
+		if i == 0 {
+			rows, most = rows+n, max(most, n)
+		}
+		return nil
+	})
+	if err != nil || rows != lines || most*names > blockFields {
+		t.Errorf("%v; %d rows, want %d; %d at a time of %d columns, want at most %d fields", err, rows, lines, most, names, blockFields)
+	}
+}
+
 // FuzzEachColumn cuts any text anywhere.
 func FuzzEachColumn(f *testing.F) {
 	f.Add("a,b\n1,\"x\ny\"\n2,\"open\n", 7, false)
