@@ -62,7 +62,6 @@ func runWith(t *testing.T, store journal.Store, tasks Tasks, dir string) *Engine
 	return e
 }
 
-// mapRunOf is the only map run of an execution.
 // mapRunOf is the only map run of an execution, which is listed as soon as it has begun.
 func mapRunOf(t *testing.T, e *Engine, name string) MapRun {
 	t.Helper()
