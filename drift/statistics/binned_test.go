@@ -178,7 +178,10 @@ func TestBins(t *testing.T) {
 
 // TestCuts finds the bin of every value that a cut, or its neighbour, can be.
 func TestCuts(t *testing.T) {
-	for name, law := range laws() {
+	all := laws()
+	all["all there is"] = func(r *rand.Rand) float64 { return (2*r.Float64() - 1) * math.MaxFloat64 }
+	all["hardly anything"] = func(r *rand.Rand) float64 { return float64(r.IntN(9000)) * math.SmallestNonzeroFloat64 }
+	for name, law := range all {
 		r := rand.New(rand.NewPCG(1, 5))
 		x := make([]float64, 10_000)
 		for i := range x {

@@ -25,7 +25,7 @@ type Cuts struct {
 // NewCuts cuts the line from least to most, which are the ends of both samples, by
 // what sketches know of them: at each of their values, on both sides of a frequent
 // one, and evenly in between, by how much lies there. It also cuts at the edges
-// given. The ends must be finite, and so must be how far they are apart.
+// given. The ends must be finite.
 func NewCuts(x, y []sketch.Point, least, most float64, edges []float64) *Cuts {
 	n, m := float64(N(x)), float64(N(y))
 	at := append(make([]float64, 0, mostCuts), edges...)
@@ -43,7 +43,7 @@ func NewCuts(x, y []sketch.Point, least, most float64, edges []float64) *Cuts {
 		}
 		last, share = v, here
 	}
-	at = slices.DeleteFunc(at, func(v float64) bool { return v < least || v > most })
+	at = slices.DeleteFunc(at, func(v float64) bool { return !(least <= v && v <= most) }) // nor NaN
 	slices.Sort(at)
 	c := &Cuts{at: slices.Compact(at), slots: make([]uint32, mostCuts+2)}
 	if scale := mostCuts / (most - least); !math.IsInf(scale, 1) {
@@ -62,7 +62,12 @@ func NewCuts(x, y []sketch.Point, least, most float64, edges []float64) *Cuts {
 }
 
 // slot rises with v, whatever the rounding: so what is before it is before v.
-func (c *Cuts) slot(v float64) int { return int((v - c.at[0]) * c.scale) }
+func (c *Cuts) slot(v float64) int {
+	if c.scale == 0 { // the ends are too far apart, or too close
+		return 0
+	}
+	return int((v - c.at[0]) * c.scale)
+}
 
 // Len is the number of bins.
 func (c *Cuts) Len() int { return len(c.at) }
