@@ -313,14 +313,13 @@ func (c *Controller) compareAgain(ctx context.Context, job againJob) drift.Compa
 			alone = "window: " + err.Error()
 			break
 		}
-		if q, ok := job.fitted.witness.Judge(rows); ok {
-			own.opt.Quality = &q
-		} else {
+		own.opt.Ask(job.fitted.witness, rows)
+		if own.opt.Quality == nil {
 			alone = "window: too few rows have the target"
 		}
 	}
 	comparison := own.compare()
-	if q := own.opt.Quality; q == nil || q.Verdict == witness.TooFew {
+	if !own.opt.Settled() {
 		if exact, err := c.exactly(ctx, job, drift.Undecided(comparison, own.ref, own.cur, own.opt, false)); err == nil && len(exact) > 0 {
 			own.opt.Exact = exact
 			comparison = own.compare()

@@ -41,6 +41,18 @@ func rowsOf(seed uint64, n int, shift float64, turned bool) []byte {
 	return b.Bytes()
 }
 
+// idleOf is a file without the target in which only the column has moved that it does
+// not hang on.
+func idleOf(seed uint64, n int) []byte {
+	r := rand.New(rand.NewPCG(seed, 3))
+	var b bytes.Buffer
+	b.WriteString("a,b,y\n")
+	for range n {
+		fmt.Fprintf(&b, "%.3f,%.3f,\n", r.NormFloat64(), r.NormFloat64()/2+1)
+	}
+	return b.Bytes()
+}
+
 // TestComparisons has windows judged by a witness of the champion's data while they
 // can be read again, and by the columns, with the reason, where they cannot.
 func TestComparisons(t *testing.T) {
@@ -50,6 +62,7 @@ func TestComparisons(t *testing.T) {
 		"turned.csv":     rowsOf(3, 500, 0, true),
 		"few.csv":        rowsOf(4, 20, 0, true),
 		"unlabelled.csv": bytes.ReplaceAll(bytes.ReplaceAll(rowsOf(5, 500, 3, false), []byte(",true"), []byte(",")), []byte(",false"), []byte(",")),
+		"idle.csv":       idleOf(7, 500),
 		"gone.csv":       rowsOf(6, 500, 3, false),
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -97,6 +110,7 @@ func TestComparisons(t *testing.T) {
 			file    string
 			verdict drift.Verdict
 			quality string // of the witness; empty: none
+			outlook string // which holds; otherwise it is unknown, or not asked for
 			alone   string // part of the reason
 			due     bool
 		}{
@@ -105,6 +119,7 @@ func TestComparisons(t *testing.T) {
 			{file: "turned.csv", verdict: drift.Drift, quality: witness.Worse, due: true},
 			{file: "few.csv", alone: "too few rows have the target"},
 			{file: "unlabelled.csv", verdict: drift.Drift, alone: "too few rows have the target", due: true}, // by the rows
+			{file: "idle.csv", verdict: drift.None, outlook: witness.Holds, alone: "too few rows have the target", due: true},
 			{file: "gone.csv", verdict: drift.Drift, alone: "cannot be read again: open s3://inbox/gone.csv", due: true},
 		} {
 			e := fileEvent(0, false, time.Now().UTC())
@@ -129,6 +144,9 @@ func TestComparisons(t *testing.T) {
 			quality := ""
 			if got.Quality != nil {
 				quality = got.Quality.Verdict
+			}
+			if held := got.Outlook != nil && got.Outlook.Verdict == witness.Holds; held != (step.outlook != "") {
+				t.Errorf("%s: the outlook is %+v, want %q", step.file, got.Outlook, step.outlook)
 			}
 			if step.verdict == "" { // no column can be tested
 				if s.Status != anneal.SignalMissing || s.Due != nil || !strings.Contains(got.ColumnsAlone, step.alone) {

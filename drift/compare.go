@@ -52,6 +52,7 @@ type Options struct {
 	Rules   RuleSet            // AnnealRules
 	Chunks  []*profile.Profile // of the reference, in their order: for NannyMLRules
 	Quality *witness.Quality   // of the current data, where they carry the target: for AnnealRules
+	Outlook *witness.Outlook   // on the current data, where they do not: for AnnealRules
 	Joint   []Joint            // of all columns together, where that was asked: see [Joined]
 
 	// Parts has the shares of all parts of each column reported, drifted or not.
@@ -109,6 +110,8 @@ type Comparison struct {
 	// Quality is what was learnt from the reference is worth on the current data,
 	// where they carry the target and a witness was asked.
 	Quality *witness.Quality `json:"quality,omitempty"`
+	// Outlook is what a witness expects of current data without the target.
+	Outlook *witness.Outlook `json:"outlook,omitempty"`
 	// ColumnsAlone is why no witness could be asked, where one would have been.
 	ColumnsAlone string `json:"columnsAlone,omitempty"`
 }

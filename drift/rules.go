@@ -231,10 +231,11 @@ func (c *Column) foreign(ref, cur *profile.Column, rows int64, opt Options) bool
 }
 
 // conclude is the verdict on it all: too few rows where the columns that perhaps
-// drifted would make the difference, and drift where all columns together say so. Where a witness measured what the drift
-// does, that counts: columns that move and do no harm are no drift, and columns
-// that stay while the target goes another way are. A column that is new, gone or
-// of another type is drift whatever the witness saw.
+// drifted would make the difference, and drift where all columns together say so.
+// Where a witness measured what the drift does, that counts: columns that move and do
+// no harm are no drift, and columns that stay while the target goes another way are.
+// Without the target, columns that move and do not change what it predicts are none
+// either.
 func (c *Comparison) conclude(perhaps int, opt Options) {
 	c.Verdict = TooFew
 	if c.Tested > 0 {
@@ -255,15 +256,36 @@ func (c *Comparison) conclude(perhaps int, opt Options) {
 			c.Verdict = Drift
 		}
 	}
-	c.Quality = opt.Quality
-	if opt.Rules != AnnealRules || opt.Quality == nil {
+	c.Quality, c.Outlook = opt.Quality, opt.Outlook
+	if opt.Rules != AnnealRules {
 		return
 	}
-	switch opt.Quality.Verdict {
-	case witness.Worse:
-		c.Verdict = Drift
-	case witness.Holds:
+	if q := opt.Quality; q != nil && q.Verdict != witness.TooFew {
 		c.Verdict = None
+		if q.Verdict == witness.Worse {
+			c.Verdict = Drift
+		}
+	} else if o := opt.Outlook; o != nil && o.Verdict == witness.Holds {
+		c.Verdict = None
+	}
+}
+
+// Settled reports whether a witness has the last word, whatever the columns say.
+func (o Options) Settled() bool {
+	return o.Quality != nil && o.Quality.Verdict != witness.TooFew || o.Outlook != nil && o.Outlook.Verdict == witness.Holds
+}
+
+// Ask has a witness judge current rows, or say what it expects of them where too few
+// have the target.
+func (o *Options) Ask(w *witness.Witness, current *witness.Rows) {
+	if q, ok := w.Judge(current); ok {
+		o.Quality = &q
+		if q.Verdict != witness.TooFew {
+			return
+		}
+	}
+	if outlook, ok := w.Outlook(current); ok {
+		o.Outlook = &outlook
 	}
 }
 

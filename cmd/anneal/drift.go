@@ -46,9 +46,11 @@ with the credentials of every AWS SDK; or http(s):// files; or what
 ` + "`--tests ks,psi=0.2`" + `. A test finds drift where the change is large enough to matter and
 too large for chance, corrected over the columns.
 
-Where both A and B have the column --target, a model of gradient boosting is fitted
-on A and measured on B: what that says of the relation of columns and target is the
-verdict, since columns that move may do no harm. --rules judges as other tools do.
+Where A has the column --target, a model of gradient boosting is fitted on A. Where B
+has it too, the model is measured on B: what that says of the relation of columns and
+target is the verdict, since columns that move may do no harm. Where B has it not, and
+the target is a class, columns that move without changing what is predicted are no
+drift. --rules judges as other tools do.
 
 --joint looks at all columns together, for changes that no column shows: how well a
 classifier tells rows of B from rows of A, which counts for the verdict, and beside it
@@ -231,19 +233,26 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 		fmt.Fprintf(w, "note: %s%s\n", where, printable(fact.Text))
 	}
 	writeJoint(w, c.Joint)
-	if err := writeQuality(w, c.Quality); err != nil {
+	if err := writeWitness(w, c); err != nil {
 		return err
 	}
-	if harmless(c) {
-		fmt.Fprintln(w, "note: columns have moved, and what was learnt from the reference still holds")
+	if why := harmless(c); why != "" {
+		fmt.Fprintln(w, "note: columns have moved, and "+why)
 	}
 	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, c.CurrentRows, c.ReferenceRows)
 	return err
 }
 
-// harmless reports whether columns moved as much as makes drift, and did no harm.
-func harmless(c drift.Comparison) bool {
-	return c.Verdict == drift.None && c.Share != nil && *c.Share >= 0.5 && c.Quality != nil && c.Quality.Verdict == witness.Holds
+// harmless says why columns that moved as much as makes drift are none; it is empty
+// where that is not so.
+func harmless(c drift.Comparison) string {
+	switch {
+	case c.Verdict != drift.None || c.Share == nil || *c.Share < 0.5:
+		return ""
+	case c.Quality != nil && c.Quality.Verdict == witness.Holds:
+		return "what was learnt from the reference still holds"
+	}
+	return "what would be predicted has not: they are not what a model goes by"
 }
 
 func newDriftEval() *cobra.Command {

@@ -64,8 +64,8 @@ func (r driftReport) Headline() string {
 	return "Too few rows to tell"
 }
 
-// Holds reports whether columns moved as much as makes drift, and did no harm.
-func (r driftReport) Holds() bool { return harmless(r.Comparison) }
+// Harmless says why columns that moved as much as makes drift are none.
+func (r driftReport) Harmless() string { return harmless(r.Comparison) }
 
 // Few reports whether all columns can be shown at once.
 func (r driftReport) Few() bool { return len(r.Columns) <= 12 }

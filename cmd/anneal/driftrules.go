@@ -22,7 +22,7 @@ func askRules(ctx context.Context, opt *drift.Options, reference, current string
 	switch {
 	case opt.Rules == drift.NannyMLRules:
 		opt.Chunks, err = chunksOf(ctx, reference, ref)
-	case opt.Rules == drift.AnnealRules && opt.Target != "" && cur.Column(opt.Target) != nil:
+	case opt.Rules == drift.AnnealRules && opt.Target != "" && ref.Column(opt.Target) != nil:
 		var w *witness.Witness
 		if w, err = witnessOf(ctx, reference, ref, *opt); err != nil {
 			if errors.Is(err, witness.ErrNoWitness) || errors.Is(err, errKept) { // the columns are compared all the same
@@ -31,29 +31,27 @@ func askRules(ctx context.Context, opt *drift.Options, reference, current string
 			break
 		}
 		var rows *witness.Rows
-		if rows, err = labelledRows(ctx, current, ref); err != nil {
+		if rows, err = witnessRows(ctx, current, ref); err != nil {
 			if errors.Is(err, errKept) {
 				err = nil
 			}
 			break
 		}
-		if q, ok := w.Judge(rows); ok {
-			opt.Quality = &q
-		}
+		opt.Ask(w, rows)
 	}
 	return err
 }
 
 func witnessOf(ctx context.Context, reference string, ref *profile.Profile, opt drift.Options) (*witness.Witness, error) {
-	rows, err := labelledRows(ctx, reference, ref)
+	rows, err := witnessRows(ctx, reference, ref)
 	if err != nil {
 		return nil, err
 	}
 	return witness.New(rows, opt.Target, drift.WitnessColumns(ref, opt))
 }
 
-// labelledRows reads the rows that a name stands for, as the reference was read.
-func labelledRows(ctx context.Context, name string, ref *profile.Profile) (*witness.Rows, error) {
+// witnessRows reads the rows that a name stands for, as the reference was read.
+func witnessRows(ctx context.Context, name string, ref *profile.Profile) (*witness.Rows, error) {
 	rows := &witness.Rows{}
 	return rows, each(ctx, name, func(r io.Reader, uri string) error {
 		return rows.Add(ctx, r, uri, dataset.Options{Columns: ref.Schema()})
@@ -62,11 +60,11 @@ func labelledRows(ctx context.Context, name string, ref *profile.Profile) (*witn
 
 // compareRows looks at all columns of both together.
 func compareRows(ctx context.Context, reference, current string, ref *profile.Profile, opt drift.Options) ([]drift.Joint, error) {
-	a, err := labelledRows(ctx, reference, ref)
+	a, err := witnessRows(ctx, reference, ref)
 	if err != nil {
 		return nil, err
 	}
-	b, err := labelledRows(ctx, current, ref)
+	b, err := witnessRows(ctx, current, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -182,16 +180,20 @@ func each(ctx context.Context, name string, read func(r io.Reader, uri string) e
 	return nil
 }
 
-func writeQuality(w io.Writer, q *witness.Quality) error {
-	if q == nil {
-		return nil
-	}
-	for _, m := range q.Metrics {
-		_, err := fmt.Fprintf(w, "witness: %s %.4g → %.4g, worse by %.2g (%.2g to %.2g, tolerance %.2g): %s\n",
-			m.Metric, m.Reference, m.Current, m.Worse, m.Low, m.High, m.Tolerance, m.Verdict)
-		if err != nil {
-			return err
+func writeWitness(w io.Writer, c drift.Comparison) error {
+	if c.Quality != nil {
+		for _, m := range c.Quality.Metrics {
+			_, err := fmt.Fprintf(w, "witness: %s %.4g → %.4g, worse by %.2g (%.2g to %.2g, tolerance %.2g): %s\n",
+				m.Metric, m.Reference, m.Current, m.Worse, m.Low, m.High, m.Tolerance, m.Verdict)
+			if err != nil {
+				return err
+			}
 		}
+	}
+	if o := c.Outlook; o != nil {
+		_, err := fmt.Fprintf(w, "witness, without the target: predictions moved by %.2g, %.2g of the rows strange to it (tolerance %.2g): %s\n",
+			o.Shift, o.Strange, o.Tolerance, o.Verdict)
+		return err
 	}
 	return nil
 }

@@ -21,9 +21,24 @@ const fewWhole = 10
 
 // A feature is how a column is binned: a number by edges, a class by a table.
 type feature struct {
-	name  string
-	edges []float64
-	bins  map[string]uint8 // nil for numbers
+	name      string
+	edges     []float64
+	low, high float64          // the least number and the greatest
+	bins      map[string]uint8 // nil for numbers
+	gaps      bool             // some rows had no value
+}
+
+// knows reports whether the value of row i is one that a model of the feature has
+// been shown: within the numbers, one of the classes, or missing like others.
+func (f *feature) knows(c *column, i int) bool {
+	switch v := c.numbers[i]; {
+	case !c.has(i):
+		return f.gaps
+	case f.bins == nil:
+		return f.low <= v && v <= f.high
+	}
+	_, ok := f.bins[class(c, i)]
+	return ok
 }
 
 // learn makes features of columns, by rows of the index.
@@ -34,18 +49,20 @@ func learn(r *Rows, names []string, rows []int) []feature {
 		if c == nil || c.kind != dataset.Numeric && c.kind != dataset.Categorical {
 			continue
 		}
+		f := feature{name: name, gaps: slices.ContainsFunc(rows, func(i int) bool { return !c.has(i) })}
 		if classes, ok := classesOf(c, rows); ok {
-			features = append(features, feature{name: name, bins: table(c, rows, classes)})
+			f.bins = table(c, rows, classes)
 		} else {
-			features = append(features, feature{name: name, edges: edges(c, rows)})
+			f.edges, f.low, f.high = edges(c, rows)
 		}
+		features = append(features, f)
 	}
 	return features
 }
 
 // edges are between neighbouring values where they are few, and quantiles
-// otherwise.
-func edges(c *column, rows []int) []float64 {
+// otherwise; low and high are the least value and the greatest.
+func edges(c *column, rows []int) (edges []float64, low, high float64) {
 	values := make([]float64, 0, len(rows))
 	for _, i := range rows {
 		if v := c.numbers[i]; v == v {
@@ -53,19 +70,21 @@ func edges(c *column, rows []int) []float64 {
 		}
 	}
 	slices.Sort(values)
+	if len(values) > 0 {
+		low, high = values[0], values[len(values)-1]
+	}
 	different := slices.Compact(slices.Clone(values))
-	var edges []float64
 	if len(different) <= mostBins+1 {
 		for i := range max(0, len(different)-1) {
 			edges = append(edges, different[i]/2+different[i+1]/2)
 		}
-		return edges
+		return edges, low, high
 	}
 	for k := 1; k <= mostBins; k++ {
 		at := float64(k) / (mostBins + 1) * float64(len(values)-1)
 		edges = append(edges, values[int(math.Floor(at))]/2+values[int(math.Ceil(at))]/2)
 	}
-	return slices.Compact(edges)
+	return slices.Compact(edges), low, high
 }
 
 // table gives each class a bin, in the order of the classes; beyond mostBins only

@@ -119,6 +119,9 @@ func (c *column) add(v *dataset.Values, i, n int) {
 	}
 }
 
+// has reports whether row i has a value.
+func (c *column) has(i int) bool { return c.codes[i] >= 0 || c.numbers[i] == c.numbers[i] }
+
 // thin drops every second row.
 func (r *Rows) thin() {
 	r.stride *= 2

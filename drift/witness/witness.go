@@ -30,6 +30,7 @@ const (
 const (
 	mostClasses = 20
 	leastRows   = 200 // of the reference
+	leastJudged = 30  // of current rows
 )
 
 // ErrNoWitness is why a reference gives none.
@@ -43,6 +44,9 @@ type Witness struct {
 	features []feature
 	forests  []*forest // one; or one a class if there are more than two
 	baseline []performance.Interval
+	// expected is, by forest and sorted, what was predicted of rows of the reference that
+	// were not learnt from.
+	expected [][]float64
 }
 
 // A Quality is what a witness is worth on current data.
@@ -80,6 +84,9 @@ func New(reference *Rows, target string, columns []string) (*Witness, error) {
 	older := rows[:len(rows)*3/4]
 	w.fit(reference, older, columns)
 	w.baseline = w.measure(reference, rows[len(older):])
+	if w.task == Classification {
+		w.expect(reference, rows, columns)
+	}
 	w.fit(reference, rows, columns)
 	return w, nil
 }
@@ -278,7 +285,7 @@ func (w *Witness) Worth(current *Rows) map[string]float64 {
 func (w *Witness) Judge(current *Rows) (Quality, bool) {
 	q := Quality{Task: w.task, Verdict: Holds, Metrics: []Metric{}}
 	rows := w.labelled(current)
-	if len(rows) < 30 {
+	if len(rows) < leastJudged {
 		return q, false
 	}
 	q.Rows = int64(len(rows))

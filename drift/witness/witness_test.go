@@ -115,6 +115,17 @@ func TestScikit(t *testing.T) {
 // made is rows of CSV: y by some law of x and a category.
 func made(t *testing.T, n int, seed uint64, row func(r *rand.Rand) string) *Rows {
 	t.Helper()
+	return written(t, n, seed, dataset.Categorical, row)
+}
+
+// numbers is the same of two numbers.
+func numbers(t *testing.T, n int, seed uint64, row func(r *rand.Rand) string) *Rows {
+	t.Helper()
+	return written(t, n, seed, dataset.Numeric, row)
+}
+
+func written(t *testing.T, n int, seed uint64, c dataset.Type, row func(r *rand.Rand) string) *Rows {
+	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 0))
 	var b strings.Builder
 	b.WriteString("x,c,y\n")
@@ -122,7 +133,7 @@ func made(t *testing.T, n int, seed uint64, row func(r *rand.Rand) string) *Rows
 		b.WriteString(row(r) + "\n")
 	}
 	rows := &Rows{}
-	if err := rows.Add(t.Context(), strings.NewReader(b.String()), "rows.csv", dataset.Options{Columns: map[string]dataset.Type{"x": dataset.Numeric, "c": dataset.Categorical}}); err != nil {
+	if err := rows.Add(t.Context(), strings.NewReader(b.String()), "rows.csv", dataset.Options{Columns: map[string]dataset.Type{"x": dataset.Numeric, "c": c}}); err != nil {
 		t.Fatal(err)
 	}
 	return rows
@@ -188,6 +199,73 @@ func TestJudge(t *testing.T) {
 		}
 		if _, ok := w.Judge(&Rows{}); ok {
 			t.Errorf("%s: no rows were judged", name)
+		}
+	}
+}
+
+// TestOutlook expects as much of rows without the target as can be: columns that the
+// model does not go by may move.
+func TestOutlook(t *testing.T) {
+	law := func(x, narrow float64, label bool) func(*rand.Rand) string {
+		return func(r *rand.Rand) string {
+			at := r.Float64() + x
+			y := "0"
+			if at+0.2*r.NormFloat64() > 0.5 {
+				y = "1"
+			}
+			if !label {
+				y = ""
+			}
+			return fmt.Sprintf("%v,%v,%s", at, (1-narrow)*r.Float64(), y)
+		}
+	}
+	blank := func(r *rand.Rand) string { return fmt.Sprintf(",%v,", r.Float64()) }
+	w, err := New(numbers(t, 4000, 1, law(0, 0, true)), "y", []string{"x", "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		current *Rows
+		verdict string // empty: there is none
+		strange float64
+	}{
+		"nothing moves":                      {numbers(t, 2000, 2, law(0, 0, false)), Holds, 0},
+		"a column moves that says nothing":   {numbers(t, 2000, 2, law(0, 0.5, false)), Holds, 0},
+		"one moves that the target hangs on": {numbers(t, 2000, 2, law(0.2, 0, false)), Unknown, 0.2},
+		"it moves beyond all that was seen":  {numbers(t, 2000, 2, law(5, 0, false)), Unknown, 1},
+		"it is missing, as it never was":     {numbers(t, 2000, 2, blank), Unknown, 1},
+		"its column is gone":                 {made(t, 2000, 2, func(r *rand.Rand) string { return ",a," }), Unknown, 1},
+		"few rows":                           {numbers(t, 29, 2, law(0, 0, false)), "", 0},
+	} {
+		o, ok := w.Outlook(test.current)
+		if ok != (test.verdict != "") || ok && (o.Verdict != test.verdict || math.Abs(o.Strange-test.strange) > 0.06) {
+			t.Errorf("%s: %v %+v, want %q and %v strange", name, ok, o, test.verdict, test.strange)
+		}
+	}
+	amounts, err := New(numbers(t, 1000, 1, func(r *rand.Rand) string { return fmt.Sprintf("%v,0,%v", r.Float64(), r.Float64()) }), "y", []string{"x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, ok := amounts.Outlook(numbers(t, 1000, 2, law(0, 0, false))); ok {
+		t.Errorf("an outlook on amounts: %+v", o)
+	}
+}
+
+// TestDistance is against the mean difference of sorted samples of one size.
+func TestDistance(t *testing.T) {
+	for range 100 {
+		n := 1 + rand.IntN(50)
+		x, y, want := make([]float64, n), make([]float64, n), 0.0
+		for i := range x {
+			x[i], y[i] = math.Round(10*rand.NormFloat64()), math.Round(10*rand.NormFloat64()+3)
+		}
+		slices.Sort(x)
+		slices.Sort(y)
+		for i := range x {
+			want += math.Abs(x[i]-y[i]) / float64(n)
+		}
+		if got := distance(x, y); math.Abs(got-want) > 1e-9 {
+			t.Fatalf("%v and %v are %v apart, want %v", x, y, got, want)
 		}
 	}
 }
