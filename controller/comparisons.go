@@ -74,6 +74,9 @@ type comparing struct {
 	opt      drift.Options
 	parts    []*profile.Profile // of the window, where it has several
 	names    []string
+	// phases are those of seasons that only rows can be told by, in column.
+	phases []drift.Phase
+	column string
 }
 
 // compare is what profiles alone say.
@@ -317,6 +320,9 @@ func (c *Controller) compareAgain(ctx context.Context, job againJob) drift.Compa
 		if own.opt.Quality == nil {
 			alone = "window: too few rows have the target"
 		}
+	}
+	if err := c.seasonOfRows(ctx, job, &own); err != nil {
+		own.opt.Seasons = job.c.opt.Seasons
 	}
 	comparison := own.compare()
 	if !own.opt.Settled() {

@@ -98,7 +98,7 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 		return signal
 	}
 	signal.Value, signal.Share, signal.Verdict = comparison.Share, comparison.Share, string(comparison.Verdict)
-	_, due := drift.Due(comparison, data.Rows-data.Trained, comparison.ReferenceRows)
+	_, due := drift.Due(comparison, data.Rows-data.Trained)
 	signal.Due = &due
 	return signal
 }
@@ -135,6 +135,9 @@ func (c *Controller) comparing(ctx context.Context, p *policy.Policy, name strin
 		}
 	case drift.AnnealRules:
 		own.opt.Alpha = c.state.Found[p.Name()][name].Level(cmp.Or(own.opt.Alpha, drift.DefaultAlpha))
+		if err := c.seasonal(ctx, p, reference, &own); err != nil {
+			return own, err
+		}
 	}
 	if len(window) > 1 {
 		for _, o := range window {
@@ -152,8 +155,9 @@ func (c *Controller) comparing(ctx context.Context, p *policy.Policy, name strin
 func driftOptions(p *policy.Policy, s policy.Signal) drift.Options {
 	opt := drift.Options{
 		Target: p.Spec.Spec.Data.Target, Ignore: s.Ignore,
-		Rules: drift.RuleSet(cmp.Or(s.Rules, string(drift.AnnealRules))),
-		Alpha: s.Alpha, Correction: statistics.Correction(s.Correction), MinRows: s.MinRows, Thresholds: s.Thresholds,
+		Rules:  drift.RuleSet(cmp.Or(s.Rules, string(drift.AnnealRules))),
+		Season: drift.Season(cmp.Or(s.Season, string(drift.AnySeason))),
+		Alpha:  s.Alpha, Correction: statistics.Correction(s.Correction), MinRows: s.MinRows, Thresholds: s.Thresholds,
 	}
 	for _, test := range s.Chosen() {
 		opt.Tests = append(opt.Tests, drift.Choice{Test: test})
@@ -192,8 +196,9 @@ type profiles struct {
 	// again holds, by policy, what must be read before it decides anything.
 	again  map[string]map[string]bool
 	cache  map[string]*profile.Profile
-	recent []string // keys of cache, the one used last at the end
-	fresh  bool     // something was read since the loop last decided
+	spans  map[string]drift.Span // of objects, by key and column of times
+	recent []string              // keys of cache, the one used last at the end
+	fresh  bool                  // something was read since the loop last decided
 }
 
 // known is what came of an object that was read.
@@ -240,6 +245,7 @@ func newProfiles(cfg Config) profiles {
 		cfg: cfg, jobs: make(chan profileJob),
 		wanted: map[string]bool{}, known: map[string]known{},
 		again: map[string]map[string]bool{}, cache: map[string]*profile.Profile{},
+		spans: map[string]drift.Span{},
 	}
 }
 

@@ -39,6 +39,9 @@ type again struct {
 // column; or a chosen test needs the values. With all, it is every column that
 // sketches stand for.
 func Undecided(c Comparison, reference, current *profile.Profile, opt Options, all bool) []string {
+	if c.Season != nil {
+		return nil // of a part of the reference, the rows are not read again
+	}
 	opt = opt.withDefaults()
 	var names []string
 	for i := range c.Columns {

@@ -48,12 +48,16 @@ type Options struct {
 	MinRows int64   // of values on both sides, for a verdict: 30
 	Share   float64 // of drifted columns that makes drift of it all: 0.5
 
-	Exact   map[string]Exact   // columns that were read again, by name
-	Rules   RuleSet            // AnnealRules
-	Chunks  []*profile.Profile // of the reference, in their order: for NannyMLRules
-	Quality *witness.Quality   // of the current data, where they carry the target: for AnnealRules
-	Outlook *witness.Outlook   // on the current data, where they do not: for AnnealRules
-	Joint   []Joint            // of all columns together, where that was asked: see [Joined]
+	Exact  map[string]Exact   // columns that were read again, by name
+	Rules  RuleSet            // AnnealRules
+	Chunks []*profile.Profile // of the reference, in their order: for NannyMLRules
+	// Seasons are the parts of the reference of the same season, for AnnealRules; and
+	// Season is that which is compared with whether or not it shows.
+	Seasons []Part
+	Season  Season
+	Quality *witness.Quality // of the current data, where they carry the target: for AnnealRules
+	Outlook *witness.Outlook // on the current data, where they do not: for AnnealRules
+	Joint   []Joint          // of all columns together, where that was asked: see [Joined]
 
 	// Parts has the shares of all parts of each column reported, drifted or not.
 	Parts bool
@@ -112,6 +116,10 @@ type Comparison struct {
 	Quality *witness.Quality `json:"quality,omitempty"`
 	// Outlook is what a witness expects of current data without the target.
 	Outlook *witness.Outlook `json:"outlook,omitempty"`
+	// Season is what of the reference it was compared with, where that is not all.
+	Season  *Seasonal        `json:"season,omitempty"`
+	part    *profile.Profile // that of Season
+	perhaps int              // columns that may have drifted
 	// ColumnsAlone is why no witness could be asked, where one would have been.
 	ColumnsAlone string `json:"columnsAlone,omitempty"`
 }
@@ -192,8 +200,19 @@ type Move struct {
 // unusable values. A column that is new, gone, or of another type has drifted.
 // Where sketches stand for data, a test counts only what is certain: the lower
 // end of its statistic.
+//
+// Where a part of the reference is of the same season as current and nearer than the
+// whole, it is compared with that.
 func Compare(reference, current *profile.Profile, opt Options) Comparison {
 	opt = opt.withDefaults()
+	c := compare(reference, current, opt)
+	if opt.Rules == AnnealRules {
+		c = c.seasonally(current, opt)
+	}
+	return c
+}
+
+func compare(reference, current *profile.Profile, opt Options) Comparison {
 	c := Comparison{ReferenceRows: reference.Counts.Rows, CurrentRows: current.Counts.Rows, Columns: []Column{}}
 	for i := range reference.Columns {
 		ref := &reference.Columns[i]
@@ -205,7 +224,6 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 			c.Columns = append(c.Columns, compareColumn(nil, cur, reference.Counts.Rows, current.Counts.Rows, opt))
 		}
 	}
-	perhaps := 0
 	if opt.Rules == AnnealRules {
 		c.Alpha = opt.Alpha
 		opt.correct(c.Columns)
@@ -220,7 +238,7 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 		}
 		c.Tested++
 		if col.perhaps {
-			perhaps++
+			c.perhaps++
 		}
 		if col.Verdict == Drift {
 			c.Drifted++
@@ -231,7 +249,7 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 		col := &c.Columns[i]
 		col.New, col.Vanished = col.New[:min(mostNamed, len(col.New))], col.Vanished[:min(mostNamed, len(col.Vanished))]
 	}
-	c.conclude(perhaps, opt)
+	c.conclude(opt)
 	return c
 }
 

@@ -9,8 +9,12 @@ const (
 // Due says whether a model should be retrained, and why: where what it learnt is
 // worth a third of a tolerance less than it was, or where half as many rows have
 // come as it was trained on and at least half of the columns have moved.
-// newRows are those since the training, on trainedRows.
-func Due(c Comparison, newRows, trainedRows int64) (reason string, due bool) {
+// newRows are those since the training, on the rows of the reference.
+func Due(c Comparison, newRows int64) (reason string, due bool) {
+	trainedRows := c.ReferenceRows
+	if c.Season != nil {
+		trainedRows = c.Season.Of
+	}
 	switch {
 	case c.Quality != nil && c.Quality.Fall >= dueFall:
 		return "quality", true

@@ -236,12 +236,12 @@ func (c *Column) foreign(ref, cur *profile.Column, rows int64, opt Options) bool
 // no harm are no drift, and columns that stay while the target goes another way are.
 // Without the target, columns that move and do not change what it predicts are none
 // either.
-func (c *Comparison) conclude(perhaps int, opt Options) {
+func (c *Comparison) conclude(opt Options) {
 	c.Verdict = TooFew
 	if c.Tested > 0 {
 		share := float64(c.Drifted) / float64(c.Tested)
 		c.Share = &share
-		switch most := float64(c.Drifted+perhaps) / float64(c.Tested); {
+		switch most := float64(c.Drifted+c.perhaps) / float64(c.Tested); {
 		case share >= opt.Share:
 			c.Verdict = Drift
 		case most >= opt.Share:

@@ -16,7 +16,10 @@ func (c *Comparison) Date(reference *profile.Profile, parts []*profile.Profile, 
 	if c.Drifted == 0 || len(parts) < 2 {
 		return
 	}
-	opt.Exact, opt.Quality, opt.Outlook = nil, nil, nil
+	opt.Exact, opt.Quality, opt.Outlook, opt.Seasons = nil, nil, nil, nil
+	if c.part != nil {
+		reference = c.part
+	}
 	since, open := map[string]string{}, map[string]bool{}
 	for i := range c.Columns {
 		open[c.Columns[i].Name] = c.Columns[i].Verdict == Drift

@@ -103,6 +103,9 @@ func DriftTests() []string {
 // DriftRules are the rules that a drift signal can choose.
 func DriftRules() []string { return []string{"anneal", "evidently", "nannyml"} }
 
+// Seasons are those that a drift signal can choose.
+func Seasons() []string { return []string{"auto", "none", "year", "week", "day"} }
+
 // Corrections are those of probabilities for the number of columns.
 func Corrections() []string { return []string{"fdr_bh", "fdr_by", "holm", "bonferroni", "none"} }
 
@@ -228,7 +231,7 @@ func (c *compiler) refuse(path, where string, uses ...[]use) {
 func (s Signal) ofDrift() []use {
 	return []use{
 		{"reference", s.Reference != ""}, {"rules", s.Rules != ""}, {"test", s.Test != ""}, {"tests", len(s.Tests) > 0}, {"thresholds", len(s.Thresholds) > 0},
-		{"alpha", s.Alpha != 0}, {"correction", s.Correction != ""}, {"ignore", len(s.Ignore) > 0},
+		{"alpha", s.Alpha != 0}, {"correction", s.Correction != ""}, {"season", s.Season != ""}, {"ignore", len(s.Ignore) > 0},
 	}
 }
 
@@ -273,12 +276,15 @@ func (c *compiler) drift(path string, s Signal) {
 		before := len(c.problems)
 		c.problems.oneOf(path+".rules", s.Rules, DriftRules(), nil)
 		if len(c.problems) == before && s.Rules != DriftRules()[0] {
-			for _, u := range []use{{"test", s.Test != ""}, {"tests", len(s.Tests) > 0}, {"thresholds", len(s.Thresholds) > 0}, {"alpha", s.Alpha != 0}, {"minRows", s.MinRows != 0}} {
+			for _, u := range []use{{"test", s.Test != ""}, {"tests", len(s.Tests) > 0}, {"thresholds", len(s.Thresholds) > 0}, {"alpha", s.Alpha != 0}, {"minRows", s.MinRows != 0}, {"season", s.Season != ""}} {
 				if u.set {
 					c.problems.add(path+"."+u.key, "the rules of %s choose the tests themselves: %s is for those of anneal", s.Rules, u.key)
 				}
 			}
 		}
+	}
+	if s.Season != "" {
+		c.problems.oneOf(path+".season", s.Season, Seasons(), nil)
 	}
 	if s.Test != "" {
 		c.problems.oneOf(path+".test", s.Test, DriftTests(), nil)

@@ -145,6 +145,10 @@ type Signal struct {
 	// NannyML, which choose the tests themselves.
 	Rules string `json:"rules,omitempty" enum:"anneal,evidently,nannyml"`
 
+	// Season is what a window is compared with the same part of: the year, the week or
+	// the day of the champion's data; auto if empty, where one shows.
+	Season string `json:"season,omitempty" enum:"auto,none,year,week,day"`
+
 	// What finds drift. Test is short for Tests with one; without either, those
 	// that docs/drift.md calls the default count. Thresholds are by test.
 	Test       string             `json:"test,omitempty"`

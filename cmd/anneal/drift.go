@@ -29,7 +29,7 @@ func newDrift() *cobra.Command {
 }
 
 func newDriftCompare() *cobra.Command {
-	var reference, current, target, tests, correction, rules, page string
+	var reference, current, target, tests, correction, rules, season, page string
 	var ignore, keys []string
 	var exact, duplicates, joint bool
 	var out output
@@ -51,6 +51,10 @@ has it too, the model is measured on B: what that says of the relation of column
 target is the verdict, since columns that move may do no harm. Where B has it not, and
 the target is a class, columns that move without changing what is predicted are no
 drift. --rules judges as other tools do.
+
+Where both have a column of times, and A spans a year, a week or a day of which B is a
+part, B is compared with the same part of A if that is nearer than all of it: July with
+July. --season chooses that.
 
 --joint looks at all columns together, for changes that no column shows: how well a
 classifier tells rows of B from rows of A, which counts for the verdict, and beside it
@@ -74,6 +78,9 @@ column that should not repeat.`,
 			}
 			if opt.Rules, err = drift.ParseRules(rules); err != nil {
 				return usage(fmt.Errorf("--rules: %w", err))
+			}
+			if opt.Season, err = drift.ParseSeason(season); err != nil {
+				return usage(fmt.Errorf("--season: %w", err))
 			}
 			if err := opt.Validate(); err != nil {
 				return usage(err)
@@ -142,6 +149,7 @@ column that should not repeat.`,
 	c.Flags().StringVar(&page, "html", "", "write a page with charts to this file too")
 	c.Flags().BoolVar(&exact, "exact", false, "read columns again for which sketches stand; =false: none (default: where they leave the verdict open)")
 	c.Flags().StringVar(&rules, "rules", string(drift.AnnealRules), "how columns and data sets are judged: anneal, evidently or nannyml")
+	c.Flags().StringVar(&season, "season", string(drift.AnySeason), "compare with the same season of the reference: year, week, day, none, or auto: the nearest, if it is nearer than the whole")
 	c.Flags().StringVar(&correction, "correction", string(statistics.BenjaminiHochberg), "over the columns: fdr_bh, fdr_by, holm, bonferroni or none")
 	c.Flags().StringSliceVar(&ignore, "ignore", nil, "columns not to compare")
 	c.Flags().BoolVar(&joint, "joint", false, "look at all columns together, too")
@@ -238,6 +246,9 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	}
 	if why := harmless(c); why != "" {
 		fmt.Fprintln(w, "note: columns have moved, and "+why)
+	}
+	if s := c.Season; s != nil {
+		fmt.Fprintf(w, "note: compared with the same season of the reference, %s (%s): %d of its %d rows; %s drifted from all of it\n", s.Part, s.Season, c.ReferenceRows, s.Of, plural(s.Drifted, "column", "columns"))
 	}
 	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, c.CurrentRows, c.ReferenceRows)
 	return err

@@ -16,9 +16,14 @@ import (
 )
 
 // askRules reads once more what rules need beside the profiles: the chunks of the
-// reference, or the rows of both for a witness.
+// reference, what of it is of the same season, or the rows of both for a witness.
 func askRules(ctx context.Context, opt *drift.Options, reference, current string, ref, cur *profile.Profile) error {
 	var err error
+	if opt.Rules == drift.AnnealRules {
+		if opt.Seasons, err = seasonsOf(ctx, reference, ref, cur, opt.Season); err != nil {
+			return err
+		}
+	}
 	switch {
 	case opt.Rules == drift.NannyMLRules:
 		opt.Chunks, err = chunksOf(ctx, reference, ref)
@@ -48,6 +53,29 @@ func witnessOf(ctx context.Context, reference string, ref *profile.Profile, opt 
 		return nil, err
 	}
 	return witness.New(rows, opt.Target, drift.WitnessColumns(ref, opt))
+}
+
+// seasonsOf are the parts of a reference that are of the same season as current data,
+// where a column of both has the time.
+func seasonsOf(ctx context.Context, reference string, ref, cur *profile.Profile, choice drift.Season) ([]drift.Part, error) {
+	column, of, now := drift.TimeOf(ref, cur)
+	var parts []drift.Part
+	for _, phase := range drift.Phases(of, now, choice) {
+		var own []*profile.Profile
+		err := each(ctx, reference, func(r io.Reader, uri string) error {
+			p, err := profile.BuildPart(ctx, r, uri, dataset.Options{Columns: ref.Schema()}, column, phase.Has)
+			own = append(own, p)
+			return err
+		})
+		if errors.Is(err, errKept) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, drift.Part{Phase: phase, Profile: profile.Merge(own...)})
+	}
+	return parts, nil
 }
 
 // witnessRows reads the rows that a name stands for, as the reference was read.

@@ -11,6 +11,7 @@ import (
 	"hash/crc32"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 )
@@ -42,13 +43,15 @@ type headColumn struct {
 	Infinite int64        `json:"infinite,omitempty"`
 	Mixed    int64        `json:"mixed,omitempty"`
 	Counting bool         `json:"counting,omitempty"`
+	Earliest time.Time    `json:"earliest,omitzero"`
+	Latest   time.Time    `json:"latest,omitzero"`
 }
 
 // Encode gives the profile as bytes, the same for the same profile.
 func (p *Profile) Encode() []byte {
 	h := head{Objects: p.Objects, Counts: p.Counts, Columns: make([]headColumn, len(p.Columns))}
 	for i, c := range p.Columns {
-		h.Columns[i] = headColumn{c.Name, c.Type, c.Objects, c.Rows, c.Missing, c.Infinite, c.Mixed, c.counting}
+		h.Columns[i] = headColumn{c.Name, c.Type, c.Objects, c.Rows, c.Missing, c.Infinite, c.Mixed, c.counting, c.Earliest, c.Latest}
 	}
 	for _, r := range p.Repeats {
 		h.Repeats = append(h.Repeats, r.Unique)
@@ -152,7 +155,7 @@ func decode(b []byte) (*Profile, error) {
 	p := &Profile{Objects: h.Objects, Counts: h.Counts, Columns: make([]Column, len(h.Columns))}
 	for i, c := range h.Columns {
 		p.Columns[i] = Column{Name: c.Name, Type: c.Type, Objects: c.Objects, Rows: c.Rows,
-			Missing: c.Missing, Infinite: c.Infinite, Mixed: c.Mixed, counting: c.Counting}
+			Missing: c.Missing, Infinite: c.Infinite, Mixed: c.Mixed, counting: c.Counting, Earliest: c.Earliest, Latest: c.Latest}
 		for _, s := range p.Columns[i].sketches() {
 			var body []byte
 			if body, b, err = part(b); err != nil {

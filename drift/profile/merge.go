@@ -74,4 +74,5 @@ func (c *Column) merge(o *Column) {
 	c.Moments.Merge(o.Moments)
 	c.Quantiles.Merge(&o.Quantiles)
 	c.Categories.Merge(&o.Categories)
+	c.span(o.Earliest, o.Latest)
 }

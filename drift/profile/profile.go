@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"time"
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/sketch"
@@ -31,8 +32,11 @@ type Column struct {
 	Moments    sketch.Moments    // Numeric: of the finite values
 	Quantiles  sketch.Quantiles  // Numeric: of the finite values
 	Categories sketch.Categories // Categorical
-	counting   bool              // Numeric: each value so far is one more than that before
-	last       float64           // Numeric: the value before
+	// Earliest and Latest are the first and the last time of a Timestamp column, as
+	// the clock showed it; zero where none can be read. See [dataset.Clock].
+	Earliest, Latest time.Time
+	counting         bool    // Numeric: each value so far is one more than that before
+	last             float64 // Numeric: the value before
 }
 
 // Build reads an object to its end. An object that cannot be read is a
@@ -66,10 +70,7 @@ func begin(d *dataset.Reader) *Profile {
 // end finishes the profile of an object that was read to its end.
 func (p *Profile) end(d *dataset.Reader) {
 	p.Counts = d.Counts()
-	for i := range p.Columns {
-		p.Columns[i].Categories.Trim()
-		p.Columns[i].Quantiles.Trim()
-	}
+	p.trim()
 }
 
 // add adds a part of the column's values, whose memory it may use.
@@ -82,6 +83,12 @@ func (c *Column) add(v *dataset.Values, rows int) {
 	switch v.Type {
 	case dataset.Categorical:
 		c.Categories.AddAll(v.Text)
+	case dataset.Timestamp:
+		for _, text := range v.Text {
+			if at, ok := dataset.Clock(text); ok {
+				c.span(at, at)
+			}
+		}
 	case dataset.Numeric:
 		finite := v.Numbers
 		if v.Missing+v.Infinite+v.Mixed > 0 {
@@ -100,6 +107,19 @@ func (c *Column) add(v *dataset.Values, rows int) {
 		}
 		c.Moments.Add(finite...)
 		c.Quantiles.Add(finite...)
+	}
+}
+
+// span takes in times from the first to the last.
+func (c *Column) span(first, last time.Time) {
+	if first.IsZero() {
+		return
+	}
+	if c.Earliest.IsZero() || first.Before(c.Earliest) {
+		c.Earliest = first
+	}
+	if last.After(c.Latest) {
+		c.Latest = last
 	}
 }
 
