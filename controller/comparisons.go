@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/anneal-ml/anneal"
@@ -307,6 +308,13 @@ func (c *Controller) compareAgain(ctx context.Context, job againJob) drift.Compa
 	ctx, cancel := context.WithTimeout(ctx, againWithin)
 	defer cancel()
 	own, alone := job.c, job.fitted.reason
+	if err := c.seasonOfRows(ctx, job, &own); err != nil {
+		own.opt.Seasons = job.c.opt.Seasons
+	}
+	var comparison drift.Comparison // is made while the rows are read
+	var columns sync.WaitGroup
+	columns.Go(func() { comparison = own.compare() })
+	opt := own.opt
 	switch {
 	case job.witness == "":
 		alone = "the policy names no target"
@@ -316,15 +324,14 @@ func (c *Controller) compareAgain(ctx context.Context, job againJob) drift.Compa
 			alone = "window: " + err.Error()
 			break
 		}
-		own.opt.Ask(job.fitted.witness, rows)
-		if own.opt.Quality == nil {
+		opt.Ask(job.fitted.witness, rows)
+		if opt.Quality == nil {
 			alone = "window: too few rows have the target"
 		}
 	}
-	if err := c.seasonOfRows(ctx, job, &own); err != nil {
-		own.opt.Seasons = job.c.opt.Seasons
-	}
-	comparison := own.compare()
+	columns.Wait()
+	own.opt = opt
+	comparison.Conclude(own.opt)
 	if !own.opt.Settled() {
 		if exact, err := c.exactly(ctx, job, drift.Undecided(comparison, own.ref, own.cur, own.opt, false)); err == nil && len(exact) > 0 {
 			own.opt.Exact = exact

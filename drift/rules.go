@@ -230,6 +230,9 @@ func (c *Column) foreign(ref, cur *profile.Column, rows int64, opt Options) bool
 	return true
 }
 
+// Conclude gives the verdict on it all again, now that a witness has been asked.
+func (c *Comparison) Conclude(opt Options) { c.conclude(opt.withDefaults()) }
+
 // conclude is the verdict on it all: too few rows where the columns that perhaps
 // drifted would make the difference, and drift where all columns together say so.
 // Where a witness measured what the drift does, that counts: columns that move and do

@@ -1,6 +1,11 @@
 package witness
 
-import "math"
+import (
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
 
 // The constants of gradient boosting are scikit-learn's HistGradientBoosting's.
 const (
@@ -29,12 +34,13 @@ type forest struct {
 	gain  []float64 // by feature: what its splits have won
 }
 
-// A node splits at a bin, at most bin to the left, or is a leaf: left is 0.
+// A node splits at a bin, at most bin to the left, or is a leaf: left is 0. What is
+// right lies behind what is left.
 type node struct {
-	value       float64
-	left, right int32
-	feature     int32
-	bin         uint8
+	value   float64
+	left    int32
+	feature uint16
+	bin     uint8
 }
 
 // grow fits a forest to y; bins is by feature, then by row.
@@ -67,27 +73,50 @@ func growOn(bins [][]uint8, y, score []float64, of loss, rounds int) *forest {
 	return f
 }
 
-// scores are the raw scores of the first n rows: tree by tree, each of which then
-// stays in the processor's cache.
+// block is how many rows are scored at a time: they and a tree fit into the processor's
+// nearest cache.
+const block = 1024
+
+// scores are the raw scores of the first n rows.
 func (f *forest) scores(bins [][]uint8, n int) []float64 {
-	all := make([]float64, n)
-	for i := range all {
-		all[i] = f.base
-	}
-	for _, t := range f.trees {
-		for i := range all {
-			k := &t[0]
-			for k.left != 0 {
-				if bins[k.feature][i] <= k.bin {
-					k = &t[k.left]
-				} else {
-					k = &t[k.right]
-				}
+	all, next := make([]float64, n), atomic.Int64{}
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), (n+block-1)/block) {
+		workers.Go(func() {
+			row := make([]uint8, block*len(bins))
+			for from := int(next.Add(block)) - block; from < n; from = int(next.Add(block)) - block {
+				f.score(bins, from, all[from:min(n, from+block)], row)
 			}
-			all[i] += k.value
+		})
+	}
+	workers.Wait()
+	return all
+}
+
+// score scores rows from one on. The bins of a row are put side by side first, in rows.
+func (f *forest) score(bins [][]uint8, from int, scores []float64, rows []uint8) {
+	width := len(bins)
+	for k, of := range bins {
+		for i, bin := range of[from : from+len(scores)] {
+			rows[i*width+k] = bin
 		}
 	}
-	return all
+	for i := range scores {
+		scores[i] = f.base
+	}
+	for _, t := range f.trees {
+		for i := range scores {
+			row, k := rows[i*width:(i+1)*width], &t[0]
+			for k.left != 0 {
+				next := k.left // without a branch, which would be guessed wrong every second time
+				if row[k.feature] > k.bin {
+					next++
+				}
+				k = &t[next]
+			}
+			scores[i] += k.value
+		}
+	}
 }
 
 // A grower holds what the trees of a forest are grown with.
@@ -148,7 +177,7 @@ func (g *grower) tree(score []float64) []node {
 		g.gain[l.feature] += l.gain
 		middle := g.split(l)
 		right := &leaf{at: len(tree) + 1, start: middle, end: l.end}
-		tree[l.at] = node{feature: int32(l.feature), bin: l.bin, left: int32(len(tree)), right: int32(len(tree) + 1)}
+		tree[l.at] = node{feature: uint16(l.feature), bin: l.bin, left: int32(len(tree))}
 		tree = append(tree, node{}, node{})
 		l.at, l.end = len(tree)-2, middle
 		small, large := l, right

@@ -67,56 +67,72 @@ func (r *Rows) Add(ctx context.Context, in io.Reader, name string, opt dataset.O
 		if err != nil {
 			return err
 		}
-		for i := range batch.Rows {
-			if r.seen++; (r.seen-1)%r.stride != 0 {
-				continue
+		first := int((r.stride - r.seen%r.stride) % r.stride) // that is kept
+		for at := range r.columns {
+			var v *dataset.Values
+			if from[at] >= 0 {
+				v = &batch.Columns[from[at]]
 			}
-			for at := range r.columns {
-				if from[at] < 0 {
-					r.columns[at].miss()
-				} else {
-					r.columns[at].add(&batch.Columns[from[at]], i, r.n)
-				}
-			}
-			r.n++
+			r.columns[at].add(v, first, batch.Rows, int(r.stride))
 		}
+		r.n = len(r.columns[0].codes)
+		r.seen += int64(batch.Rows)
 		for r.n > 2 && (r.n > mostRows || r.n*len(r.names) > mostCells) {
 			r.thin()
 		}
 	}
 }
 
-func (c *column) miss() {
-	c.numbers = append(c.numbers, math.NaN())
-	c.codes = append(c.codes, -1)
-}
-
-// add takes in value i of a batch, behind n of the column.
-func (c *column) add(v *dataset.Values, i, n int) {
-	c.miss()
+// add takes in every so many of the values of a batch, from the first on; where v is nil
+// they are missing.
+func (c *column) add(v *dataset.Values, first, rows, stride int) {
+	from := len(c.codes)
+	for i := first; i < rows; i += stride {
+		c.miss()
+	}
+	if v == nil {
+		return
+	}
 	if c.kind == "" || c.kind == dataset.Empty {
 		c.kind = v.Type
 	}
-	switch {
-	case v.Type == dataset.Numeric:
-		if x := v.Numbers[i]; !math.IsInf(x, 0) {
-			c.numbers[n] = x
-		}
-	case v.Type == dataset.Categorical && v.Text[i] != nil:
-		text := string(v.Text[i])
-		code, ok := c.code[text]
-		if !ok {
-			if c.code == nil {
-				c.code = map[string]int32{}
+	switch v.Type {
+	case dataset.Numeric:
+		for at, i := from, first; i < rows; at, i = at+1, i+stride {
+			if x := v.Numbers[i]; !math.IsInf(x, 0) {
+				c.numbers[at] = x
 			}
-			if len(c.text) >= mostRows { // free text: it is no use, and there is no end to it
-				return
-			}
-			code = int32(len(c.text))
-			c.text, c.code[text] = append(c.text, text), code
 		}
-		c.codes[n] = code
+	case dataset.Categorical:
+		for at, i := from, first; i < rows; at, i = at+1, i+stride {
+			if v.Text[i] != nil {
+				c.codes[at] = c.codeOf(v.Text[i])
+			}
+		}
 	}
+}
+
+// miss takes in a row without a value.
+func (c *column) miss() {
+	c.numbers, c.codes = append(c.numbers, math.NaN()), append(c.codes, -1)
+}
+
+// codeOf is the code of a category, -1 for what comes after very many: that is free
+// text, which is no use, and there is no end to it.
+func (c *column) codeOf(text []byte) int32 {
+	code, ok := c.code[string(text)]
+	switch {
+	case ok:
+		return code
+	case len(c.text) >= mostRows:
+		return -1
+	case c.code == nil:
+		c.code = map[string]int32{}
+	}
+	own := string(text)
+	code = int32(len(c.text))
+	c.text, c.code[own] = append(c.text, own), code
+	return code
 }
 
 // has reports whether row i has a value.
