@@ -120,7 +120,7 @@ func countsOf(p, q *profile.Column) map[string][2]float64 {
 	return both
 }
 
-func readJSON(t *testing.T, path string, v any) {
+func readJSON(t testing.TB, path string, v any) {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -131,7 +131,7 @@ func readJSON(t *testing.T, path string, v any) {
 	}
 }
 
-func build(t *testing.T, path string, types map[string]dataset.Type) *profile.Profile {
+func build(t testing.TB, path string, types map[string]dataset.Type) *profile.Profile {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
