@@ -16,14 +16,14 @@ import (
 // classifier is fitted five times, and mean discrepancy holds each row against each.
 const (
 	mostTold  = 8192
-	mostHeld  = 500
+	mostHeld  = 400
 	leastTold = 100
 	folds     = 5
 	chunks    = 10 // of the reference
 )
 
 // Shuffles is how often all rows are shuffled for the chance of a discrepancy.
-const Shuffles = 500
+const Shuffles = 200
 
 // Together says how two data sets differ in all columns at once, which may be where
 // no column does by itself.
@@ -39,7 +39,7 @@ type Together struct {
 	// are of the same over ten chunks of the reference itself. Not a number where the
 	// reference has no components.
 	Lost, Mean, Deviation float64
-	// Discrepancy is the squared maximum mean discrepancy, of at most 500 rows each,
+	// Discrepancy is the squared maximum mean discrepancy, of at most 400 rows each,
 	// and Chance the share of shuffles that come to more. Not a number where half of
 	// the rows are the same.
 	Discrepancy, Chance float64
