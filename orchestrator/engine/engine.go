@@ -564,12 +564,18 @@ func (e *Engine) Wait(ctx context.Context, name string) (orchestrator.Execution,
 // which needs Run.
 func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) error {
 	x, err := e.find(ctx, name)
+	if err == nil && x == nil {
+		// It may have begun since it was looked for.
+		var is orchestrator.Execution
+		if is, err = e.Describe(ctx, name); err == nil && !is.Status.Ended() {
+			x, err = e.find(ctx, name)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("stop execution %s: %w", name, err)
 	}
 	if x == nil {
-		_, err := e.Describe(ctx, name)
-		return err
+		return nil // it has ended
 	}
 	done := make(chan struct{})
 	e.mu.Lock()

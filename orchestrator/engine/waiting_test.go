@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,4 +98,26 @@ func atHand(e *Engine) (desks int) {
 		}
 	}
 	return desks
+}
+
+// A stop that is told as done has ended the execution, also where it comes while that
+// begins.
+func TestStopWhileStarting(t *testing.T) {
+	e, _ := run(t, new(journal.Memory), &world{})
+	for i := range 2000 {
+		name := fmt.Sprintf("x%d", i)
+		var begun sync.WaitGroup
+		begun.Go(func() {
+			if _, err := e.Start(t.Context(), orchestrator.StartInput{Key: name, Name: name, Input: json.RawMessage(`{}`),
+				Machine: orchestrator.Machine{Name: "m", Definition: []byte(`{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3600, "End": true}}}`)}}); err != nil {
+				t.Error(err)
+			}
+		})
+		for e.Stop(t.Context(), name, "Enough", "") != nil {
+		}
+		begun.Wait()
+		if is, err := e.Describe(t.Context(), name); err != nil || is.Status != anneal.StatusAborted {
+			t.Fatalf("%s is %s, %v; want ABORTED", name, is.Status, err)
+		}
+	}
 }
