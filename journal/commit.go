@@ -17,13 +17,42 @@ const room = frame.Max - frame.Overhead
 // A pending is an Append that waits to be committed, or something else that
 // the committer has to do.
 type pending struct {
-	records []Record     // whose data is in body
-	body    []byte       // their entries
+	records []Record
+	size    int          // of their entries, in bytes
 	do      func() error // instead of records
 
-	done chan struct{} // closed when last and err are set
+	done chan struct{} // has a token when last and err are set
 	last uint64
 	err  error
+}
+
+// pending is one that nobody uses, until it is put back.
+func (j *Journal) pending() *pending {
+	if p, ok := j.pendings.Get().(*pending); ok {
+		return p
+	}
+	return newPending(nil)
+}
+
+// newPending is one that has do done, if it is not nil.
+func newPending(do func() error) *pending { return &pending{do: do, done: make(chan struct{}, 1)} }
+
+// mostRecords is of how many records a pending may have had and be used again.
+const mostRecords = 64
+
+// put takes a pending back that was submitted.
+func (j *Journal) put(p *pending) {
+	if cap(p.records) <= mostRecords {
+		clear(p.records)
+		*p = pending{records: p.records[:0], done: p.done}
+		j.pendings.Put(p)
+	}
+}
+
+// finish tells who waits for p how it went.
+func (p *pending) finish(err error) {
+	p.err = err
+	p.done <- struct{}{} // has room for one
 }
 
 // submit has p done and waits for that, or for ctx before it is begun. Where
@@ -127,9 +156,8 @@ func (j *Journal) next() bool {
 	defer clear(group) // keeps nothing
 	var err error
 	if p := group[0]; p.do != nil {
-		p.err = p.do()
-		close(p.done)
-		err = p.err
+		err = p.do()
+		p.finish(err)
 	} else {
 		err = j.commit(group)
 	}
@@ -159,11 +187,11 @@ func (j *Journal) take() (group []*pending) {
 	n, size := 0, 0
 	for n < len(j.queue) {
 		p := j.queue[n]
-		if n > 0 && (p.do != nil || size+len(p.body) > room) {
+		if n > 0 && (p.do != nil || size+p.size > room) {
 			break
 		}
 		n++
-		size += len(p.body)
+		size += p.size
 		if p.do != nil {
 			break
 		}
@@ -175,28 +203,12 @@ func (j *Journal) take() (group []*pending) {
 
 // commit writes the group as one batch and lets go on who waits for it.
 func (j *Journal) commit(group []*pending) error {
-	count := 0
-	bodies := make([][]byte, 0, len(group))
-	for _, p := range group {
-		count += len(p.records)
-		bodies = append(bodies, p.body)
-	}
-	first := j.mark.Last + 1
-	b, err := j.write(first, count, bodies)
-	if err != nil {
+	b, body := j.batch(group)
+	if err := j.write(&b, body); err != nil {
 		for _, p := range group {
-			p.err = fmt.Errorf("append to the journal: %w", err)
-			close(p.done)
+			p.finish(fmt.Errorf("append to the journal: %w", err))
 		}
 		return err
-	}
-	b.given = make([]Record, 0, count)
-	for _, p := range group {
-		for _, r := range p.records {
-			r.Seq = first + uint64(len(b.given))
-			b.given = append(b.given, r)
-		}
-		p.last = first + uint64(len(b.given)) - 1
 	}
 	j.index.add(b, j.mark.TipHash, func(yield func(kind, key string) bool) {
 		for _, r := range b.given {
@@ -210,10 +222,37 @@ func (j *Journal) commit(group []*pending) error {
 	j.last, j.tip = j.mark.Last, j.mark.Tip
 	j.rouse(b)
 	j.mu.Unlock()
+	last := b.first - 1
 	for _, p := range group {
-		close(p.done)
+		last += uint64(len(p.records))
+		p.last = last
+		p.finish(nil)
 	}
 	return nil
+}
+
+// batch is what the group comes to, as write takes it. The records are as readers
+// get them: their data lies in body.
+func (j *Journal) batch(group []*pending) (b batch, body []byte) {
+	b.first = j.mark.Last + 1
+	size := frame.Overhead
+	for _, p := range group {
+		b.count += len(p.records)
+		size += p.size
+	}
+	b.given = make([]Record, 0, b.count)
+	body = make([]byte, frame.HeaderSize, size)
+	for _, p := range group {
+		for _, r := range p.records {
+			body = frame.AppendEntry(body, r.Kind, r.Key, r.Data)
+			r.Seq = b.first + uint64(len(b.given))
+			if n := len(body); len(r.Data) > 0 {
+				r.Data = body[n-len(r.Data) : n : n]
+			}
+			b.given = append(b.given, r)
+		}
+	}
+	return b, body
 }
 
 // rouse wakes the followers that want something of the newest batch; the others
@@ -229,48 +268,47 @@ func (j *Journal) rouse(b batch) {
 	})
 }
 
-// write stores a batch of count records, the first with the given number: in
-// one frame, or if there is a single body that has no room in one, in several.
-func (j *Journal) write(first uint64, count int, bodies [][]byte) (batch, error) {
-	buf := j.buf
-	defer func() { j.buf = buf }()
-	b := batch{frame: j.mark.Tip + 1, prev: j.mark.TipHash, first: first, count: count}
+// write stores a batch, whose entries are in body behind room for a header: in one
+// frame, or if there is a single record that has no room in one, in several.
+func (j *Journal) write(b *batch, body []byte) error {
+	b.frame, b.prev = j.mark.Tip+1, j.mark.TipHash
 	flags := frame.Begins
-	if first != j.mark.Last+1 {
+	if b.first != j.mark.Last+1 {
 		flags |= frame.Gap
 	}
-	for rest := bodies[0]; flags&frame.Ends == 0; flags &^= frame.Begins | frame.Gap {
-		mark := j.mark
-		head := frame.Header{Epoch: j.epoch, First: first, PrevSeq: mark.Tip, PrevHash: mark.TipHash}
-		buf = append(buf[:0], make([]byte, frame.HeaderSize)...)
-		if len(rest) > room {
-			buf = append(buf, rest[:room]...)
-			rest = rest[room:]
+	var part []byte // memory of parts
+	for rest := body[frame.HeaderSize:]; flags&frame.Ends == 0; flags &^= frame.Begins | frame.Gap {
+		mark, buf := j.mark, body
+		if len(body)-frame.HeaderSize > room {
+			n := min(len(rest), room)
+			buf = append(append(part[:0], body[:frame.HeaderSize]...), rest[:n]...)
+			rest = rest[n:]
 		} else {
-			buf = append(buf, rest...)
-			for _, body := range bodies[1:] {
-				buf = append(buf, body...)
-			}
+			rest = nil
+		}
+		head := frame.Header{Epoch: j.epoch, First: b.first, PrevSeq: mark.Tip, PrevHash: mark.TipHash}
+		if len(rest) == 0 {
 			flags |= frame.Ends
-			head.Count = count
+			head.Count = b.count
 			mark.Last = b.last()
 		}
 		head.Flags = flags
 		buf, mark.TipHash = frame.Seal(buf, head)
+		part = buf
 		var err error
 		if mark.Tip, err = j.append(mark.Tip, buf); err != nil {
-			return b, err
+			return err
 		}
 		// The mark follows every frame: one of a batch that stays unfinished
 		// is in the chain, too.
 		if err := j.setMark(context.Background(), mark, false); err != nil {
-			return b, err
+			return err
 		}
 		b.size += len(buf)
 	}
 	b.end = j.mark.Tip
-	j.meter.batch(count)
-	return b, nil
+	j.meter.batch(b.count)
+	return nil
 }
 
 // append stores one frame. Only a full store is an error that one can go on
@@ -349,8 +387,7 @@ func (j *Journal) stop(err error) {
 	defer j.mu.Unlock()
 	j.stopped = err
 	for _, p := range j.queue {
-		p.err = err
-		close(p.done)
+		p.finish(err)
 	}
 	j.queue = nil
 }

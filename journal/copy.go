@@ -54,10 +54,10 @@ func copyTo(ctx context.Context, dst Store, fill func(*copier) error) error {
 	if j.Last() != 0 {
 		return errors.Join(ErrNotEmpty, j.Close())
 	}
-	err = j.submit(ctx, &pending{done: make(chan struct{}), do: func() error {
-		c := &copier{journal: j}
+	err = j.submit(ctx, newPending(func() error {
+		c := &copier{journal: j, body: make([]byte, frame.HeaderSize)}
 		return errors.Join(fill(c), c.flush())
-	}})
+	}))
 	return errors.Join(err, j.Close())
 }
 
@@ -73,7 +73,7 @@ const copyRoom = 64 << 10
 // to the committer.
 type copier struct {
 	journal *Journal
-	body    []byte // of count records from number first on
+	body    []byte // room for a header, and the entries of count records from number first on
 	first   uint64
 	count   int
 }
@@ -95,8 +95,8 @@ func (c *copier) add(b batch) error {
 
 func (c *copier) flush() (err error) {
 	if c.count > 0 {
-		_, err = c.journal.write(c.first, c.count, [][]byte{c.body})
+		err = c.journal.write(&batch{first: c.first, count: c.count}, c.body)
 	}
-	c.body, c.count = c.body[:0], 0
+	c.body, c.count = c.body[:frame.HeaderSize], 0
 	return err
 }

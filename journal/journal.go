@@ -32,7 +32,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/anneal-ml/anneal/journal/internal/frame"
@@ -83,8 +82,9 @@ type Journal struct {
 	// Owned by Open, then by the committer, who is one at a time.
 	mark  Mark
 	epoch uint64
-	buf   []byte     // memory of frames, to use again
 	group []*pending // memory of groups, to use again
+
+	pendings sync.Pool // of *pending
 }
 
 // A follower waits for the frame that it reads next, if that has something for it.
@@ -130,19 +130,14 @@ func (j *Journal) Append(ctx context.Context, records ...Record) (last uint64, e
 	if len(records) == 0 {
 		return j.Last(), j.Err()
 	}
-	size := 0
+	p := j.pending()
+	defer j.put(p)
 	for i, r := range records {
 		if err := r.check(); err != nil {
 			return 0, fmt.Errorf("append record %d of %d: %w", i+1, len(records), err)
 		}
-		size += frame.EntryHeader + len(r.Kind) + len(r.Key) + len(r.Data)
-	}
-	p := &pending{records: slices.Clone(records), body: make([]byte, 0, size), done: make(chan struct{})}
-	for i, r := range records {
-		p.body = frame.AppendEntry(p.body, r.Kind, r.Key, r.Data)
-		if n := len(p.body); len(r.Data) > 0 {
-			p.records[i].Data = p.body[n-len(r.Data) : n : n]
-		}
+		p.records = append(p.records, r)
+		p.size += frame.EntryHeader + len(r.Kind) + len(r.Key) + len(r.Data)
 	}
 	if err := j.submit(ctx, p); err != nil {
 		return 0, err
@@ -166,19 +161,19 @@ func (r Record) check() error {
 // and lets the store give their room back. Nothing is left of them: see
 // [Journal.Cut].
 func (j *Journal) Trim(ctx context.Context, before uint64) error {
-	return j.submit(ctx, &pending{do: func() error { return j.trim(ctx, before) }, done: make(chan struct{})})
+	return j.submit(ctx, newPending(func() error { return j.trim(ctx, before) }))
 }
 
 // Save keeps a blob under a name of letters, digits and dashes, replacing it
 // as a whole, and syncs the mark. It is for what can be made again from the
 // records.
 func (j *Journal) Save(ctx context.Context, name string, blob []byte) error {
-	return j.submit(ctx, &pending{done: make(chan struct{}), do: func() error {
+	return j.submit(ctx, newPending(func() error {
 		if err := j.store.Save(ctx, name, blob); err != nil {
 			return err
 		}
 		return j.setMark(ctx, j.mark, true)
-	}})
+	}))
 }
 
 // Load returns the blob that was saved under name, or [ErrNotFound].
