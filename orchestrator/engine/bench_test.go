@@ -2,13 +2,18 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/journal/file"
 	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
 
 // BenchmarkTask is how many Task transitions a second are made durable on a
@@ -61,3 +66,76 @@ func BenchmarkTask(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkTransition is what one Task transition takes of the processor, and how
+// much it allocates, where a thousand chains of tasks that do nothing go on at once:
+// an operation is one transition.
+func BenchmarkTransition(b *testing.B) {
+	const steps, at = 50, 1000
+	var states strings.Builder
+	for i := range steps {
+		next := fmt.Sprintf(`"Next": "S%d"`, i+1)
+		if i == steps-1 {
+			next = `"End": true`
+		}
+		fmt.Fprintf(&states, `, "S%d": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:123456789012:function:nothing", %s}`, i, next)
+	}
+	machine := orchestrator.Machine{Name: "bench", Definition: []byte(`{"StartAt": "S0", "States": {` + states.String()[1:] + `}}`)}
+	j, err := file.OpenJournal(b.Context(), b.TempDir(), journal.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer j.Close()
+	e, err := New(b.Context(), Config{Journal: j, Tasks: nothing{}}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error)
+	go func() { ended <- e.Run(ctx) }()
+	executions := (b.N + steps - 1) / steps
+	names := make(chan string)
+	var wg sync.WaitGroup
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := processorTime(b)
+	for range min(at, executions) {
+		wg.Go(func() {
+			for name := range names {
+				if _, err := e.Start(ctx, orchestrator.StartInput{Name: name, Machine: machine}); err != nil {
+					b.Error(err)
+				}
+				if x, err := e.Wait(ctx, name); err != nil || x.Status != asl.StatusSucceeded {
+					b.Errorf("%s: %s, %v; want SUCCEEDED", name, x.Status, err)
+				}
+			}
+		})
+	}
+	for i := range executions {
+		names <- fmt.Sprint("run-", i)
+	}
+	close(names)
+	wg.Wait()
+	b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(executions*steps), "cpu-µs/op")
+	cancel()
+	<-ended
+}
+
+// processorTime is what this process has had of the processors.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// nothing are [Tasks] that answer what they are given, at once.
+type nothing struct{}
+
+func (nothing) Do(_ context.Context, e asl.Effect, _ bool, _ func(json.RawMessage)) (asl.Outcome, error) {
+	return asl.Outcome{Output: e.Input}, nil
+}
+func (nothing) Stop(context.Context, string) {}
+func (nothing) Check(asl.Resource) error     { return nil }
