@@ -32,6 +32,20 @@ func ParseString(text string) (Value, error) {
 	return v, err
 }
 
+// ParseText is [Parse] and [Value.String] in one: what is compact already is not
+// written again.
+func ParseText(data []byte) (v Value, compact string, err error) {
+	p := parser{text: string(data)}
+	v, _, err = p.document()
+	if err != nil {
+		return Value{}, "", err
+	}
+	if p.loose {
+		return v, v.String(), nil
+	}
+	return v, p.text, nil
+}
+
 // A Node is a value with the place it was read from, and the same for what is
 // in it.
 type Node struct {
@@ -57,6 +71,7 @@ type parser struct {
 	pos   int
 	depth int
 	nodes bool
+	loose bool // the text is not as Value.String would write it
 }
 
 func (p *parser) document() (Value, *Node, error) {
@@ -89,6 +104,7 @@ func (p *parser) space() {
 		switch p.text[p.pos] {
 		case ' ', '\t', '\n', '\r':
 			p.pos++
+			p.loose = true
 		default:
 			return
 		}
@@ -143,13 +159,13 @@ func (p *parser) value() (Value, *Node, error) {
 }
 
 func (p *parser) object(n *Node) (Value, error) {
-	b := &body{}
 	p.pos++ // {
 	p.space()
 	if p.pos < len(p.text) && p.text[p.pos] == '}' {
 		p.pos++
-		return Value{kind: Object, body: b.seal()}, nil
+		return Value{kind: Object, body: noMembers}, nil
 	}
+	b := &body{}
 	for {
 		p.space()
 		if p.pos >= len(p.text) || p.text[p.pos] != '"' {
@@ -174,7 +190,9 @@ func (p *parser) object(n *Node) (Value, error) {
 			child.Key, child.KeyOffset = key, at
 			n.Children = append(n.Children, child)
 		}
+		n := len(b.keys)
 		b.set(key, v)
+		p.loose = p.loose || len(b.keys) == n
 		p.space()
 		if p.pos < len(p.text) && p.text[p.pos] == ',' {
 			p.pos++
@@ -189,13 +207,13 @@ func (p *parser) object(n *Node) (Value, error) {
 }
 
 func (p *parser) array(n *Node) (Value, error) {
-	b := &body{}
 	p.pos++ // [
 	p.space()
 	if p.pos < len(p.text) && p.text[p.pos] == ']' {
 		p.pos++
-		return Value{kind: Array, body: b.seal()}, nil
+		return Value{kind: Array, body: noItems}, nil
 	}
+	b := &body{}
 	for {
 		v, child, err := p.value()
 		if err != nil {
@@ -263,8 +281,13 @@ func (p *parser) string() (string, error) {
 		case c == '"':
 			s := p.text[start:p.pos]
 			p.pos++
+			if utf8.ValidString(s) {
+				return s, nil
+			}
+			p.loose = true
 			return sound(s), nil
 		case c == '\\':
+			p.loose = true
 			return p.escaped(start)
 		case c < 0x20:
 			return "", p.fail("control character in a string")

@@ -63,6 +63,9 @@ func (b *body) seal() *body {
 	return b
 }
 
+// The bodies of all that is empty.
+var noItems, noMembers = (&body{}).seal(), (&body{}).seal()
+
 // maxSize keeps sizes of values that share parts over and over from
 // overflowing.
 const maxSize = 1 << 40
@@ -123,6 +126,9 @@ type Member struct {
 // OfObject is the object of members in their order. Where a key comes twice,
 // the later value stands in the earlier place.
 func OfObject(members ...Member) Value {
+	if len(members) == 0 {
+		return Value{kind: Object, body: noMembers}
+	}
 	b := &body{keys: make([]string, 0, len(members)), items: make([]Value, 0, len(members))}
 	for _, m := range members {
 		b.set(m.Key, m.Value)

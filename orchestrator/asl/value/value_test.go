@@ -31,6 +31,19 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestText: a value is read with the text that it would be written as.
+func TestText(t *testing.T) {
+	for _, text := range []string{
+		`null`, `1.50`, `"a"`, `{}`, `[]`, `{"a":[1,{"b":""}]}`, // compact
+		` {}`, "[1,\n2]", `{"a": 1}`, `"a\u0062"`, `"\/"`, `{"a":1,"a":2}`, "\"\xff\"", "\"\xed\xa0\x80\"", `"\ud800"`, `{"\u0061":1}`, `{"a":1,"\u0061":2}`,
+	} {
+		v, got, err := ParseText([]byte(text))
+		if want := v.String(); err != nil || got != want {
+			t.Errorf("%q: read with %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
 func TestSyntaxErrors(t *testing.T) {
 	for _, tt := range []struct {
 		in, want string
@@ -122,6 +135,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if err != nil {
 			return
+		}
+		if _, text, err := ParseText([]byte(s)); err != nil || text != v.String() {
+			t.Fatalf("ParseText(%q): %q, %v; want %q", s, text, err, v)
 		}
 		w, err := ParseString(v.String())
 		if err != nil || !Equal(v, w) || v.Size() != len(v.String()) || v.Depth() != w.Depth() {

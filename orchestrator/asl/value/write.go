@@ -3,7 +3,16 @@ package value
 import "unicode/utf8"
 
 // String is the compact JSON of v.
-func (v Value) String() string { return string(v.Append(nil)) }
+func (v Value) String() string {
+	switch {
+	case v.body == noMembers:
+		return "{}"
+	case v.body == noItems:
+		return "[]"
+	}
+	var room [256]byte // enough for most
+	return string(v.Append(room[:0]))
+}
 
 // Append appends the compact JSON of v to dst. Nothing is escaped that JSON
 // does not demand.
