@@ -230,7 +230,7 @@ func (f *frame) gathered() {
 // succeed leaves a Parallel or Map with the outputs of its branches. What follows
 // the state follows the event before.
 func (f *frame) succeed(result value.Value, before int64) {
-	out, err := f.harvest(result)
+	out, err := f.harvest(datum{v: result})
 	if err == nil {
 		err = f.fits(out)
 	}

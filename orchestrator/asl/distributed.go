@@ -32,7 +32,7 @@ func (f *frame) distribute() {
 		return
 	}
 	c, t := f.c, f.t
-	p := &Pending{ID: f.effectID()}
+	p := Pending{ID: f.effectID()}
 	if c.MapRun == "" {
 		c.MapRun = uuid("map run", p.ID)
 	}
@@ -40,9 +40,10 @@ func (f *frame) distribute() {
 	f.askMapRun(p)
 }
 
-func (f *frame) askMapRun(p *Pending) {
+func (f *frame) askMapRun(p Pending) {
 	c, t := f.c, f.t
-	c.Phase, c.Effect = PhaseTask, p
+	c.Phase = PhaseTask
+	c.await(p)
 	t.out.Effects = append(t.out.Effects, Effect{
 		ID: p.ID, Execution: t.s.Execution.Handle(), State: f.st.name, Attempt: int(c.RetryCount), MapRun: c.MapRun,
 	})
@@ -53,7 +54,7 @@ func (f *frame) redriveMapRun() {
 	f.t.emit(f.c, HistoryEvent{Type: MapRunRedriven, MapRunRedriven: &MapRunRedrivenDetails{
 		MapRunARN: f.mapRunARN(), RedriveCount: f.t.s.Redrives,
 	}}, 0)
-	f.askMapRun(&Pending{ID: f.effectID()})
+	f.askMapRun(Pending{ID: f.effectID()})
 }
 
 // ran takes how the run of a distributed Map ended.

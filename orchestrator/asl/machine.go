@@ -63,6 +63,8 @@ type state struct {
 	kind Type
 	next string // empty: it ends the scope
 
+	enters, exits EventType // what is told as it is entered and left
+
 	input, output  selection // InputPath, OutputPath
 	parameters     *template
 	resultSelector *template

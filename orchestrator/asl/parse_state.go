@@ -48,6 +48,7 @@ func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
 		return nil
 	}
 	st.kind = Type(kind)
+	st.enters, st.exits = EventType(kind+"StateEntered"), EventType(kind+"StateExited")
 	defer func(outer bool, name string, kind Type) { c.jsonata, c.reading, c.kind = outer, name, kind }(c.jsonata, c.reading, c.kind)
 	c.jsonata, c.reading, c.kind = c.language(at, c.normal), st.name, st.kind
 	st.jsonata = c.jsonata

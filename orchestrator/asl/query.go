@@ -58,8 +58,8 @@ func (f *frame) evaluate(q *query, kind string) (value.Value, error) {
 // states is the variable $states.
 func (f *frame) states(context bool) value.Value {
 	members := []value.Member{{Key: "input", Value: f.raw.v}}
-	if f.result != nil {
-		members = append(members, value.Member{Key: "result", Value: *f.result})
+	if f.harvested {
+		members = append(members, value.Member{Key: "result", Value: f.given.v})
 	}
 	if f.caught != nil {
 		members = append(members, value.Member{Key: "errorOutput", Value: *f.caught})
@@ -90,8 +90,8 @@ func (f *frame) evaluationFault(location, format string, args ...any) *fault {
 // else yet, that follows what its entry followed, as AWS records it.
 func (f *frame) tellEvaluation(x *fault) {
 	after := f.c.LastEvent
-	if f.before != nil && after == f.c.EnteredEvent && f.st.kind != TypeWait {
-		after = *f.before
+	if f.entry && after == f.c.EnteredEvent && f.st.kind != TypeWait {
+		after = f.before
 	}
 	e := HistoryEvent{Type: EvaluationFailed, EvaluationFailed: &EvaluationFailedDetails{
 		Error: x.name, Cause: x.cause, Location: *x.evaluation, State: f.st.name,

@@ -33,6 +33,7 @@ type turn struct {
 	m     *Machine
 	s     *State // its own copy
 	env   Env
+	room  *Room
 	out   Turn
 	bytes int  // of the data in its events
 	full  bool // there was an event more than a history may have
@@ -100,11 +101,16 @@ func (m *Machine) entry(info ExecutionInfo) (startAt string, timeout time.Durati
 func (m *Machine) begin(s *State, env Env) *turn { return m.turn(s.clone(), env) }
 
 func (m *Machine) turn(s *State, env Env) *turn {
-	events := env.Room[:0]
-	if events == nil {
-		events = make([]HistoryEvent, 0, fewEvents)
+	room := env.Room
+	if room == nil {
+		room = &Room{}
 	}
-	return &turn{m: m, s: s, env: env, out: Turn{Status: s.Status, Events: events}}
+	if room.events == nil {
+		room.events = make([]HistoryEvent, 0, fewEvents)
+	}
+	t := &room.turn
+	*t = turn{m: m, s: s, env: env, room: room, out: Turn{Status: s.Status, Events: room.events}}
+	return t
 }
 
 // unchanged is the turn in which nothing happened.
@@ -123,6 +129,7 @@ func (t *turn) done() Turn {
 	t.out.State = t.s
 	t.out.Status = t.s.Status
 	t.out.Wake = t.s.Wake()
+	t.room.events = t.out.Events
 	return t.out
 }
 
@@ -287,7 +294,9 @@ func (t *turn) run() {
 			return
 		}
 		next := t.ready[0]
-		t.ready = t.ready[1:]
+		if t.ready = t.ready[1:]; len(t.ready) == 0 {
+			t.ready = t.room.ready[:0]
+		}
 		switch {
 		case t.gone[next.c]:
 		case next.entered:
@@ -308,12 +317,11 @@ func (t *turn) enter(c *Context, d datum) {
 	c.Retries, c.RetryCount, c.Effect = nil, 0, nil
 	text, before := d.json(), c.LastEvent
 	t.emit(c, HistoryEvent{
-		Type:         EventType(string(st.kind) + "StateEntered"),
-		StateEntered: &StateEnteredDetails{Name: st.name, Input: text},
+		Type:         st.enters,
+		StateEntered: t.room.entered.add(StateEnteredDetails{Name: st.name, Input: text}),
 	}, len(text))
-	c.Input = json.RawMessage(text)
-	f := &frame{t: t, c: c, st: st, raw: d, before: &before}
-	f.enter()
+	c.Input = rawOf(text, c.Input)
+	t.room.frames.add(frame{t: t, c: c, st: st, raw: d, entry: true, before: before}).enter()
 }
 
 // frame is one state being executed: what its expressions can see.
@@ -328,10 +336,12 @@ type frame struct {
 	current  *Item        // that an ItemSelector is evaluated for
 	assigned assignments  // what Assign gives, until the state is left
 
-	before *int64       // the event that the state's entry follows, in the turn in which it is entered
-	result *value.Value // $states.result
-	caught *value.Value // $states.errorOutput
-	fixed  bool         // time and randomness are those of the state's entry
+	entry     bool         // this is the turn in which it is entered
+	before    int64        // the event that its entry follows
+	given     datum        // $states.result
+	harvested bool         // there is one
+	caught    *value.Value // $states.errorOutput
+	fixed     bool         // time and randomness are those of the state's entry
 }
 
 // frame is the state that c is in; nil where the definition has no such state
@@ -340,9 +350,9 @@ func (t *turn) frame(c *Context) *frame {
 	if f := t.wide[c]; f != nil {
 		return f
 	}
-	v, err := value.Parse(c.Input)
+	v, text, err := value.ParseText(c.Input)
 	st := t.m.states[c.Name]
-	f := &frame{t: t, c: c, st: st, raw: datum{v: v}}
+	f := t.room.frames.add(frame{t: t, c: c, st: st, raw: datum{v, text}})
 	if st != nil && err == nil && c.Phase == PhaseBranches {
 		_, err = f.spread()
 		t.widen(f)
@@ -383,6 +393,14 @@ func (d *datum) json() string {
 		d.text = d.v.String()
 	}
 	return d.text
+}
+
+// rawOf is a text as JSON: what it probably is, where it is that.
+func rawOf(text string, probably json.RawMessage) json.RawMessage {
+	if string(probably) == text {
+		return probably
+	}
+	return json.RawMessage(text)
 }
 
 // rand is the turn's source of randomness: the seed, mixed with the place in

@@ -117,6 +117,64 @@ func TestWide(t *testing.T) {
 	}
 }
 
+// TestRoom: a turn is the same in memory that turns before it were made in, and what
+// it says of the execution lasts when the memory is cleared.
+func TestRoom(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "States": {
+		"A": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:123456789012:function:f", "ResultPath": "$.a", "Next": "P"},
+		"P": {"Type": "Parallel", "Next": "L", "Branches": [
+			{"StartAt": "B", "States": {"B": {"Type": "Task", "Resource": "arn:aws:states:::activity:b", "End": true}}},
+			{"StartAt": "C", "States": {"C": {"Type": "Pass", "Next": "D"}, "D": {"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "Parameters": {"x.$": "$.a"}, "End": true}}}]},
+		"L": {"Type": "Pass", "Result": [1, 2, 3, 4, 5, 6, 7, 8, 9], "Next": "M"},
+		"M": {"Type": "Map", "Next": "W", "ItemProcessor": {"StartAt": "N", "States": {"N": {"Type": "Pass", "End": true}}}},
+		"W": {"Type": "Wait", "Seconds": 1, "Next": "Z"},
+		"Z": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:123456789012:function:g", "End": true}}}`)
+	execute := func(room *Room) (told []string) {
+		input := json.RawMessage(`{"in": "put"}`)
+		turn := Start(m, info(), input, Env{Now: start, Room: room})
+		for at := start; ; at = at.Add(time.Minute) {
+			text, err := json.Marshal(turn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			told = append(told, string(text))
+			if turn.Status != StatusRunning {
+				return told
+			}
+			s, effects := turn.State, turn.State.Effects()
+			before, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if room != nil {
+				room.Clear()
+			}
+			if after, err := json.Marshal(s); err != nil || string(after) != string(before) {
+				t.Fatalf("the state is %s, %v; before the room was cleared it was %s", after, err, before)
+			}
+			if env := (Env{Now: at, Room: room}); len(effects) == 0 {
+				turn = m.Tick(s, env)
+			} else {
+				turn = m.Resolve(s, effects[0], Outcome{Output: input}, env)
+			}
+		}
+	}
+	want := execute(nil)
+	room := &Room{}
+	for range 3 {
+		got := execute(room)
+		for i := range max(len(got), len(want)) {
+			if i >= len(got) || i >= len(want) || got[i] != want[i] {
+				t.Fatalf("turn %d of %d, want %d:\n%s\nwant\n%s", i, len(got), len(want), got[min(i, len(got)-1)], want[min(i, len(want)-1)])
+			}
+		}
+		room.Clear()
+	}
+	if last := want[len(want)-1]; !strings.Contains(last, `"status":"SUCCEEDED"`) {
+		t.Errorf("it ends so: %s", last)
+	}
+}
+
 // TestRetryOfResult: where the result of branches cannot be used, a retry makes
 // all of them again.
 func TestRetryOfResult(t *testing.T) {

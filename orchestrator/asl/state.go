@@ -19,8 +19,8 @@ const (
 type Env struct {
 	Now  time.Time
 	Seed uint64 // of jitter, States.UUID and States.MathRandom; it is mixed with the place in the execution
-	// Room is memory for the turn's events, which nobody uses any more; nil: there is none.
-	Room []HistoryEvent
+	// Room is memory to make the turn in; nil: there is none.
+	Room *Room
 	// Refuses says why an effect cannot be begun at all, and nothing where it can;
 	// nil: every one can. It is asked before anything is scheduled.
 	Refuses func(Effect) string
@@ -128,7 +128,8 @@ type Context struct {
 	// lines around it too.
 	Variables map[string]json.RawMessage `json:"variables,omitempty"`
 
-	up *Context // whose branch it is; nil at the root; known in a turn only
+	up  *Context // whose branch it is; nil at the root; known in a turn only
+	own Pending  // memory for Effect
 }
 
 // A Pending is an effect whose outcome is waited for.
@@ -139,6 +140,10 @@ type Pending struct {
 	Deadline     time.Time `json:"deadline,omitzero"`     // TimeoutSeconds
 	Heartbeat    int64     `json:"heartbeat,omitempty"`   // HeartbeatSeconds; 0 is none
 	HeartbeatDue time.Time `json:"heartbeatDue,omitzero"` // by when a heartbeat must come
+
+	// Asked is the record of the turn that asked for it, which whoever keeps the
+	// turns may note here; 0: this one. It is no part of the JSON.
+	Asked uint64 `json:"-"`
 }
 
 // Ended reports whether the execution is over.
@@ -165,13 +170,22 @@ func (s *State) Wake() time.Time {
 	return wake
 }
 
-// Effects are the IDs of the effects whose outcome is waited for.
+// Pending are the effects whose outcome is waited for.
+func (s *State) Pending() iter.Seq[*Pending] {
+	return func(yield func(*Pending) bool) {
+		for c := range s.contexts() {
+			if c.Effect != nil && !yield(c.Effect) {
+				return
+			}
+		}
+	}
+}
+
+// Effects are their IDs.
 func (s *State) Effects() []string {
 	var ids []string
-	for c := range s.contexts() {
-		if c.Effect != nil {
-			ids = append(ids, c.Effect.ID)
-		}
+	for p := range s.Pending() {
+		ids = append(ids, p.ID)
 	}
 	return ids
 }
@@ -225,25 +239,45 @@ func (s *State) waiting(effect string) *Context {
 
 // clone is a copy that may be changed.
 func (s *State) clone() *State {
-	t := *s
+	t := &struct {
+		State
+		root Context
+	}{State: *s}
 	if s.Root != nil {
-		t.Root = s.Root.clone(nil)
+		s.Root.copyTo(&t.root, nil)
+		t.Root = &t.root
 	}
-	return &t
+	return &t.State
 }
 
 func (c *Context) clone(up *Context) *Context {
-	d := *c
+	d := new(Context)
+	c.copyTo(d, up)
+	return d
+}
+
+// copyTo makes d a copy of c, whose branch up is.
+func (c *Context) copyTo(d, up *Context) {
+	*d = *c
 	d.up = up
 	d.Retries = slices.Clone(c.Retries)
 	d.Results = slices.Clone(c.Results)
 	if c.Effect != nil {
-		e := *c.Effect
-		d.Effect = &e
+		d.await(*c.Effect)
 	}
 	d.Branches = nil
-	for _, b := range c.Branches {
-		d.Branches = append(d.Branches, b.clone(&d))
+	if n := len(c.Branches); n > 0 {
+		copies := make([]Context, n)
+		d.Branches = make([]*Context, n)
+		for i, b := range c.Branches {
+			b.copyTo(&copies[i], d)
+			d.Branches[i] = &copies[i]
+		}
 	}
-	return &d
+}
+
+// await has c wait for an effect.
+func (c *Context) await(p Pending) {
+	c.own = p
+	c.Effect = &c.own
 }

@@ -92,10 +92,12 @@ func (f *frame) leave(out value.Value, next string) {
 	d := datum{v: out}
 	if value.Same(out, f.raw.v) {
 		d = f.raw // the text is there already
+	} else if value.Same(out, f.given.v) {
+		d = f.given
 	}
 	f.t.emit(f.c, HistoryEvent{
-		Type:        EventType(string(f.st.kind) + "StateExited"),
-		StateExited: f.assigned.told(&StateExitedDetails{Name: f.st.name, Output: d.json()}),
+		Type:        f.st.exits,
+		StateExited: f.assigned.told(f.t.room.exited.add(StateExitedDetails{Name: f.st.name, Output: d.json()})),
 	}, len(d.json())+f.assigned.size())
 	delete(f.t.wide, f.c)
 	f.c.Begun, f.c.Failed, f.c.MapRun = 0, 0, ""

@@ -33,14 +33,18 @@ func (f *frame) schedule() {
 		return
 	}
 	now, r := f.t.env.Now, f.st.task.resource
-	text := params.String()
-	p := &Pending{ID: f.effectID(), Heartbeat: heartbeat}
+	d := datum{v: params}
+	if value.Same(params, f.raw.v) {
+		d = f.raw
+	}
+	text := d.json()
+	p := Pending{ID: f.effectID(), Heartbeat: heartbeat}
 	if timeout > 0 {
 		p.Deadline = now.Add(time.Duration(timeout) * time.Second)
 	}
 	e := Effect{
 		ID: p.ID, Execution: f.t.s.Execution.Handle(), State: f.st.name, Attempt: int(f.c.RetryCount),
-		Resource: r.arn, Input: json.RawMessage(text), Deadline: p.Deadline,
+		Resource: r.arn, Input: rawOf(text, f.c.Input), Deadline: p.Deadline,
 	}
 	if credentials != nil {
 		e.RoleARN = credentials.RoleARN
@@ -59,17 +63,18 @@ func (f *frame) schedule() {
 		}}, len(text))
 		f.t.emit(f.c, HistoryEvent{Type: TaskStarted, TaskStarted: new(r.details())}, 0)
 	case serviceLambda:
-		f.t.emit(f.c, HistoryEvent{Type: LambdaFunctionScheduled, LambdaScheduled: &WorkScheduledDetails{
+		f.t.emit(f.c, HistoryEvent{Type: LambdaFunctionScheduled, LambdaScheduled: f.t.room.scheduled.add(WorkScheduledDetails{
 			Resource: r.arn, Input: text, TimeoutInSeconds: timeout, TaskCredentials: credentials,
-		}}, len(text))
+		})}, len(text))
 		f.t.emit(f.c, HistoryEvent{Type: LambdaFunctionStarted}, 0)
 	case serviceActivity: // starts when a worker takes it
-		f.t.emit(f.c, HistoryEvent{Type: ActivityScheduled, ActivityScheduled: &WorkScheduledDetails{
+		f.t.emit(f.c, HistoryEvent{Type: ActivityScheduled, ActivityScheduled: f.t.room.scheduled.add(WorkScheduledDetails{
 			Resource: r.arn, Input: text, TimeoutInSeconds: timeout, HeartbeatInSeconds: heartbeat,
-		}}, len(text))
+		})}, len(text))
 	}
 	p.beat(now)
-	f.c.Phase, f.c.Effect = PhaseTask, p
+	f.c.Phase = PhaseTask
+	f.c.await(p)
 	f.t.out.Effects = append(f.t.out.Effects, e)
 }
 
@@ -227,24 +232,26 @@ func (f *frame) resolve(o Outcome) {
 		f.failed(tooLarge(r.name()))
 		return
 	}
-	result := value.Value{}
+	given := datum{}
 	if len(o.Output) > 0 {
 		var err error
-		if result, err = value.Parse(o.Output); err != nil {
+		if given.v, given.text, err = value.ParseText(o.Output); err != nil {
 			f.failed(&fault{name: ErrTaskFailed, cause: "The output of the task: " + err.Error()})
 			return
 		}
 	}
-	output := OutputDetails{Output: result.String()}
-	e := HistoryEvent{Type: TaskSucceeded, TaskSucceeded: &TaskOutputDetails{r.details(), output}}
+	output := OutputDetails{Output: given.json()}
+	e := HistoryEvent{}
 	switch r.service {
 	case serviceLambda:
-		e = HistoryEvent{Type: LambdaFunctionSucceeded, LambdaSucceeded: &output}
+		e.Type, e.LambdaSucceeded = LambdaFunctionSucceeded, f.t.room.outputs.add(output)
 	case serviceActivity:
-		e = HistoryEvent{Type: ActivitySucceeded, ActivitySucceeded: &output}
+		e.Type, e.ActivitySucceeded = ActivitySucceeded, f.t.room.outputs.add(output)
+	default:
+		e.Type, e.TaskSucceeded = TaskSucceeded, &TaskOutputDetails{r.details(), output}
 	}
 	f.t.emit(f.c, e, len(output.Output))
-	out, err := f.harvest(result)
+	out, err := f.harvest(given)
 	if err != nil {
 		f.fail(err)
 		return
@@ -252,10 +259,10 @@ func (f *frame) resolve(o Outcome) {
 	f.leave(out, f.st.next)
 }
 
-// harvest is the state's output for a task's result.
-func (f *frame) harvest(result value.Value) (value.Value, error) {
-	given := result
-	f.result = &given
+// harvest is the state's output for what a task gave.
+func (f *frame) harvest(given datum) (value.Value, error) {
+	f.given, f.harvested = given, true
+	result := given.v
 	err := f.assign(f.st.assign, result)
 	if err != nil {
 		return result, err

@@ -86,12 +86,14 @@ type Engine struct {
 	tasks   Tasks
 	objects *objects.Store
 	log     *slog.Logger
-	writers sync.Pool       // of *writer
-	next    chan *execution // to a leader that is free
-	free    atomic.Int64    // leaders
-	stops   []string        // effects to be stopped again when Run begins
-	wake    chan struct{}   // there is something in ready, or an earlier time
-	begun   chan struct{}   // closed
+	refuses func(asl.Effect) string // of tasks; nil: they do not know
+	rooms   sync.Pool               // of *asl.Room
+	writers sync.Pool               // of *value.Writer
+	next    chan *execution         // to a leader that is free
+	free    atomic.Int64            // leaders
+	stops   []string                // effects to be stopped again when Run begins
+	wake    chan struct{}           // there is something in ready, or an earlier time
+	begun   chan struct{}           // closed
 
 	mu       sync.Mutex
 	open     map[string]*execution    // guarded by mu; those that have not ended
@@ -125,6 +127,9 @@ func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
 		machines: map[string]recorded{},
 		runs:     map[string]*mapRun{},
 		effects:  map[string]*distribution{},
+	}
+	if r, ok := cfg.Tasks.(Refuser); ok {
+		e.refuses = r.Refuses
 	}
 	close(e.begun)
 	if err := e.recover(ctx, fold); err != nil {
@@ -176,30 +181,33 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// A writer is what a turn is made and written with.
-type writer struct {
-	value.Writer
-	events []asl.HistoryEvent // room for them
+// room is memory for a turn that nobody uses, until it is cleared.
+func (e *Engine) room() *asl.Room {
+	if r, ok := e.rooms.Get().(*asl.Room); ok {
+		return r
+	}
+	return new(asl.Room)
+}
+
+func (e *Engine) clear(r *asl.Room) {
+	r.Clear()
+	e.rooms.Put(r)
 }
 
 // writer is one that nobody uses, until it is put back.
-func (e *Engine) writer() *writer {
-	if w, ok := e.writers.Get().(*writer); ok {
+func (e *Engine) writer() *value.Writer {
+	if w, ok := e.writers.Get().(*value.Writer); ok {
 		return w
 	}
-	return &writer{Writer: value.Writer{Text: make([]byte, 0, 4<<10)}}
+	return &value.Writer{Text: make([]byte, 0, 4<<10)}
 }
 
-// How much a writer may have in hand and be used again.
-const (
-	mostRoom   = 64 << 10 // bytes of text
-	mostEvents = 64
-)
+// mostText is how many bytes of text a writer may have in hand and be used again.
+const mostText = 64 << 10
 
-// put takes a writer back: the journal has what it wrote, and nobody the events.
-func (e *Engine) put(w *writer) {
-	if cap(w.Text) <= mostRoom && cap(w.events) <= mostEvents {
-		clear(w.events)
+// put takes a writer back: the journal has what it wrote.
+func (e *Engine) put(w *value.Writer) {
+	if cap(w.Text) <= mostText {
 		e.writers.Put(w)
 	}
 }
@@ -335,7 +343,7 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		return orchestrator.Execution{}, err
 	}
 	w := e.writer()
-	record, err := x.record(&w.Writer, turn)
+	record, err := x.record(w, turn)
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}

@@ -44,12 +44,10 @@ type desk struct {
 	machine *asl.Machine
 	digest  string
 	state   *asl.State
-	durable *asl.State        // guarded by Engine.mu; state, for others to read
-	pending map[string]uint64 // effects waited for, each with the record that asked for it
-	coming  map[string]uint64 // those of the turn that is being made durable; 0: it asks for it; else of no meaning
-	todo    asl.Turn          // durable, and not acted on yet
-	again   []asl.Effect      // asked for before a restart, and not ended then
-	end     asl.Turn          // the last one, where it is a child
+	durable *asl.State   // guarded by Engine.mu; state, for others to read
+	todo    asl.Turn     // durable, and not acted on yet
+	again   []asl.Effect // asked for before a restart, and not ended then
+	end     asl.Turn     // the last one, where it is a child
 }
 
 // maxDesks is how many executions that wait are kept at hand: those that waited
@@ -85,7 +83,7 @@ func (e *Engine) sit(ctx context.Context, x *execution) error {
 	if err != nil {
 		return err
 	}
-	d := &desk{digest: t.Machine, state: t.State, durable: t.State, pending: t.pendingAt(x.seq)}
+	d := &desk{digest: t.Machine, state: t.State, durable: t.State}
 	if d.machine, err = e.machine(ctx, t.Machine); err != nil {
 		if ctx.Err() != nil {
 			return err
@@ -105,6 +103,25 @@ func (e *Engine) stands(x *execution, turn asl.Turn) {
 	if !x.alive {
 		e.lately.add(x.name, describe(turn))
 	}
+	e.rouseAt(x, turn.Wake)
+}
+
+// rouseAt has an execution looked at when that time comes; zero is never. The caller
+// holds mu.
+func (e *Engine) rouseAt(x *execution, wake time.Time) {
+	if x.at >= 0 {
+		if wake.Equal(x.wake) {
+			return
+		}
+		e.times.remove(x)
+	}
+	if !wake.IsZero() {
+		x.wake = wake
+		e.times.add(x)
+		if x.at == 0 {
+			e.signal()
+		}
+	}
 }
 
 // over says whether the end of an execution is durable: it is among the open ones for a
@@ -115,9 +132,19 @@ func (x *execution) over() bool {
 
 // An input is something that happened to an execution.
 type input struct {
-	step func(asl.Env) asl.Turn // reads the execution's state; changes nothing
-	tick bool                   // it is that a time has come
-	done chan<- struct{}        // if not nil, closed when the turn is durable
+	step    func(asl.Env) asl.Turn // reads the execution's state; changes nothing; nil: effect has ended
+	effect  string
+	outcome asl.Outcome     // of effect
+	tick    bool            // it is that a time has come
+	done    chan<- struct{} // if not nil, closed when the turn is durable
+}
+
+// turn is what the core makes of an input.
+func (x *execution) turn(in input, env asl.Env) asl.Turn {
+	if in.step != nil {
+		return in.step(env)
+	}
+	return x.machine.Resolve(x.state, in.effect, in.outcome, env)
 }
 
 // post hands an input to an execution. The caller holds mu.
@@ -159,56 +186,61 @@ func (e *Engine) leads(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 // lead works on an execution that is its own until it waits, does the last of what
 // it waits for, and so on: a chain of tasks takes one goroutine.
 func (e *Engine) lead(ctx context.Context, wg *sync.WaitGroup, x *execution) {
-	for {
-		effect := e.work(ctx, wg, x)
-		if effect == nil || !e.do(ctx, x, *effect, false) {
-			return
-		}
-	}
-}
-
-// work acts on what an execution's newest turn asks for, and takes its inputs
-// one by one until there are none. It leaves one effect of the last turn to the
-// caller, if there is one.
-func (e *Engine) work(ctx context.Context, wg *sync.WaitGroup, x *execution) *asl.Effect {
-	for {
-		left := e.act(ctx, wg, x)
-		e.mu.Lock()
-		if !x.alive {
-			// Who asked for something meanwhile is answered: it is over.
-			for _, in := range x.inbox {
-				if in.done != nil {
-					close(in.done)
-				}
-			}
-			delete(e.open, x.name)
-			if x.of != nil {
-				e.children--
-				x.of.over(x.name, x.end)
-			}
-			e.mu.Unlock()
-			close(x.ended)
-			return nil
-		}
-		if len(x.inbox) == 0 || ctx.Err() != nil {
-			x.busy = false
-			e.rest(x)
-			e.mu.Unlock()
-			return left
-		}
-		in := x.inbox[0]
-		x.inbox = x.inbox[1:]
-		e.mu.Unlock()
-		if left != nil {
+	for left := e.act(ctx, wg, x); ; left = e.act(ctx, wg, x) {
+		in, more := e.hear(ctx, x, left == nil)
+		switch {
+		case more && left != nil:
 			e.spawn(ctx, wg, x, *left, false)
+		case !more && left != nil && e.do(ctx, x, left, false):
+			in, more = e.hear(ctx, x, true)
+		}
+		if !more {
+			return
 		}
 		if err := e.turn(ctx, x, in); err != nil {
 			if ctx.Err() == nil {
 				e.fail(fmt.Errorf("execution %s: %w", x.name, err))
 			}
-			return nil
+			return
 		}
 	}
+}
+
+// hear is the next input of an execution. Where there is none, the execution is
+// over or waits, and is the caller's no longer; rests says that it may wait for long.
+func (e *Engine) hear(ctx context.Context, x *execution, rests bool) (in input, more bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !x.alive {
+		// Who asked for something meanwhile is answered: it is over.
+		for _, in := range x.inbox {
+			if in.done != nil {
+				close(in.done)
+			}
+		}
+		delete(e.open, x.name)
+		if x.of != nil {
+			e.children--
+			x.of.over(x.name, x.end)
+		}
+		close(x.ended)
+		return input{}, false
+	}
+	if len(x.inbox) == 0 || ctx.Err() != nil {
+		x.busy = false
+		if rests {
+			e.rest(x)
+		}
+		return input{}, false
+	}
+	in = x.inbox[0]
+	x.inbox[0] = input{}
+	if len(x.inbox) > 1 {
+		x.inbox = x.inbox[1:]
+	} else {
+		x.inbox = x.inbox[:0] // with its memory
+	}
+	return in, true
 }
 
 // turn takes one input: it makes the turn, and makes it durable.
@@ -216,13 +248,52 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 	if err := e.sit(ctx, x); err != nil {
 		return err
 	}
+	room := e.room()
+	turn := e.step(ctx, x, in, room)
+	if turn.State != x.state {
+		w := e.writer()
+		record, err := x.record(w, turn)
+		if err != nil {
+			return err
+		}
+		if !turn.State.Ended() {
+			// The events are written. While this waits for the disk, others make
+			// their turns where they lay, which the processor has at hand still.
+			turn.Events = nil
+			e.clear(room)
+			room = nil
+		}
+		seq, err := e.append(ctx, record)
+		if err != nil {
+			return err
+		}
+		e.put(w)
+		x.advance(turn, seq)
+	}
+	e.mu.Lock()
+	e.stands(x, turn)
+	e.mu.Unlock()
+	if room != nil {
+		turn.Events = nil
+		e.clear(room)
+	}
+	x.todo = turn
+	if in.done != nil {
+		close(in.done)
+	}
+	return nil
+}
+
+// step is what an input comes to now, made in room.
+func (e *Engine) step(ctx context.Context, x *execution, in input, room *asl.Room) asl.Turn {
 	now := time.Now().UTC()
-	w := e.writer()
 	turn, err := asl.Turn{}, x.broken
 	if err == nil {
 		env := e.env(x, now)
-		env.Room, w.events = w.events, nil
-		turn, err = guard(func() asl.Turn { return in.step(env) })
+		if x.of == nil { // else its end is told with the events
+			env.Room = room
+		}
+		turn, err = guard(func() asl.Turn { return x.turn(in, env) })
 	}
 	if err == nil && turn.State == x.state && in.tick && !turn.Wake.IsZero() && !turn.Wake.After(now) {
 		err = errors.New("the execution does not go on")
@@ -231,29 +302,7 @@ func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 		e.log.ErrorContext(ctx, "execution failed by the engine", "run", x.name, "err", err)
 		turn = x.park(err, now)
 	}
-	if turn.State != x.state {
-		record, err := x.record(&w.Writer, turn)
-		if err != nil {
-			return err
-		}
-		seq, err := e.append(ctx, record)
-		if err != nil {
-			return err
-		}
-		x.advance(turn, seq)
-		e.mu.Lock()
-		e.stands(x, turn)
-		e.mu.Unlock()
-		if x.of == nil { // else the end is told with them
-			w.events, turn.Events = turn.Events, nil
-		}
-	}
-	e.put(w)
-	x.todo = turn
-	if in.done != nil {
-		close(in.done)
-	}
-	return nil
+	return turn
 }
 
 // append makes a turn durable. A full disk is waited for: what has happened
@@ -304,25 +353,9 @@ func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) (lef
 		case effect.MapRun != "":
 			e.distribute(ctx, wg, x, effect)
 		case x.of == nil && i == len(turn.Effects)-1:
-			left = &effect
+			left = &turn.Effects[i]
 		default:
 			e.spawn(ctx, wg, x, effect, false)
-		}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	wake := x.state.Wake()
-	if wake.Equal(x.wake) && x.at >= 0 {
-		return left
-	}
-	if x.at >= 0 {
-		e.times.remove(x)
-	}
-	if !wake.IsZero() {
-		x.wake = wake
-		e.times.add(x)
-		if x.at == 0 {
-			e.signal()
 		}
 	}
 	return left
@@ -330,25 +363,29 @@ func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) (lef
 
 // do has one effect done, and hands its outcome to the execution. mine says that
 // the execution is the caller's from now on.
-func (e *Engine) do(ctx context.Context, x *execution, effect asl.Effect, recovered bool) (mine bool) {
-	outcome, err := e.try(ctx, effect, recovered, func(output json.RawMessage) {
+func (e *Engine) do(ctx context.Context, x *execution, effect *asl.Effect, recovered bool) (mine bool) {
+	outcome, err := e.try(ctx, *effect, recovered, func(output json.RawMessage) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.post(x, input{step: func(env asl.Env) asl.Turn {
 			return x.machine.Submitted(x.state, effect.ID, output, env)
 		}})
 	})
-	if ctx.Err() != nil || errors.Is(err, orchestrator.ErrLater) {
+	if ctx.Err() != nil {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if errors.Is(err, orchestrator.ErrLater) {
+		if !x.busy && x.alive {
+			e.rest(x)
+		}
 		return false
 	}
 	if err != nil {
 		outcome = asl.Outcome{Error: asl.ErrTaskFailed, Cause: err.Error()}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	x.inbox = append(x.inbox, input{step: func(env asl.Env) asl.Turn {
-		return x.machine.Resolve(x.state, effect.ID, outcome, env)
-	}})
+	x.inbox = append(x.inbox, input{effect: effect.ID, outcome: outcome})
 	mine = !x.busy
 	x.busy = true
 	return mine
@@ -382,11 +419,7 @@ func (e *Engine) env(x *execution, now time.Time) asl.Env {
 	for i := range len(x.name) {
 		seed = (seed ^ uint64(x.name[i])) * 1099511628211
 	}
-	env := asl.Env{Now: now, Seed: seed}
-	if r, ok := e.tasks.(Refuser); ok {
-		env.Refuses = r.Refuses
-	}
-	return env
+	return asl.Env{Now: now, Seed: seed, Refuses: e.refuses}
 }
 
 // park is the turn that ends an execution which the core cannot go on with.
@@ -403,29 +436,17 @@ func (x *execution) park(why error, now time.Time) asl.Turn {
 	s.NextEvent++
 	s.Status, s.Root = asl.StatusFailed, nil
 	turn := asl.Turn{State: &s, Events: []asl.HistoryEvent{event}, Status: s.Status, Error: asl.ErrRuntime, Cause: cause}
-	for effect := range x.pending {
-		turn.Cancels = append(turn.Cancels, asl.Cancel{Effect: effect})
+	for p := range x.state.Pending() {
+		turn.Cancels = append(turn.Cancels, asl.Cancel{Effect: p.ID})
 	}
 	return turn
 }
 
-// waitedFor are the effects that are pending after a turn.
-func (x *execution) waitedFor(turn asl.Turn) map[string]uint64 {
-	after := x.coming
-	if clear(after); after == nil {
-		after = map[string]uint64{}
-	}
-	for _, id := range turn.State.Effects() {
-		after[id] = x.pending[id] // 0 where this turn asks for it
-	}
-	return after
-}
-
 // record is the turn as it is journaled, written with w.
 func (x *execution) record(w *value.Writer, turn asl.Turn) (journal.Record, error) {
-	x.coming = x.waitedFor(turn)
+	var room [8]ask
 	w.Reset()
-	t := turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: x.coming, Turn: turn}
+	t := turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: pendingIn(turn.State, room[:]), Turn: turn}
 	if t.write(w); w.Err != nil {
 		return journal.Record{}, fmt.Errorf("write turn: %w", w.Err)
 	}
@@ -434,10 +455,9 @@ func (x *execution) record(w *value.Writer, turn asl.Turn) (journal.Record, erro
 
 // advance takes the turn of the last record, which is durable as record seq.
 func (x *execution) advance(turn asl.Turn, seq uint64) {
-	x.pending, x.coming = x.coming, x.pending
-	for id, at := range x.pending {
-		if at == 0 {
-			x.pending[id] = seq
+	for p := range turn.State.Pending() {
+		if p.Asked == 0 {
+			p.Asked = seq
 		}
 	}
 	x.state, x.seq = turn.State, seq

@@ -168,14 +168,14 @@ func (e *Engine) spawn(ctx context.Context, wg *sync.WaitGroup, x *execution, ef
 	r := x.of
 	if r == nil {
 		wg.Go(func() {
-			if e.do(ctx, x, effect, recovered) {
+			if e.do(ctx, x, &effect, recovered) {
 				e.lead(ctx, wg, x)
 			}
 		})
 		return
 	}
 	do := func() {
-		if e.do(ctx, x, effect, recovered) {
+		if e.do(ctx, x, &effect, recovered) {
 			e.mu.Lock()
 			e.ready = append(e.ready, x)
 			e.mu.Unlock()

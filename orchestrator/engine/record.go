@@ -9,9 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
@@ -30,12 +27,10 @@ const (
 // A turnRecord is one turn in the journal. The newest one of an execution is
 // all that is needed to go on with it.
 type turnRecord struct {
-	Head     Head   `json:"head"`
-	Machine  string `json:"machine"`            // digest of the definition
-	Previous uint64 `json:"previous,omitempty"` // record of the turn before; 0 in the first
-	// Pending are the effects that are waited for after the turn, by ID, each
-	// with the record that asked for it; 0 is this one.
-	Pending map[string]uint64 `json:"pending,omitempty"`
+	Head     Head    `json:"head"`
+	Machine  string  `json:"machine"`            // digest of the definition
+	Previous uint64  `json:"previous,omitempty"` // record of the turn before; 0 in the first
+	Pending  pending `json:"pending,omitempty"`
 	asl.Turn
 }
 
@@ -57,21 +52,7 @@ func (t *turnRecord) write(w *value.Writer) {
 	w.IntSome("previous", int64(t.Previous))
 	if len(t.Pending) > 0 {
 		w.Key("pending")
-		w.Open('{')
-		one := func(id string) {
-			w.AnyKey(id)
-			w.Text = strconv.AppendUint(w.Text, t.Pending[id], 10)
-		}
-		if len(t.Pending) == 1 { // as often
-			for id := range t.Pending {
-				one(id)
-			}
-		} else {
-			for _, id := range slices.Sorted(maps.Keys(t.Pending)) {
-				one(id)
-			}
-		}
-		w.Close('}')
+		t.Pending.write(w)
 	}
 	t.Turn.WriteMembers(w)
 	w.Close('}')
@@ -84,16 +65,6 @@ func (e Event) write(w *value.Writer, key string) {
 	w.String("type", string(e.Type))
 	w.Time("timestamp", e.Timestamp)
 	w.Close('}')
-}
-
-// pendingAt are the effects that are waited for after the turn in record seq, each
-// with the record that asked for it.
-func (t turnRecord) pendingAt(seq uint64) map[string]uint64 {
-	pending := make(map[string]uint64, len(t.Pending))
-	for id, at := range t.Pending {
-		pending[id] = cmp.Or(at, seq)
-	}
-	return pending
 }
 
 // A Head is what those who read the whole journal need of a turn. It is the
@@ -125,7 +96,11 @@ type Event struct {
 
 func headOf(t asl.Turn) Head {
 	h := Head{Status: t.Status, Wake: t.Wake, Cancels: len(t.Cancels) > 0}
-	h.Waits = len(t.State.Effects()) > 0 || t.State.Execution.MapRun != "" || len(t.State.MapRuns()) > 0
+	h.Waits = t.State.Execution.MapRun != ""
+	for range t.State.Pending() {
+		h.Waits = true
+		break
+	}
 	if n := len(t.Events); n > 0 {
 		first, last := t.Events[0], t.Events[n-1]
 		h.First, h.Last = Event{first.ID, first.Type, first.Timestamp}, Event{last.ID, last.Type, last.Timestamp}
@@ -203,6 +178,11 @@ func decodeTurn(r journal.Record) (turnRecord, error) {
 	var t turnRecord
 	if err := json.Unmarshal(r.Data, &t); err != nil {
 		return turnRecord{}, fmt.Errorf("read turn in record %d: %w", r.Seq, err)
+	}
+	if t.State != nil {
+		for p := range t.State.Pending() {
+			p.Asked = cmp.Or(t.Pending.of(p.ID), r.Seq)
+		}
 	}
 	return t, nil
 }

@@ -156,8 +156,9 @@ func (e *Engine) reopen(ctx context.Context, name string, o Opened) error {
 	if err := e.sit(ctx, x); err != nil {
 		return err
 	}
+	e.rouseAt(x, x.state.Wake())
 	if x.broken == nil {
-		x.again, x.broken = e.asked(ctx, x.pending)
+		x.again, x.broken = e.asked(ctx, x.state)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -172,8 +173,12 @@ func (e *Engine) reopen(ctx context.Context, name string, o Opened) error {
 
 // asked reads effects from the turns that asked for them, in the order in which
 // they did.
-func (e *Engine) asked(ctx context.Context, pending map[string]uint64) ([]asl.Effect, error) {
+func (e *Engine) asked(ctx context.Context, s *asl.State) ([]asl.Effect, error) {
 	var effects []asl.Effect
+	pending := map[string]uint64{}
+	for p := range s.Pending() {
+		pending[p.ID] = p.Asked
+	}
 	records := slices.Sorted(maps.Values(pending))
 	for _, at := range slices.Compact(records) {
 		t, err := e.turnAt(ctx, at)

@@ -52,7 +52,7 @@ func (e *Engine) redrive(ctx context.Context, name string, beside []journal.Reco
 	if ended := describe(t.Turn).Ended; ended == nil || now.Sub(*ended) > orchestrator.RedrivableFor {
 		return orchestrator.Execution{}, fmt.Errorf("%w: it ended more than 14 days ago", orchestrator.ErrNotRedrivable)
 	}
-	x.seq, x.desk = r.Seq, &desk{state: t.State, digest: t.Machine, pending: map[string]uint64{}}
+	x.seq, x.desk = r.Seq, &desk{state: t.State, digest: t.Machine}
 	if x.machine, err = e.machine(ctx, t.Machine); err != nil {
 		return orchestrator.Execution{}, err
 	}

@@ -113,6 +113,5 @@ func (e *Engine) closed(ctx context.Context, name, effect string) error {
 // byToken reports whether the outcome of an effect is waited for that may be
 // told by token.
 func (x *execution) byToken(effect string) bool {
-	_, ok := x.pending[effect]
-	return ok && x.machine.HasToken(x.state, effect)
+	return x.machine.HasToken(x.state, effect)
 }
