@@ -40,7 +40,8 @@ func chain(n int, state map[string]any) string {
 // every transition durable: a thousand executions of ten tasks that do nothing,
 // one chain of a hundred of them, and chains of Pass states. Beside it the npm package
 // aws-local-stepfunctions does the same in memory, in its own process and without
-// anybody between.
+// anybody between. How many transitions there are where the SDK's client starts the
+// executions, which takes the most of what both processors do, is told too.
 func BenchmarkExecutions(b *testing.B) {
 	task := map[string]any{"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:123456789012:function:nothing"}
 	for _, c := range []struct {
@@ -54,7 +55,7 @@ func BenchmarkExecutions(b *testing.B) {
 		{"100-of-500-passes", chain(500, map[string]any{"Type": "Pass"}), 100, 500, 50_000},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			client, _ := servedEngine(b)
+			client, address, _ := servedEngine(b)
 			machine, err := client.CreateStateMachine(b.Context(), &sfn.CreateStateMachineInput{
 				Name: aws.String("bench"), Definition: &c.definition, RoleArn: aws.String("arn:aws:iam::123456789012:role/r")})
 			if err != nil {
@@ -64,21 +65,22 @@ func BenchmarkExecutions(b *testing.B) {
 			if goal == 0 {
 				goal = syncRate(b) / 2
 			}
+			load := load{b, address, *machine.StateMachineArn}
 			b.ResetTimer()
 			for n := range b.N {
-				startAll(b, client, machine.StateMachineArn, fmt.Sprintf("x-%d", n), c.executions)
-				for open := true; open; time.Sleep(2 * time.Millisecond) {
-					running, err := client.ListExecutions(b.Context(), &sfn.ListExecutionsInput{StateMachineArn: machine.StateMachineArn, StatusFilter: types.ExecutionStatusRunning, MaxResults: 1})
-					if err != nil {
-						b.Fatal(err)
-					}
-					open = len(running.Executions) > 0
-				}
+				load.start(fmt.Sprintf("x-%d", n), c.executions)
+				load.await()
 			}
 			rate := float64(b.N*c.executions*c.steps) / b.Elapsed().Seconds()
 			b.ReportMetric(rate, "transitions/s")
 			b.ReportMetric(rate/goal, "of-goal")
 			b.StopTimer()
+			if c.executions > 1 {
+				began := time.Now()
+				startBySDK(b, client, machine.StateMachineArn, "sdk", c.executions)
+				load.await()
+				b.ReportMetric(float64(c.executions*c.steps)/time.Since(began).Seconds(), "by-sdk-transitions/s")
+			}
 			if node := nodeRate(b, c.definition, c.executions, c.steps); node > 0 {
 				b.ReportMetric(node, "node-transitions/s")
 				b.ReportMetric(rate/node, "of-node")
@@ -97,7 +99,7 @@ func BenchmarkExecutions(b *testing.B) {
 func BenchmarkWaiting(b *testing.B) {
 	const executions = 100_000
 	for range b.N {
-		client, p := servedEngine(b)
+		client, address, p := servedEngine(b)
 		machine, err := client.CreateStateMachine(b.Context(), &sfn.CreateStateMachineInput{
 			Name: aws.String("bench"), RoleArn: aws.String("arn:aws:iam::123456789012:role/r"),
 			Definition: aws.String(`{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 86400, "End": true}}}`)})
@@ -105,7 +107,7 @@ func BenchmarkWaiting(b *testing.B) {
 			b.Fatal(err)
 		}
 		began := time.Now()
-		startAll(b, client, machine.StateMachineArn, "x", executions)
+		load{b, address, *machine.StateMachineArn}.start("x", executions)
 		b.ReportMetric(executions/time.Since(began).Seconds(), "starts/s")
 		rss := p.rss(b)
 		b.ReportMetric(rss, "MiB")
@@ -135,12 +137,12 @@ func (p *process) rss(b *testing.B) float64 {
 	return kib / 1024
 }
 
-// startAll starts executions with sixteen clients, named prefix-0 and on.
-func startAll(b *testing.B, client *sfn.Client, machine *string, prefix string, executions int) {
+// startBySDK is what [load.start] does, by the SDK's client.
+func startBySDK(b *testing.B, client *sfn.Client, machine *string, prefix string, executions int) {
 	b.Helper()
 	var starters sync.WaitGroup
 	names := make(chan string)
-	for range min(16, executions) {
+	for range min(connections, executions) {
 		starters.Go(func() {
 			for name := range names {
 				if _, err := client.StartExecution(b.Context(), &sfn.StartExecutionInput{StateMachineArn: machine, Name: &name}); err != nil {
@@ -156,21 +158,23 @@ func startAll(b *testing.B, client *sfn.Client, machine *string, prefix string, 
 	starters.Wait()
 }
 
-// servedEngine is a client of a daemon with the function nothing.
-func servedEngine(b *testing.B) (*sfn.Client, *process) {
+// servedEngine is a daemon with the function nothing, a client of it, and where it
+// is reached without one.
+func servedEngine(b *testing.B) (client *sfn.Client, address string, p *process) {
 	b.Helper()
 	dir := b.TempDir()
 	write(b, dir, map[string]string{
 		"anneal.yaml":    "listen: 127.0.0.1:0\npolicies: [./policies]\nembedded: {functions: {nothing: {builtin: noop}}}\n",
 		"policies/.keep": "",
 	})
-	p := begin(b, dir)
-	address, err := os.ReadFile(filepath.Join(dir, "anneal-data", "address-stepfunctions"))
+	p = begin(b, dir)
+	text, err := os.ReadFile(filepath.Join(dir, "anneal-data", "address-stepfunctions"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	return sfn.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(strings.TrimSpace(string(address))),
-		Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")}), p
+	url := strings.TrimSpace(string(text))
+	return sfn.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &url,
+		Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")}), strings.TrimPrefix(url, "http://"), p
 }
 
 // nodeRate is how many transitions a second aws-local-stepfunctions makes of the same
