@@ -163,6 +163,7 @@ func (d *daemon) newPublisher(ctx context.Context) (*publish.Publisher, error) {
 		return nil, nil
 	}
 	r, m := prometheus.NewRegistry(), d.measures
+	m.executionTimes = &publish.Times{}
 	r.MustRegister(m.events, m.parked, m.decisions, m.runs, m.executions, m.signal, m.share, m.usable, stateCollector{d})
 	p, err := publisher(ctx, settings, func() []publish.Sample { return samples(r, d.log) }, m.executionTimes, d.log)
 	if err != nil {
@@ -268,7 +269,9 @@ func (m *measures) turn(r journal.Record) error {
 	}
 	if h.Status != asl.StatusRunning {
 		m.executions.WithLabelValues(machine, h.Status).Inc()
-		m.executionTimes.Add("ExecutionTime", map[string]string{stateMachineArn: machine}, h.Last.Timestamp.Sub(h.Began))
+		if m.executionTimes != nil {
+			m.executionTimes.Add("ExecutionTime", map[string]string{stateMachineArn: machine}, h.Last.Timestamp.Sub(h.Began))
+		}
 	}
 	return nil
 }

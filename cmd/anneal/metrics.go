@@ -39,10 +39,10 @@ type measures struct {
 	usable    *prometheus.GaugeVec
 
 	executions     *prometheus.CounterVec
-	executionTimes *publish.Times // not sent yet
+	executionTimes *publish.Times // not sent yet; nil: they are sent nowhere
 
-	sources  map[string]bool // that have a series; of the goroutine that follows
-	machines map[string]bool // state machines that have one; as sources
+	sources  map[string]prometheus.Counter // those of events that have a series; of the goroutine that follows
+	machines map[string]bool               // state machines that have one; as sources
 
 	mu      sync.Mutex
 	pending []uint64 // guarded by mu; event records that were not taken when last looked at
@@ -69,10 +69,9 @@ func newMeasures() *measures {
 		share:   gauge("anneal_signal_share", "The share of columns that drifted when a drift signal was last measured."),
 		usable:  gauge("anneal_signal_ok", "1 where a signal could be relied on when it was last looked at, else 0."),
 
-		executions:     counter("anneal_executions_changed_total", "Changes of the status of executions of the embedded engine, by what they came to.", "machine", "status"),
-		executionTimes: &publish.Times{},
+		executions: counter("anneal_executions_changed_total", "Changes of the status of executions of the embedded engine, by what they came to.", "machine", "status"),
 
-		sources: map[string]bool{}, machines: map[string]bool{},
+		sources: map[string]prometheus.Counter{}, machines: map[string]bool{},
 	}
 }
 
@@ -148,7 +147,7 @@ func (m *measures) record(r journal.Record) error {
 		m.mu.Lock()
 		m.pending = append(m.pending, r.Seq)
 		m.mu.Unlock()
-		m.events.WithLabelValues(m.source(e.Source)).Inc()
+		m.source(e.Source).Inc()
 		if e.Parked != "" {
 			m.parked.Inc()
 		}
@@ -197,14 +196,17 @@ func plainSource(event []byte) (string, bool) {
 	return string(source), ok && closed && !bytes.Contains(source, []byte(`\`)) && !bytes.Contains(event, []byte(`"parked":`))
 }
 
-func (m *measures) source(name string) string {
-	if !m.sources[name] {
+// source counts the events of a source.
+func (m *measures) source(name string) prometheus.Counter {
+	counter := m.sources[name]
+	if counter == nil {
 		if len(m.sources) >= maxSources {
-			return "other"
+			return m.events.WithLabelValues("other")
 		}
-		m.sources[name] = true
+		counter = m.events.WithLabelValues(name)
+		m.sources[name] = counter
 	}
-	return name
+	return counter
 }
 
 // measured shows a signal. One that has no value now shows none.
