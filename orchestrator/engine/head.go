@@ -12,9 +12,9 @@ import (
 // some more than once, and package encoding/json takes ten times as long. It is
 // false for what is written otherwise, which may be a head all the same.
 func parseHead(text []byte) (Head, bool) {
-	s := headScan{text}
+	s := headScan{rest: text}
 	var h Head
-	ok := s.skip(`{"status":`) && s.text(&h.Status) &&
+	ok := s.skip(`{"status":`) && s.oneOf(&h.Status, asl.StatusRunning, asl.StatusSucceeded, asl.StatusFailed) &&
 		s.skip(`,"first":`) && s.event(&h.First) && s.skip(`,"last":`) && s.event(&h.Last) &&
 		(!s.skip(`,"wake":`) || s.time(&h.Wake))
 	h.Waits = s.skip(`,"waits":true`)
@@ -24,7 +24,11 @@ func parseHead(text []byte) (Head, bool) {
 }
 
 // A headScan goes through a head. Its methods are false where it does not go on so.
-type headScan struct{ rest []byte }
+type headScan struct {
+	rest []byte
+	last []byte    // the last time that was read, which as a rule comes again
+	at   time.Time // it is
+}
 
 // skip goes past what comes next, if it is that.
 func (s *headScan) skip(want string) bool {
@@ -55,9 +59,29 @@ func (s *headScan) text(to *string) bool {
 	return ok
 }
 
+// oneOf is text for what is one of the words that are read most: those take no memory.
+func (s *headScan) oneOf(to *string, words ...string) bool {
+	text, ok := s.quoted()
+	for _, word := range words {
+		if string(text) == word {
+			*to = word
+			return ok
+		}
+	}
+	*to = string(text)
+	return ok
+}
+
 func (s *headScan) time(to *time.Time) bool {
 	text, ok := s.quoted()
-	return ok && to.UnmarshalText(text) == nil
+	if !ok || s.last == nil || !bytes.Equal(text, s.last) {
+		if !ok || s.at.UnmarshalText(text) != nil {
+			return false
+		}
+		s.last = text
+	}
+	*to = s.at
+	return true
 }
 
 func (s *headScan) event(to *Event) bool {
@@ -71,7 +95,7 @@ func (s *headScan) event(to *Event) bool {
 	id, err := strconv.ParseInt(string(s.rest[:n]), 10, 64)
 	s.rest = s.rest[n:]
 	var kind string
-	ok := err == nil && s.skip(`,"type":`) && s.text(&kind) && s.skip(`,"timestamp":`) && s.time(&to.Timestamp) && s.skip(`}`)
+	ok := err == nil && s.skip(`,"type":`) && s.oneOf(&kind, string(asl.ExecutionStarted), string(asl.ExecutionSucceeded)) && s.skip(`,"timestamp":`) && s.time(&to.Timestamp) && s.skip(`}`)
 	to.ID, to.Type = id, asl.EventType(kind)
 	return ok
 }
