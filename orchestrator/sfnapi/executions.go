@@ -14,6 +14,7 @@ import (
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
 )
 
@@ -27,6 +28,32 @@ type start struct {
 	revision
 }
 
+// text is the record as package encoding/json writes it, for a fifth of the time.
+func (b *start) text() ([]byte, error) {
+	w := value.Writer{Text: make([]byte, 0, 512)}
+	w.Open('{')
+	w.String("machine", b.Machine)
+	w.String("name", b.Name)
+	w.IntSome("version", int64(b.Version))
+	w.StringSome("alias", b.Alias)
+	w.StringSome("trace", b.Trace)
+	w.StringSome("revision", b.Revision)
+	w.Time("updated", b.Updated)
+	w.String("digest", b.Digest)
+	w.String("role", b.Role)
+	for _, setting := range []struct {
+		key string
+		set json.RawMessage
+	}{{"logging", b.Logging}, {"tracing", b.Tracing}, {"encryption", b.Encryption}} {
+		if len(setting.set) > 0 { // as it was given: Any writes it on one line
+			w.Key(setting.key)
+			w.Any(setting.set)
+		}
+	}
+	w.Close('}')
+	return w.Text, w.Err
+}
+
 type startInput struct {
 	ARN   string  `json:"stateMachineArn"`
 	Name  string  `json:"name"`
@@ -36,9 +63,25 @@ type startInput struct {
 	Included string `json:"includedData"` // of StartSyncExecution
 }
 
+func (in *startInput) read(given members) {
+	in.ARN, in.Name = given.text("stateMachineArn"), given.text("name")
+	in.Trace, in.Included = given.text("traceHeader"), given.text("includedData")
+	if !null(given.of("input")) {
+		in.Input = new(given.text("input"))
+	}
+}
+
 type startOutput struct {
-	ARN     string `json:"executionArn"`
-	Started epoch  `json:"startDate"`
+	ARN     string
+	Started epoch
+}
+
+func (out startOutput) write(w *value.Writer) {
+	w.Open('{')
+	w.String("executionArn", out.ARN)
+	w.Key("startDate")
+	w.Text = out.Started.append(w.Text)
+	w.Close('}')
 }
 
 func (s *Server) startExecution(ctx context.Context, in startInput) (any, error) {
@@ -112,7 +155,7 @@ func (s *Server) start(ctx context.Context, in startInput, sync bool) (m *machin
 	if err != nil {
 		return fail(err)
 	}
-	data, err := json.Marshal(begin)
+	data, err := begin.text()
 	if err != nil {
 		return fail(fmt.Errorf("write start of %s: %w", run.Key, err))
 	}

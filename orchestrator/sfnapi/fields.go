@@ -82,26 +82,33 @@ var patterns = map[string]func(string) bool{
 	},
 }
 
-// checkRequest says what is wrong with a request: first what cannot be read, then
-// the ARN that it is about, then all constraints that it breaks.
-func (s *shape) checkRequest(body []byte) error {
+// readRequest reads a request, and says what is wrong with it: first what cannot be
+// read, then the ARN that it is about, then all constraints that it breaks.
+func (s *shape) readRequest(body []byte) (members, error) {
 	if trimmed := bytes.TrimSpace(body); len(trimmed) > 0 && trimmed[0] == '[' {
-		return unreadable("Start of list found where not expected")
+		return nil, unreadable("Start of list found where not expected")
 	}
-	var given map[string]json.RawMessage
-	if json.Unmarshal(body, &given) != nil {
-		return unreadable("the request is not a JSON object")
+	given, ok := membersOf(body)
+	if !ok {
+		return nil, unreadable("the request is not a JSON object")
 	}
+	return given, s.check(given)
+}
+
+// check is what is wrong with the members of a request.
+func (s *shape) check(given members) error {
 	var c constraints
 	for _, m := range s.members {
-		c.member(given[m.name], m.name, m)
+		c.member(given.of(m.name), m.name, m)
 	}
 	if c.unreadable != "" {
 		return unreadable(c.unreadable)
 	}
 	for _, m := range s.members {
-		var text string
-		if m.about() && json.Unmarshal(given[m.name], &text) == nil && text != "" {
+		if !m.about() {
+			continue
+		}
+		if text := given.text(m.name); text != "" {
 			if err := checkPrefix(text); err != nil {
 				return err
 			}
@@ -148,10 +155,9 @@ func (c *constraints) value(raw json.RawMessage, at string, s *shape) {
 	}
 	switch s.Type {
 	case "structure":
-		var given map[string]json.RawMessage
-		json.Unmarshal(raw, &given) // it is one
+		given, _ := membersOf(raw) // it is one
 		for _, m := range s.members {
-			c.member(given[m.name], at+"."+m.name, m)
+			c.member(given.of(m.name), at+"."+m.name, m)
 		}
 	case "list":
 		var items []json.RawMessage
@@ -293,12 +299,11 @@ func (s *shape) written(raw json.RawMessage) string {
 		}
 		return "[" + strings.Join(all, ", ") + "]"
 	case "structure":
-		var given map[string]json.RawMessage
-		json.Unmarshal(raw, &given) // it is one, or null
+		given, _ := membersOf(raw) // it is one, or null
 		var all []string
 		for _, m := range s.members {
 			value := "null"
-			if v := given[m.name]; !null(v) {
+			if v := given.of(m.name); !null(v) {
 				value = m.shape.written(v)
 			}
 			all = append(all, m.name+"="+value)

@@ -283,7 +283,7 @@ func (s *Server) nested(m *machine, name string) (key, arn string, beside []jour
 		id := uuid(anneal.ID("nested", name))
 		key, arn = m.key(id), s.arn("express", m.Name, name, id)
 	}
-	data, err := json.Marshal(start{Machine: m.ID, Name: name, revision: m.revision})
+	data, err := (&start{Machine: m.ID, Name: name, revision: m.revision}).text()
 	if err != nil {
 		return "", "", nil, fmt.Errorf("write start of %s: %w", key, err)
 	}

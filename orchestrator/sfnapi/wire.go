@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // maxBody is the largest request, in bytes: the service takes 1 MiB, and its
@@ -19,15 +21,28 @@ const maxBody = 2 << 20
 
 const target = "AWSStepFunctions."
 
-// An operation is one of the API. It gets the body of a request that is as
-// [requests] has it.
-type operation func(s *Server, ctx context.Context, body []byte) (any, error)
+// An operation is one of the API. It gets a request that is as [requests] has it: its
+// body, and the members of that.
+type operation func(s *Server, ctx context.Context, body []byte, given members) (any, error)
+
+// A reader is an input that knows its members itself, where package encoding/json
+// would take much of what the operation takes.
+type reader interface {
+	read(given members)
+}
+
+// A writer is an answer that writes itself, for the same reason.
+type writer interface {
+	write(w *value.Writer)
+}
 
 // op makes an operation of a method that takes its input decoded.
 func op[In any](serve func(*Server, context.Context, In) (any, error)) operation {
-	return func(s *Server, ctx context.Context, body []byte) (any, error) {
+	return func(s *Server, ctx context.Context, body []byte, given members) (any, error) {
 		var in In
-		if err := json.Unmarshal(body, &in); err != nil {
+		if r, ok := any(&in).(reader); ok {
+			r.read(given)
+		} else if err := json.Unmarshal(body, &in); err != nil {
 			return nil, unreadable(err.Error())
 		}
 		return serve(s, ctx, in)
@@ -60,6 +75,13 @@ func (s *Server) Do(ctx context.Context, operation string, body []byte) (status 
 // written is an answer, or a refusal, as it is written; its status is 0 where
 // nobody waits for it.
 func (s *Server) written(ctx context.Context, operation, id string, out any, err error) (status int, data []byte) {
+	if answer, ok := out.(writer); ok && err == nil {
+		var w value.Writer
+		if answer.write(&w); w.Err == nil {
+			return http.StatusOK, w.Text
+		}
+		err = w.Err
+	}
 	if err == nil {
 		data, failed := json.Marshal(out)
 		if failed == nil {
@@ -116,10 +138,11 @@ func (s *Server) operate(ctx context.Context, name string, body []byte) (any, er
 	if len(body) == 0 {
 		body = []byte("{}")
 	}
-	if err := requests()[name].checkRequest(body); err != nil {
+	given, err := requests()[name].readRequest(body)
+	if err != nil {
 		return nil, err
 	}
-	return do(s, ctx, body)
+	return do(s, ctx, body, given)
 }
 
 // requestID is the UUID of a request.
@@ -132,8 +155,10 @@ func requestID() string {
 // epoch is a time as the API writes it: seconds since 1970, to the millisecond.
 type epoch time.Time
 
-func (t epoch) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, float64(time.Time(t).UnixMilli())/1000, 'f', 3, 64), nil
+func (t epoch) MarshalJSON() ([]byte, error) { return t.append(nil), nil }
+
+func (t epoch) append(to []byte) []byte {
+	return strconv.AppendFloat(to, float64(time.Time(t).UnixMilli())/1000, 'f', 3, 64)
 }
 
 // since is a time that may be missing.
