@@ -10,7 +10,6 @@ import (
 	"hash/crc32"
 	"io"
 	"iter"
-	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +22,8 @@ import (
 //
 // A run is a file of places, sorted by hash and number, in pages that each
 // have a checksum: CRC-32C, count (both uint32), 8 zeros, {hash, number
-// uint64}…. Behind the pages are the extent's blocks and kinds, and a footer.
+// uint64}…. Behind the pages are the first place of each, the extent's blocks and
+// kinds, and a footer.
 // Files are not synced: one that the power took fails its checksums and is
 // made again.
 type cache struct {
@@ -35,9 +35,9 @@ type cache struct {
 // A run is the index of an extent in a file.
 type run struct {
 	extent
-	path  string
-	file  *os.File // closed by the garbage collector if the run was joined: somebody may still read
-	pages int
+	path   string
+	file   *os.File // closed by the garbage collector if the run was joined: somebody may still read
+	begins []place  // the first of each page
 }
 
 const (
@@ -46,7 +46,7 @@ const (
 	placeSize  = 16
 	perPage    = (pageSize - pageHeader) / placeSize
 	footerSize = 96
-	runMagic   = "\x89anx\x01\x00\x00\x00"
+	runMagic   = "\x89anx\x02\x00\x00\x00"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -148,7 +148,11 @@ func (r *run) open() (kinds []string, blocks []block, err error) {
 	if e.begin != r.begin || e.end != r.end {
 		return nil, nil, errors.New("name is another file's")
 	}
-	r.extent, r.file, r.pages = e, f, int(at/pageSize)
+	r.extent, r.file, r.begins = e, f, make([]place, at/pageSize)
+	for i := range r.begins {
+		r.begins[i] = place{le.Uint64(tail), le.Uint64(tail[8:])}
+		tail = tail[placeSize:]
+	}
 	for range le.Uint32(foot[16:]) {
 		blocks = append(blocks, block{le.Uint64(tail), le.Uint64(tail[8:]), le.Uint64(tail[16:])})
 		tail = tail[24:]
@@ -244,12 +248,14 @@ func (c *cache) create(e extent, kinds []string, blocks []block, places iter.Seq
 		le.PutUint32(page, crc32.Checksum(page[4:], castagnoli))
 		_, err := w.Write(page)
 		page = page[:pageHeader]
-		r.pages++
 		return err
 	}
 	for p, err := range places {
 		if err != nil {
 			return nil, err
+		}
+		if len(page) == pageHeader {
+			r.begins = append(r.begins, p)
 		}
 		page = le.AppendUint64(le.AppendUint64(page, p.hash), p.seq)
 		if len(page) == pageHeader+perPage*placeSize {
@@ -278,6 +284,9 @@ func (c *cache) create(e extent, kinds []string, blocks []block, places iter.Seq
 func writeTail(w io.Writer, sum hash.Hash32, r *run, kinds []string, blocks []block) error {
 	le := binary.LittleEndian
 	var b []byte
+	for _, p := range r.begins {
+		b = le.AppendUint64(le.AppendUint64(b, p.hash), p.seq)
+	}
 	for _, k := range blocks {
 		b = le.AppendUint64(le.AppendUint64(le.AppendUint64(b, k.frame), k.first), k.kinds)
 	}
@@ -285,7 +294,7 @@ func writeTail(w io.Writer, sum hash.Hash32, r *run, kinds []string, blocks []bl
 		b = append(append(b, byte(len(k))), k...)
 	}
 	b = append(b, runMagic...)
-	b = le.AppendUint64(b, uint64(r.pages)*pageSize)
+	b = le.AppendUint64(b, uint64(len(r.begins))*pageSize)
 	b = le.AppendUint32(b, uint32(len(blocks)))
 	b = le.AppendUint32(b, uint32(len(kinds)))
 	for _, v := range []uint64{r.begin, r.end, r.first, r.last} {
@@ -325,7 +334,7 @@ func (r *run) read(i int, p page) error {
 func (r *run) places() iter.Seq2[place, error] {
 	return func(yield func(place, error) bool) {
 		p := make(page, pageSize)
-		for i := range r.pages {
+		for i := range r.begins {
 			if err := r.read(i, p); err != nil {
 				yield(place{}, err)
 				return
@@ -339,41 +348,24 @@ func (r *run) places() iter.Seq2[place, error] {
 	}
 }
 
-// A desk has room for the two pages that a search looks at.
-type desk [2 * pageSize]byte
+// A desk has room for the page that a search looks at.
+type desk [pageSize]byte
 
 // find is the newest number below the given one with hash.
 func (r *run) find(hash, below uint64, d *desk) (seq uint64, ok bool, err error) {
-	want := place{hash: hash, seq: below}
-	// Hashes are even, so the page is about where the hash is in its range:
-	// look a little before, a little behind, then halve.
-	guess, _ := bits.Mul64(hash, uint64(r.pages))
-	probes := []int{int(guess) - 2, int(guess) + 3}
-	lo, hi := 0, r.pages // page lo begins before want, page hi does not
-	var last page        // the one before page lo
-	p, other := page(d[:pageSize]), page(d[pageSize:])
-	for lo < hi {
-		mid := (lo + hi) / 2
-		if len(probes) > 0 {
-			mid = min(max(probes[0], lo), hi-1)
-			probes = probes[1:]
-		}
-		if err := r.read(mid, p); err != nil {
-			return 0, false, err
-		}
-		switch {
-		case comparePlaces(p.place(0), want) >= 0:
-			hi = mid
-		case last == nil:
-			lo, last, p = mid+1, p, other
-		default:
-			lo, last, p = mid+1, p, last
-		}
-	}
-	if last == nil {
+	before := func(p place) bool { return comparePlaces(p, place{hash, below}) < 0 }
+	i := sort.Search(len(r.begins), func(i int) bool { return !before(r.begins[i]) }) - 1
+	if i < 0 {
 		return 0, false, nil
 	}
-	n := sort.Search(last.len(), func(k int) bool { return comparePlaces(last.place(k), want) >= 0 })
-	newest := last.place(n - 1) // its first is before want
+	p := page(d[:])
+	if err := r.read(i, p); err != nil {
+		return 0, false, err
+	}
+	n := sort.Search(p.len(), func(k int) bool { return !before(p.place(k)) })
+	if n == 0 {
+		return 0, false, fmt.Errorf("%s: page %d does not begin as it should", r.path, i)
+	}
+	newest := p.place(n - 1)
 	return newest.seq, newest.hash == hash, nil
 }
