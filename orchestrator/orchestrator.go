@@ -108,6 +108,7 @@ type StartInput struct {
 type Machine struct {
 	Name       string // by which people know it
 	Definition []byte // in Amazon States Language
+	Digest     string // SHA-256 of Definition in hex, if it is known; empty: it is not
 	ARN        string
 	Role       string // ARN of the role that its executions tell they have
 	Version    int    // by which version it was named; 0: by none

@@ -14,7 +14,7 @@ const MaxRedrives = 1000
 func (s *State) NotRedrivable() string {
 	switch {
 	case s.Status == StatusRunning || s.Status == StatusSucceeded:
-		return fmt.Sprintf("Execution is %s and cannot be redriven", s.Status)
+		return "Execution is " + s.Status + " and cannot be redriven"
 	case s.Redrives >= MaxRedrives:
 		return fmt.Sprintf("Execution has been redriven %d times and cannot be redriven", s.Redrives)
 	case s.NextEvent >= MaxEvents-1:

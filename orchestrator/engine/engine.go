@@ -289,7 +289,10 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 	if len(in.Machine.Definition) == 0 {
 		return orchestrator.Execution{}, errors.New("the embedded engine needs the definition, not an ARN")
 	}
-	digest := Digest(in.Machine.Definition)
+	digest := in.Machine.Digest
+	if digest == "" {
+		digest = Digest(in.Machine.Definition)
+	}
 	e.mu.Lock()
 	known := e.machines[digest]
 	e.mu.Unlock()
@@ -338,7 +341,12 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		info.Deadline = now.Add(in.Timeout)
 	}
 	x.desk = &desk{machine: m, digest: digest}
-	turn, err := guard(func() asl.Turn { return asl.Start(m, info, in.Input, e.env(x, now)) })
+	env := e.env(x, now)
+	room := e.room()
+	if x.of == nil { // else its end is told with the events
+		env.Room = room
+	}
+	turn, err := guard(func() asl.Turn { return asl.Start(m, info, in.Input, env) })
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}
@@ -348,10 +356,10 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		return orchestrator.Execution{}, err
 	}
 	seq, err := e.journal.Append(ctx, append(records, record)...)
-	e.put(w)
 	if err != nil {
 		return orchestrator.Execution{}, err
 	}
+	e.put(w)
 	begun = true
 	if known.seq == 0 {
 		known.seq = seq - 1
@@ -360,7 +368,10 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 	e.machines[digest] = known
 	e.mu.Unlock()
 	e.enter(x, turn, seq)
-	return describe(turn), nil
+	is := describe(turn)
+	turn.Events = nil
+	e.clear(room)
+	return is, nil
 }
 
 // Open is how many executions are open, or about to be, whose key begins with prefix.
@@ -437,18 +448,25 @@ func (e *Engine) release(x *execution) {
 	close(x.started)
 }
 
-// enter has Run work on an execution whose first turn in this process is
-// durable.
+// enter has an execution worked on whose first turn in this process is durable: by a
+// leader that is free, or else by one that Run finds.
 func (e *Engine) enter(x *execution, turn asl.Turn, seq uint64) {
 	x.advance(turn, seq)
 	e.mu.Lock()
 	e.stands(x, turn)
 	x.busy = true
 	x.todo = turn
-	e.ready = append(e.ready, x)
+	x.todo.Events = nil // they have been told
 	e.mu.Unlock()
 	close(x.started)
-	e.signal()
+	select {
+	case e.next <- x:
+	default:
+		e.mu.Lock()
+		e.ready = append(e.ready, x)
+		e.mu.Unlock()
+		e.signal()
+	}
 }
 
 // existing answers the execution x that has the name, if it has the input.

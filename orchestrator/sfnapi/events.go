@@ -87,7 +87,7 @@ func (s *Server) eventOf(ctx context.Context, c change) (anneal.Event, error) {
 	d := statusDetail{
 		ARN: x.ARN, Machine: x.Machine, Name: x.Name, Status: c.Status, Started: millis(x.Started),
 		Redrives: x.Redrives, Redriven: millis(x.Redriven), RedriveStatus: "NOT_REDRIVABLE",
-		RedriveReason: new(fmt.Sprintf("Execution is %s and cannot be redriven", c.Status)),
+		RedriveReason: new("Execution is " + c.Status + " and cannot be redriven"),
 	}
 	if x.Version > 0 {
 		d.Version = new(fmt.Sprintf("%s:%d", x.Machine, x.Version))

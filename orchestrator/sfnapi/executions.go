@@ -159,7 +159,7 @@ func (s *Server) start(ctx context.Context, in startInput, sync bool) (m *machin
 	if err != nil {
 		return fail(fmt.Errorf("write start of %s: %w", run.Key, err))
 	}
-	run.Machine = orchestrator.Machine{Name: m.Name, Definition: definition, ARN: s.arn("stateMachine", m.Name), Role: begin.Role,
+	run.Machine = orchestrator.Machine{Name: m.Name, Definition: definition, Digest: begin.Digest, ARN: s.arn("stateMachine", m.Name), Role: begin.Role,
 		Version: begin.Version, Alias: begin.Alias}
 	run.Beside = []journal.Record{{Kind: KindExecution, Key: run.Key, Data: data}}
 	x, err = s.cfg.Engine.Start(ctx, run)

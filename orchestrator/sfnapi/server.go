@@ -269,7 +269,7 @@ func (s *Server) Machines(ctx context.Context) (map[string]orchestrator.Machine,
 			return nil, err
 		}
 		all[name] = orchestrator.Machine{
-			Name: name, Definition: text, Role: m.Role, ARN: s.arn("stateMachine", name),
+			Name: name, Definition: text, Digest: m.Digest, Role: m.Role, ARN: s.arn("stateMachine", name),
 			Begin: func(execution string) (string, string, []journal.Record, error) { return s.nested(m, execution) },
 		}
 	}
