@@ -251,8 +251,15 @@ func (j *Journal) findKept(ctx context.Context, kind, key string) (Record, error
 	k := j.keptNow()
 	seq, ok := k.newest[keptKey(kind, key)]
 	if !ok {
-		return Record{}, fmt.Errorf("%s %s: %w", kind, key, ErrNotFound)
+		return Record{}, &missing{kind, key}
 	}
 	at, _ := k.find(seq)
 	return j.keptAt(ctx, at)
 }
+
+// missing is that there is no record of a kind with a key: an [ErrNotFound] which costs
+// nothing until it is read.
+type missing struct{ kind, key string }
+
+func (m *missing) Error() string        { return m.kind + " " + m.key + ": " + ErrNotFound.Error() }
+func (m *missing) Is(target error) bool { return target == ErrNotFound }

@@ -214,6 +214,9 @@ func (j *Journal) trimmed(seq uint64) bool {
 
 // Find returns the newest record of kind with key, or [ErrNotFound].
 func (j *Journal) Find(ctx context.Context, kind, key string) (Record, error) {
+	if _, may := j.index.lookupBelow(hashKey(kind, key), ^uint64(0)); !may { // as of most names that are new
+		return j.findKept(ctx, kind, key)
+	}
 	for r, err := range j.candidates(ctx, kind, key) {
 		if err != nil {
 			return Record{}, fmt.Errorf("find %s %s: %w", kind, key, err)
