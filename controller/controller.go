@@ -102,6 +102,7 @@ type Controller struct {
 	ended    chan struct{} // closed when Run returns
 	arriving arriving
 	news     news
+	texts    sync.Pool // of *[]byte, to write news with
 	reading  allowance // of events between the journal and the loop
 	waiters  waiters
 	status   atomic.Pointer[Status]

@@ -108,16 +108,27 @@ func (c *Controller) IngestAll(ctx context.Context, events []anneal.Event) (dupl
 // be on one line, and they have nothing raw.
 func (c *Controller) IngestNews(ctx context.Context, events []anneal.Event) error {
 	c.news.put(events)
-	err := c.record(ctx, events, arrivalOf)
+	text, _ := c.texts.Get().(*[]byte)
+	if text == nil {
+		text = new([]byte)
+	}
+	rest := (*text)[:0]
+	err := c.record(ctx, events, func(event anneal.Event) (r journal.Record, err error) {
+		r, rest, err = arrivalOf(event, rest)
+		return r, err
+	})
 	if err != nil {
 		c.news.drop(events)
+	}
+	if *text = rest[:0]; cap(rest) <= mostText { // the journal has it
+		c.texts.Put(text)
 	}
 	return err
 }
 
 // record makes events durable together, each in the record that of makes.
 func (c *Controller) record(ctx context.Context, events []anneal.Event, of func(anneal.Event) (journal.Record, error)) error {
-	var records []journal.Record
+	records := make([]journal.Record, 0, len(events))
 	for _, event := range events {
 		record, err := of(event)
 		if err != nil {
@@ -141,10 +152,12 @@ type news struct {
 	events map[string]anneal.Event // guarded by mu; by ID; not durable yet, or not read
 }
 
-// At most so many are kept, each with so many bytes of data.
+// At most so many are kept, each with so many bytes of data; and so many bytes are kept
+// to write some with.
 const (
 	mostNews = 256
 	newsSize = 4 << 10
+	mostText = 256 << 10
 )
 
 func (n *news) put(events []anneal.Event) {
@@ -207,9 +220,10 @@ func arrival(event anneal.Event) (journal.Record, error) {
 }
 
 // arrivalOf is arrival of an event whose data was written by this program, on one
-// line: it need not be looked through.
-func arrivalOf(event anneal.Event) (journal.Record, error) {
-	w := value.Writer{Text: make([]byte, 0, 512+len(event.Data))}
+// line: it need not be looked through. It is written behind text, which is returned.
+func arrivalOf(event anneal.Event, text []byte) (r journal.Record, all []byte, err error) {
+	text = slices.Grow(text, 512+len(event.Data))
+	w := value.Writer{Text: text[len(text):]}
 	w.Open('{')
 	w.String("specversion", event.SpecVersion)
 	w.String("id", event.ID)
@@ -223,7 +237,7 @@ func arrivalOf(event anneal.Event) (journal.Record, error) {
 	w.StringSome("parked", event.Parked)
 	w.Close('}')
 	if w.Err != nil {
-		return journal.Record{}, fmt.Errorf("encode event %s: %w", event.ID, w.Err)
+		return journal.Record{}, text, fmt.Errorf("encode event %s: %w", event.ID, w.Err)
 	}
-	return journal.Record{Kind: KindEvent, Key: event.ID, Data: w.Text}, nil
+	return journal.Record{Kind: KindEvent, Key: event.ID, Data: w.Text}, append(text, w.Text...), nil
 }

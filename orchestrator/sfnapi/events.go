@@ -61,7 +61,7 @@ func (s *Server) tell(ctx context.Context, changes []change) {
 }
 
 func (s *Server) tellOnce(ctx context.Context, changes []change) error {
-	var events []anneal.Event
+	events := make([]anneal.Event, 0, len(changes))
 	for _, c := range changes {
 		e, err := s.eventOf(ctx, c)
 		if errors.Is(err, orchestrator.ErrNotFound) {
@@ -121,7 +121,7 @@ func (s *Server) eventOf(ctx context.Context, c change) (anneal.Event, error) {
 
 // text is the detail as package encoding/json writes it, for a fifth of the time.
 func (d *statusDetail) text() []byte {
-	w := &value.Writer{Text: make([]byte, 0, 1<<10)}
+	w := &value.Writer{Text: make([]byte, 0, 480+len(d.ARN)+len(d.Machine)+len(d.Name))} // which others have as a rule
 	str := func(key string, s *string) {
 		if s == nil {
 			w.JSON(key, nil)
