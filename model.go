@@ -28,6 +28,11 @@ type Model struct {
 	TrainedAt time.Time          `json:"trainedAt"`
 	Objects   []Object           `json:"objects"` // what it was trained on
 
+	// Importance is what columns are worth to the model, on a scale of its own, where
+	// its run says so; ImportanceProblem is why it is not known, where it did.
+	Importance        map[string]float64 `json:"importance,omitempty"`
+	ImportanceProblem string             `json:"importanceProblem,omitempty"`
+
 	// StageAt and Reason say when and why it came to its stage.
 	StageAt time.Time `json:"stageAt"`
 	Reason  string    `json:"reason,omitempty"`

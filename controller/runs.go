@@ -18,11 +18,10 @@ import (
 
 // candidate is what a run left behind to become a model, or why there is none.
 type candidate struct {
-	artifact anneal.Artifact
-	metrics  map[string]float64
-	at       time.Time
-	found    bool
-	problem  string
+	model   anneal.Model // what the run says of it
+	at      time.Time
+	found   bool
+	problem string
 }
 
 // startRun follows a run to its end in a goroutine of its own. Started again
@@ -169,15 +168,15 @@ func (c *Controller) outcome(ctx context.Context, run anneal.Run, execution orch
 	if !ok {
 		return candidate{}
 	}
-	uri, metrics, err := p.Candidate(run, policy.StateResult{Parameters: state.Parameters, Input: state.Input, Output: state.Output})
+	model, err := p.Candidate(run, policy.StateResult{Parameters: state.Parameters, Input: state.Input, Output: state.Output})
 	if err != nil {
 		return candidate{problem: fmt.Sprintf("read the model from state %s: %v", spec.Model.State, err)}
 	}
-	artifact := anneal.Artifact{URI: uri}
-	if artifact.SHA256, artifact.Bytes, err = c.cfg.Checksum(ctx, uri); err != nil {
+	artifact := &model.Artifact
+	if artifact.SHA256, artifact.Bytes, err = c.cfg.Checksum(ctx, artifact.URI); err != nil {
 		artifact.Problem = err.Error()
 	}
-	return candidate{artifact: artifact, metrics: metrics, at: state.Exited, found: true}
+	return candidate{model: model, at: state.Exited, found: true}
 }
 
 // wholeHistory reads the history of an ended run, however long that cannot be had.
@@ -256,7 +255,7 @@ func (c *Controller) endRun(b *batch, id string, execution orchestrator.Executio
 
 // enter puts the candidate into the registry and promotes it if it is better.
 func (c *Controller) enter(b *batch, run anneal.Run, made candidate, at time.Time) {
-	model := c.state.Models.Candidate(run, made.artifact, made.metrics, made.at)
+	model := c.state.Models.Candidate(run, made.model, made.at)
 	promoted, reason := false, "the run did not succeed"
 	champion := c.state.Models.Champion(run.Model)
 	if run.Status == anneal.StatusSucceeded {
@@ -270,6 +269,9 @@ func (c *Controller) enter(b *batch, run anneal.Run, made candidate, at time.Tim
 	model.Reason = reason
 	b.put(KindModel, model.ID(), model)
 	c.log.Info("model trained", "model", model.ID(), "run", run.ID, "promoted", promoted, "reason", reason)
+	if model.ImportanceProblem != "" {
+		c.log.Warn("model without the importance of its columns", "model", model.ID(), "run", run.ID, "err", model.ImportanceProblem)
+	}
 	if !promoted {
 		return
 	}

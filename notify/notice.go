@@ -137,6 +137,9 @@ func Promoted(channel, policy string, model anneal.Model, previous *anneal.Model
 			text += fmt.Sprintf(", was %s with version %d", number(before), previous.Version)
 		}
 	}
+	if model.ImportanceProblem != "" {
+		text += "\nWhat its columns are worth to it is not known: " + model.ImportanceProblem
+	}
 	return anneal.Notice{
 		ID:      ID(model.ID()+" "+model.StageAt.UTC().Format(time.RFC3339Nano), anneal.NoticePromoted, channel),
 		Kind:    anneal.NoticePromoted,

@@ -48,6 +48,9 @@ func TestNotices(t *testing.T) {
 		Promoted("team", "electricity", first, nil),
 		Promoted("team", "electricity", second, &first),
 		Promoted("team", "electricity", anneal.Model{Group: "demand", Version: 3, StageAt: at}, &second),
+		Promoted("team", "electricity", anneal.Model{
+			Group: "demand", Version: 4, StageAt: at, Run: "electricity-7x2n", ImportanceProblem: `spec.run.model.importance: column "price" has -2: want a number from 0 on`,
+		}, &second),
 		Held("team", anneal.Decision{
 			ID: "electricity-9q", Policy: "electricity", Model: "demand", At: at, Verdict: anneal.VerdictDefer, Until: &until,
 			Reason: "cooldown: 5h left",

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/anneal-ml/anneal"
@@ -17,12 +18,14 @@ type StateResult struct {
 	Output     json.RawMessage
 }
 
-// Candidate is the artifact and the metrics of the model that the run made.
-// What is not a finite number among the metrics is no metric and left out. The
-// error names the expression that gives no artifact or no metrics.
-func (p *Policy) Candidate(run anneal.Run, s StateResult) (artifactURI string, metrics map[string]float64, err error) {
+// Candidate is what the run says of the model that it made: its artifact's URI, its
+// metrics and what columns are worth to it. What is not a finite number among the
+// metrics is no metric and left out. The error names the expression that gives no
+// artifact or no metrics; that importance is not what it should be loses no model,
+// which then says so.
+func (p *Policy) Candidate(run anneal.Run, s StateResult) (made anneal.Model, err error) {
 	if p.artifact == nil {
-		return "", nil, fmt.Errorf("policy %s has no run.model", p.Name())
+		return made, fmt.Errorf("policy %s has no run.model", p.Name())
 	}
 	v := vars{"model.group": p.Group(), "run.id": run.ID}
 	v.json("state.parameters", s.Parameters)
@@ -30,30 +33,81 @@ func (p *Policy) Candidate(run anneal.Run, s StateResult) (artifactURI string, m
 	v.json("state.output", s.Output)
 	artifact, err := p.artifact.value(v)
 	if err != nil {
-		return "", nil, err
+		return made, err
 	}
-	artifactURI, ok := artifact.(string)
-	if !ok || artifactURI == "" {
-		return "", nil, fmt.Errorf("%s gives %v, not a URI", p.artifact.path, artifact)
+	uri, ok := artifact.(string)
+	if !ok || uri == "" {
+		return made, fmt.Errorf("%s gives %v, not a URI", p.artifact.path, artifact)
 	}
-	metrics = map[string]float64{}
+	made.Artifact.URI = uri
+	if made.Metrics, err = p.metricsOf(v); err != nil {
+		return made, err
+	}
+	if made.Importance, err = p.importanceOf(v); err != nil {
+		made.ImportanceProblem = strings.ToValidUTF8(err.Error(), "\uFFFD")
+	}
+	return made, nil
+}
+
+func (p *Policy) metricsOf(v vars) (map[string]float64, error) {
+	metrics := map[string]float64{}
 	if p.metrics == nil {
-		return artifactURI, metrics, nil
+		return metrics, nil
 	}
 	value, err := p.metrics.value(v)
 	if err != nil {
-		return artifactURI, metrics, err
+		return metrics, err
 	}
 	named, ok := value.(map[string]any)
 	if !ok {
-		return artifactURI, metrics, fmt.Errorf("%s gives %v, not a map of numbers", p.metrics.path, value)
+		return metrics, fmt.Errorf("%s gives %v, not a map of numbers", p.metrics.path, value)
 	}
 	for name, value := range named {
 		if f, ok := toFloat(value); ok {
 			metrics[name] = f
 		}
 	}
-	return artifactURI, metrics, nil
+	return metrics, nil
+}
+
+func (p *Policy) importanceOf(v vars) (map[string]float64, error) {
+	if p.importance == nil {
+		return nil, nil
+	}
+	value, err := p.importance.value(v)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.importance.path, err)
+	}
+	importance, err := anneal.ParseImportance(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.importance.path, err)
+	}
+	return importance, nil
+}
+
+// importance checks run.model.importance; what is written out there is as a run would
+// give it.
+func (c *compiler) importance(p *Policy, given any, at place) {
+	const path = "spec.run.model.importance"
+	before := len(c.problems)
+	p.importance = c.template(path, given, at)
+	if p.importance.fields == nil && p.importance.items == nil && p.importance.expr == nil {
+		if _, isExpr := given.(map[string]any); !isExpr {
+			c.problems.add(path, "importance is an object of columns and numbers, or {expr: CEL} that gives one: {expr: state.output.Importance}")
+		}
+		return
+	}
+	constant := len(c.problems) == before
+	p.importance.each(func(string, *expr) { constant = false })
+	if constant {
+		if _, err := p.importanceOf(vars{}); err != nil {
+			c.problems.add(path, "%s", strings.TrimPrefix(err.Error(), path+": "))
+		}
+	}
 }
 
 func toFloat(value any) (float64, bool) {

@@ -259,14 +259,36 @@ func TestCandidate(t *testing.T) {
 		{"odd metrics", "s3://b/m", "{expr: state.parameters.Payload.ModelArtifact}", "s3://b/m", "map[]", "spec.run.model.metrics gives s3://b/m.tar.gz, not a map of numbers"},
 	} {
 		p := compile(t, strings.NewReplacer("ARTIFACT", test.artifact, "METRICS", test.metrics).Replace(run))
-		uri, metrics, err := p.Candidate(anneal.Run{ID: "run1"}, StateResult{
+		made, err := p.Candidate(anneal.Run{ID: "run1"}, StateResult{
 			Parameters: json.RawMessage(`{"Payload":{"ModelArtifact":"s3://b/m.tar.gz","Metrics":{"auc":0.9,"n":3,"note":"x","matrix":[[1]]}}}`),
 		})
-		if metrics == nil {
-			metrics = map[string]float64{}
+		if made.Artifact.URI != test.uri || fmt.Sprint(made.Metrics) != test.numbers || fmt.Sprint(err) != test.err || made.Importance != nil || made.ImportanceProblem != "" {
+			t.Errorf("%s: got %+v %v, want %s %s %s", test.name, made, err, test.uri, test.numbers, test.err)
 		}
-		if uri != test.uri || fmt.Sprint(metrics) != test.numbers || fmt.Sprint(err) != test.err {
-			t.Errorf("%s: got %s %v %v, want %s %s %s", test.name, uri, metrics, err, test.uri, test.numbers, test.err)
+	}
+}
+
+// TestCandidateImportance takes what columns are worth to a model, and the model also
+// where that is not what it should be.
+func TestCandidateImportance(t *testing.T) {
+	for _, test := range []struct{ importance, want, problem string }{
+		{"{expr: state.output.Importance}", "map[age:0 hour:2 price:0.5]", ""},
+		{"{expr: state.output.Rows}", "map[price:0.5]", ""},
+		{"{expr: state.output.None}", "map[]", ""},
+		{"{expr: \"has(state.output.Gain) ? state.output.Gain : null\"}", "map[]", ""},
+		{"{price: {expr: state.output.Importance.hour}, hour: 3}", "map[hour:3 price:2]", ""},
+		{"{price: 1, hour: 3}", "map[hour:3 price:1]", ""},
+		{"{expr: \"{'price': 0.0/0.0}\"}", "map[]", "spec.run.model.importance: {'price': 0.0/0.0}: the number NaN has no JSON"},
+		{"{expr: \"{'price': -state.output.Importance.hour}\"}", "map[]", `spec.run.model.importance: column "price" has -2: want a number from 0 on, such as the size of a coefficient`},
+		{"{expr: state.output.Gain}", "map[]", "spec.run.model.importance: state.output.Gain: no such key: Gain"},
+		{"{expr: state.output.Artifact}", "map[]", `spec.run.model.importance: "s3://b/m" is no object of columns and numbers, such as {"price": 0.6, "hour": 0.4}`},
+	} {
+		p := compile(t, "  run: {stateMachine: {file: x}, model: {state: Register, artifact: {expr: state.output.Artifact}, importance: "+test.importance+"}}\n  rules: [{id: r, if: 'true'}]\n")
+		made, err := p.Candidate(anneal.Run{ID: "run1"}, StateResult{
+			Output: json.RawMessage(`{"Artifact":"s3://b/m","Importance":{"price":0.5,"hour":2,"age":0},"Rows":[{"feature":"price","importance":0.5}],"None":null}`),
+		})
+		if err != nil || made.Artifact.URI != "s3://b/m" || fmt.Sprint(made.Importance) != test.want || made.ImportanceProblem != test.problem {
+			t.Errorf("%s: %+v, %v; want %s, %q", test.importance, made, err, test.want, test.problem)
 		}
 	}
 }

@@ -21,19 +21,20 @@ type Policy struct {
 	// decide alike, and Spec compiled again has this one.
 	Revision string
 
-	triggers  []*expr // of Spec.Spec.Triggers; nil without a match
-	keys      []*expr // of their debounce; nil without a key
-	rules     []*expr
-	blackouts blackouts
-	key       *expr // what concurrency counts by
-	input     *template
-	artifact  *template
-	metrics   *template
-	promote   *expr
-	approval  *expr     // nil where it never asks
-	forecast  *template // nil where it is not known
-	schema    *jsonschema.Schema
-	defaulted map[string]any // parameters that have a default
+	triggers   []*expr // of Spec.Spec.Triggers; nil without a match
+	keys       []*expr // of their debounce; nil without a key
+	rules      []*expr
+	blackouts  blackouts
+	key        *expr // what concurrency counts by
+	input      *template
+	artifact   *template
+	metrics    *template
+	importance *template
+	promote    *expr
+	approval   *expr     // nil where it never asks
+	forecast   *template // nil where it is not known
+	schema     *jsonschema.Schema
+	defaulted  map[string]any // parameters that have a default
 }
 
 // Name is the policy's name.
@@ -408,6 +409,9 @@ func (c *compiler) run(p *Policy, b Body, at places) {
 				if _, fields := m.Metrics.(map[string]any); !fields {
 					c.problems.add("spec.run.model.metrics", "metrics are a map, or {expr: CEL} that gives one: {expr: state.output.Metrics}")
 				}
+			}
+			if m.Importance != nil {
+				c.importance(p, m.Importance, at.result)
 			}
 		}
 	}

@@ -224,7 +224,7 @@ func (p *Policy) Warnings(makes bool) Problems {
 			warn(path+".for.windows", -1, "1 window of %d is the present one: for says nothing then", f.Of)
 		}
 	}
-	for _, t := range []*template{p.input, p.artifact, p.metrics} {
+	for _, t := range []*template{p.input, p.artifact, p.metrics, p.importance} {
 		t.warnTexts(warn)
 	}
 	p.warnTriggers(warn)

@@ -452,6 +452,9 @@ type RunModel struct {
 	State    string `json:"state"`
 	Artifact any    `json:"artifact"`          // gives a string, the artifact's URI
 	Metrics  any    `json:"metrics,omitempty"` // gives a map; what is not a number in it is no metric
+	// Importance gives what columns are worth to the model, an object of numbers from 0
+	// on or a list of {feature, importance}, or null: drift is weighed by it.
+	Importance any `json:"importance,omitempty"`
 }
 
 // Promotion says when a candidate replaces the champion. The first candidate of

@@ -117,25 +117,19 @@ func (s *State) Versions(group string) []anneal.Model {
 	return all
 }
 
-// Candidate is the record of what a run left behind: the next version of the
-// run's group. A run whose version is known already gives that version again.
-func (s *State) Candidate(run anneal.Run, artifact anneal.Artifact, metrics map[string]float64, at time.Time) anneal.Model {
+// Candidate is the record of a model that a run left behind at a time: the next
+// version of the run's group. A run whose version is known already gives that
+// version again.
+func (s *State) Candidate(run anneal.Run, made anneal.Model, at time.Time) anneal.Model {
 	for _, m := range s.Versions(run.Model) {
 		if m.Run == run.ID {
 			return m
 		}
 	}
-	return anneal.Model{
-		Group:     run.Model,
-		Version:   s.NextVersion(run.Model),
-		Stage:     anneal.StageCandidate,
-		Metrics:   metrics,
-		Artifact:  artifact,
-		Run:       run.ID,
-		TrainedAt: at,
-		Objects:   run.Training.Objects,
-		StageAt:   at,
-	}
+	made.Group, made.Version, made.Stage = run.Model, s.NextVersion(run.Model), anneal.StageCandidate
+	made.Run, made.Objects = run.ID, run.Training.Objects
+	made.TrainedAt, made.StageAt = at, at
+	return made
 }
 
 // Promote returns the records that make version the champion: the version,

@@ -46,7 +46,7 @@ func TestLife(t *testing.T) {
 		}
 	}
 	train := func(run string) {
-		m := s.Candidate(anneal.Run{ID: run, Model: "churn"}, anneal.Artifact{URI: "s3://m/" + run}, map[string]float64{"accuracy": 0.9}, now)
+		m := s.Candidate(anneal.Run{ID: run, Model: "churn"}, anneal.Model{Artifact: anneal.Artifact{URI: "s3://m/" + run}, Metrics: map[string]float64{"accuracy": 0.9}, Importance: map[string]float64{"price": float64(len(run))}}, now)
 		apply(m)
 	}
 	promote := func(version int) {
@@ -116,9 +116,10 @@ func TestRecords(t *testing.T) {
 	s := &State{}
 	run := anneal.Run{ID: "r1", Model: "churn", Training: anneal.Training{Objects: []anneal.Object{{URI: "s3://d/a.csv", Rows: 10}}}}
 	artifact := anneal.Artifact{URI: "s3://m/model.tar.gz", SHA256: "ab", Bytes: 7}
-	got := s.Candidate(run, artifact, map[string]float64{"auc": 0.8}, day)
+	got := s.Candidate(run, anneal.Model{Artifact: artifact, Metrics: map[string]float64{"auc": 0.8}, Importance: map[string]float64{"price": 2}}, day)
 	want := anneal.Model{
 		Group: "churn", Version: 1, Stage: anneal.StageCandidate, Metrics: map[string]float64{"auc": 0.8}, Artifact: artifact,
+		Importance: map[string]float64{"price": 2},
 		Run: "r1", TrainedAt: day, Objects: run.Training.Objects, StageAt: day,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -131,7 +132,7 @@ func TestRecords(t *testing.T) {
 		t.Errorf("promoted (-want +got):\n%s", diff)
 	}
 	s.Apply(first[0])
-	s.Apply(s.Candidate(anneal.Run{ID: "r2", Model: "churn"}, artifact, nil, day.Add(2*time.Hour)))
+	s.Apply(s.Candidate(anneal.Run{ID: "r2", Model: "churn"}, anneal.Model{Artifact: artifact}, day.Add(2*time.Hour)))
 	records, err := s.Promote("churn", 2, day.Add(3*time.Hour), "it is better")
 	if err != nil || len(records) != 2 {
 		t.Fatalf("got %d records, %v; want 2", len(records), err)
@@ -139,7 +140,7 @@ func TestRecords(t *testing.T) {
 	if m := records[0]; m.Version != 2 || m.Stage != anneal.StageLive || m.Reason != "it is better" || !m.StageAt.Equal(day.Add(3*time.Hour)) {
 		t.Errorf("first record is %+v; want version 2, live", m)
 	}
-	if m := records[1]; m.Version != 1 || m.Stage != anneal.StageRetired || m.Reason != "version 2 is live" || len(m.Objects) != 1 {
+	if m := records[1]; m.Version != 1 || m.Stage != anneal.StageRetired || m.Reason != "version 2 is live" || len(m.Objects) != 1 || m.Importance["price"] != 2 {
 		t.Errorf("second record is %+v; want version 1, retired, whole", m)
 	}
 	if c := s.Champion("churn"); c.Version != 1 || c.Stage != anneal.StageLive {
@@ -169,7 +170,7 @@ func TestNotFound(t *testing.T) {
 func TestKeepsFew(t *testing.T) {
 	s := &State{}
 	for i := 1; i <= 1000; i++ {
-		m := s.Candidate(anneal.Run{ID: fmt.Sprint("r", i), Model: "churn"}, anneal.Artifact{}, nil, day)
+		m := s.Candidate(anneal.Run{ID: fmt.Sprint("r", i), Model: "churn"}, anneal.Model{}, day)
 		s.Apply(m)
 		if i <= 10 {
 			for _, r := range s.PromoteModel(m, day, "") {
