@@ -78,11 +78,15 @@ type comparing struct {
 	// phases are those of seasons that only rows can be told by, in column.
 	phases []drift.Phase
 	column string
+	alike  string // why nothing is known of the importance of columns, where it should be
 }
 
 // compare is what profiles alone say.
 func (c comparing) compare() drift.Comparison {
 	comparison := drift.Compare(c.ref, c.cur, c.opt)
+	if c.alike != "" {
+		comparison.Importance = &drift.Weighing{Alike: c.alike}
+	}
 	comparison.Date(c.ref, c.parts, c.names, c.opt)
 	return comparison
 }
@@ -166,11 +170,11 @@ func (c *Controller) compared(ctx context.Context, w *wake, p *policy.Policy) bo
 		if len(window) == 0 {
 			continue
 		}
-		of, key := c.comparisonKey(p, name, champion.Objects, window)
+		of, key := c.comparisonKey(p, name, champion, window)
 		if c.comparisons.known[of].key == key {
 			continue
 		}
-		own, err := c.comparing(ctx, p, name, champion.Objects, window)
+		own, err := c.comparing(ctx, p, name, champion, window)
 		if err != nil {
 			continue
 		}
@@ -204,10 +208,10 @@ func (c *Controller) dataAt(p *policy.Policy, w *wake) *Data {
 }
 
 // comparisonKey is a signal, and the identity of all that its comparison depends on.
-func (c *Controller) comparisonKey(p *policy.Policy, name string, reference, window []anneal.Object) (of, key string) {
+func (c *Controller) comparisonKey(p *policy.Policy, name string, champion *anneal.Model, window []anneal.Object) (of, key string) {
 	level := c.state.Found[p.Name()][name].Level(cmp.Or(p.Spec.Spec.Signals[name].Alpha, drift.DefaultAlpha))
-	parts := []string{"comparison", p.Revision, name, fmt.Sprint(level)}
-	for _, o := range reference {
+	parts := []string{"comparison", p.Revision, name, fmt.Sprint(level), champion.ID()}
+	for _, o := range champion.Objects {
 		parts = append(parts, profileKey(p, o))
 	}
 	parts = append(parts, "")

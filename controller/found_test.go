@@ -9,7 +9,7 @@ import (
 )
 
 // TestFound folds drift signals: each lowers the level of the next, unless it found
-// something; signals without a test change nothing; and a state read back goes on
+// something that the model uses; signals without a test change nothing; and a state read back goes on
 // as the one that was written.
 func TestFound(t *testing.T) {
 	s := newState()
@@ -39,6 +39,11 @@ func TestFound(t *testing.T) {
 	apply(`{"name": "drift", "policy": "p", "detail": {"alpha": 0.01, "drifted": 2}}`)
 	if level() <= second {
 		t.Errorf("a discovery leaves the level at %v", level())
+	}
+	found := level()
+	apply(`{"name": "drift", "policy": "p", "detail": {"alpha": 0.01, "drifted": 2, "share": 0}}`)
+	if level() >= found {
+		t.Errorf("columns that the model does not use leave the level at %v, which was %v", level(), found)
 	}
 	data, err := json.Marshal(s)
 	if err != nil {

@@ -84,7 +84,7 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 		return signal
 	}
 	signal.Window = windowID(window)
-	comparison, err := c.compare(ctx, p, name, champion.Objects, window)
+	comparison, err := c.compare(ctx, p, name, champion, window)
 	if err == nil {
 		signal.Detail, err = json.Marshal(comparison)
 	}
@@ -103,20 +103,22 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 	return signal
 }
 
-// compare measures how far window has moved from reference, or knows it.
-func (c *Controller) compare(ctx context.Context, p *policy.Policy, name string, reference, window []anneal.Object) (drift.Comparison, error) {
-	if of, key := c.comparisonKey(p, name, reference, window); c.comparisons.known[of].key == key {
+// compare measures how far window has moved from what the champion was trained on, or
+// knows it.
+func (c *Controller) compare(ctx context.Context, p *policy.Policy, name string, champion *anneal.Model, window []anneal.Object) (drift.Comparison, error) {
+	if of, key := c.comparisonKey(p, name, champion, window); c.comparisons.known[of].key == key {
 		return c.comparisons.known[of].comparison, nil
 	}
-	own, err := c.comparing(ctx, p, name, reference, window)
+	own, err := c.comparing(ctx, p, name, champion, window)
 	if err != nil {
 		return drift.Comparison{}, err
 	}
 	return own.compare(), nil
 }
 
-// comparing is what profiles say of reference and window.
-func (c *Controller) comparing(ctx context.Context, p *policy.Policy, name string, reference, window []anneal.Object) (own comparing, err error) {
+// comparing is what profiles say of the champion's data and window.
+func (c *Controller) comparing(ctx context.Context, p *policy.Policy, name string, champion *anneal.Model, window []anneal.Object) (own comparing, err error) {
+	reference := champion.Objects
 	if own.ref, err = c.profiles.merged(ctx, p, reference); err != nil {
 		return own, fmt.Errorf("reference: %w", err)
 	}
@@ -135,6 +137,7 @@ func (c *Controller) comparing(ctx context.Context, p *policy.Policy, name strin
 		}
 	case drift.AnnealRules:
 		own.opt.Alpha = c.state.Found[p.Name()][name].Level(cmp.Or(own.opt.Alpha, drift.DefaultAlpha))
+		own.opt.Importance, own.alike = champion.Importance, champion.ImportanceProblem
 		if err := c.seasonal(ctx, p, reference, &own); err != nil {
 			return own, err
 		}

@@ -108,7 +108,7 @@ func (c *Controller) quality(ctx context.Context, p *policy.Policy, signal *anne
 			problem = "there is no champion to compare with"
 			break
 		}
-		comparison, err := c.compare(ctx, p, signal.Name, champion.Objects, window)
+		comparison, err := c.compare(ctx, p, signal.Name, champion, window)
 		if err != nil {
 			return err
 		}

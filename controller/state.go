@@ -267,13 +267,15 @@ func decode(r journal.Record, v any) error {
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // found counts what a drift signal tested and found. A signal that could not be
-// measured, and one by the rules of another tool, is no test.
+// measured, and one by the rules of another tool, is no test; a column that the model
+// does not use is no find.
 func (s *State) found(r journal.Record) error {
 	var signal struct {
 		Name, Policy string
 		Detail       *struct {
 			Alpha   float64
 			Drifted int
+			Share   *float64
 		}
 	}
 	if err := decode(r, &signal); err != nil {
@@ -289,7 +291,7 @@ func (s *State) found(r journal.Record) error {
 		s.Found[signal.Policy] = map[string]statistics.Online{}
 	}
 	o := s.Found[signal.Policy][signal.Name]
-	o.Add(signal.Detail.Drifted > 0)
+	o.Add(signal.Detail.Drifted > 0 && (signal.Detail.Share == nil || *signal.Detail.Share > 0))
 	s.Found[signal.Policy][signal.Name] = o
 	return nil
 }

@@ -55,9 +55,13 @@ type Options struct {
 	// Season is that which is compared with whether or not it shows.
 	Seasons []Part
 	Season  Season
-	Quality *witness.Quality // of the current data, where they carry the target: for AnnealRules
-	Outlook *witness.Outlook // on the current data, where they do not: for AnnealRules
-	Joint   []Joint          // of all columns together, where that was asked: see [Joined]
+	// Importance is what columns are worth to the model, by name and on any scale, for
+	// AnnealRules: they count by it in the share, and what is not named counts nothing.
+	// All count alike where it is empty, or says little of the columns: see [Weighing].
+	Importance map[string]float64
+	Quality    *witness.Quality // of the current data, where they carry the target: for AnnealRules
+	Outlook    *witness.Outlook // on the current data, where they do not: for AnnealRules
+	Joint      []Joint          // of all columns together, where that was asked: see [Joined]
 
 	// Parts has the shares of all parts of each column reported, drifted or not.
 	Parts bool
@@ -99,7 +103,7 @@ const mostNamed = 20
 // A Comparison says how current data differs from a reference.
 type Comparison struct {
 	// Share is that of drifted columns among those that were tested, without the
-	// target; nil where none was.
+	// target; nil where none was. Each counts by its Importance where that is known.
 	Share         *float64 `json:"share"`
 	Verdict       Verdict  `json:"verdict"` // Drift, None or TooFew
 	Drifted       int      `json:"drifted"` // columns
@@ -110,19 +114,28 @@ type Comparison struct {
 	Alpha   float64  `json:"alpha,omitempty"`
 	Columns []Column `json:"columns"`         // the reference's, in its order, then the new ones
 	Joint   []Joint  `json:"joint,omitempty"` // of all columns together
-	Facts   []Fact   `json:"facts"`           // about the quality of the current data
+	// Attribution names up to ten of the columns that make the drift, those first that
+	// matter most.
+	Attribution []string `json:"attribution,omitempty"`
+	Facts       []Fact   `json:"facts"` // about the quality of the current data
+	// Importance says how columns counted, where something is known of it.
+	Importance *Weighing `json:"importance,omitempty"`
 	// Quality is what was learnt from the reference is worth on the current data,
 	// where they carry the target and a witness was asked.
 	Quality *witness.Quality `json:"quality,omitempty"`
 	// Outlook is what a witness expects of current data without the target.
 	Outlook *witness.Outlook `json:"outlook,omitempty"`
 	// Season is what of the reference it was compared with, where that is not all.
-	Season  *Seasonal        `json:"season,omitempty"`
-	part    *profile.Profile // that of Season
-	perhaps int              // columns that may have drifted
+	Season *Seasonal        `json:"season,omitempty"`
+	part   *profile.Profile // that of Season
+	votes  votes
 	// ColumnsAlone is why no witness could be asked, where one would have been.
 	ColumnsAlone string `json:"columnsAlone,omitempty"`
 }
+
+// votes are columns by what they count: those tested, those of them that drifted, and
+// those that may have.
+type votes struct{ tested, drifted, perhaps float64 }
 
 // A Column says how one column differs.
 type Column struct {
@@ -130,6 +143,9 @@ type Column struct {
 	Type    dataset.Type `json:"type"` // in the reference
 	Target  bool         `json:"target,omitempty"`
 	Verdict Verdict      `json:"verdict"`
+	// Importance is what the model goes by this column, of 1, where that is known.
+	Importance *float64 `json:"importance,omitempty"`
+	idle       bool     // the model does not use it
 	// Effect says in a few words what has changed, or why there is no verdict.
 	Effect    string `json:"effect"`
 	Reference Side   `json:"reference"`
@@ -226,6 +242,7 @@ func compare(reference, current *profile.Profile, opt Options) Comparison {
 	}
 	if opt.Rules == AnnealRules {
 		c.Alpha = opt.Alpha
+		c.weigh(opt.Importance)
 		opt.correct(c.Columns)
 	}
 	for i := range c.Columns {
@@ -237,13 +254,16 @@ func compare(reference, current *profile.Profile, opt Options) Comparison {
 			continue
 		}
 		c.Tested++
+		c.votes.tested += c.weight(col)
 		if col.perhaps {
-			c.perhaps++
+			c.votes.perhaps += c.weight(col)
 		}
 		if col.Verdict == Drift {
 			c.Drifted++
+			c.votes.drifted += c.weight(col)
 		}
 	}
+	c.attribute()
 	c.Facts = facts(reference, current, c.Columns)
 	for i := range c.Columns {
 		col := &c.Columns[i]
@@ -362,13 +382,19 @@ func missingTest(ref, cur *profile.Column, opt Options) Test {
 	return t
 }
 
-// correct adjusts the probabilities of each kind of test over the columns.
+// correct adjusts the probabilities of each kind of test over the columns; over those
+// that the model does not use apart.
 func (o Options) correct(columns []Column) {
-	tests := map[string][]*Test{}
+	type family struct {
+		test string
+		idle bool
+	}
+	tests := map[family][]*Test{}
 	for i := range columns {
 		for j := range columns[i].Tests {
 			if t := &columns[i].Tests[j]; t.PValue != nil {
-				tests[t.Test] = append(tests[t.Test], t)
+				of := family{t.Test, columns[i].idle}
+				tests[of] = append(tests[of], t)
 			}
 		}
 	}

@@ -20,8 +20,9 @@ type RuleSet string
 // tests and thresholds themselves, and know neither corrections nor a least
 // number of rows.
 const (
-	// AnnealRules, the default: effect and significance, as [Compare] says, and
-	// what a witness saw, if one did.
+	// AnnealRules, the default: effect and significance, as [Compare] says, by what
+	// columns are worth to the model where that is known, and what a witness saw, if
+	// one did.
 	AnnealRules RuleSet = "anneal"
 	// EvidentlyRules are the defaults of Evidently 0.7.
 	EvidentlyRules RuleSet = "evidently"
@@ -44,8 +45,14 @@ func ParseRules(name string) (RuleSet, error) {
 
 // Validate says what of the options does not go together.
 func (o Options) Validate() error {
-	if o.Rules != "" && o.Rules != AnnealRules && (len(o.Tests) > 0 || len(o.Thresholds) > 0) {
+	if o.Rules == "" || o.Rules == AnnealRules {
+		return nil
+	}
+	switch {
+	case len(o.Tests) > 0 || len(o.Thresholds) > 0:
 		return errors.New("the rules of " + string(o.Rules) + " choose the tests themselves: tests and thresholds are for those of anneal")
+	case len(o.Importance) > 0:
+		return errors.New("the rules of " + string(o.Rules) + " count all columns alike: importance is for those of anneal")
 	}
 	return nil
 }
@@ -241,10 +248,13 @@ func (c *Comparison) Conclude(opt Options) { c.conclude(opt.withDefaults()) }
 // either.
 func (c *Comparison) conclude(opt Options) {
 	c.Verdict = TooFew
-	if c.Tested > 0 {
-		share := float64(c.Drifted) / float64(c.Tested)
+	if n := c.votes; n.tested > 0 {
+		share, most := n.drifted/n.tested, (n.drifted+n.perhaps)/n.tested
+		if c.weighs() {
+			share, most = round(share), round(most)
+		}
 		c.Share = &share
-		switch most := float64(c.Drifted+c.perhaps) / float64(c.Tested); {
+		switch {
 		case share >= opt.Share:
 			c.Verdict = Drift
 		case most >= opt.Share:

@@ -145,18 +145,24 @@ type Seasonal struct {
 func (whole Comparison) seasonally(current *profile.Profile, opt Options) Comparison {
 	nearest, least, parts := whole, whole.distance()/2, opt.Seasons
 	opt.Exact, opt.Seasons = nil, nil
+	if !whole.weighs() {
+		opt.Importance = nil // or distances would not be of one kind
+	}
 	for _, part := range parts {
 		if part.Profile.Counts.Rows < opt.MinRows {
 			continue
 		}
 		c := compare(part.Profile, current, opt)
 		far := c.distance()
-		if opt.Season != part.Phase.Season && (whole.Drifted == 0 || far > least) {
+		if opt.Season != part.Phase.Season && (whole.votes.drifted == 0 || far > least) {
 			continue
 		}
 		least = far
 		c.Season = &Seasonal{part.Phase.Season, part.Phase.String(), whole.ReferenceRows, whole.Drifted}
 		c.part, c.Facts = part.Profile, whole.Facts
+		if !whole.weighs() {
+			c.Importance = whole.Importance
+		}
 		nearest = c
 	}
 	return nearest
@@ -165,10 +171,11 @@ func (whole Comparison) seasonally(current *profile.Profile, opt Options) Compar
 // distance is how far the columns are from those of the reference together, by the first
 // test of each that counts, in thresholds.
 func (c Comparison) distance() (sum float64) {
-	for _, column := range c.Columns {
-		i := slices.IndexFunc(column.Tests, func(t Test) bool { return !t.Advisory && t.Test != "missing" })
-		if i >= 0 && !column.Target && column.Verdict != NotTested {
-			sum += column.Tests[i].least() / column.Tests[i].Threshold
+	for i := range c.Columns {
+		column := &c.Columns[i]
+		first := slices.IndexFunc(column.Tests, func(t Test) bool { return !t.Advisory && t.Test != "missing" })
+		if first >= 0 && !column.Target && column.Verdict != NotTested {
+			sum += c.weight(column) * column.Tests[first].least() / column.Tests[first].Threshold
 		}
 	}
 	return sum
