@@ -29,7 +29,7 @@ func newDrift() *cobra.Command {
 }
 
 func newDriftCompare() *cobra.Command {
-	var reference, current, target, tests, correction, rules, season, page string
+	var reference, current, target, tests, correction, rules, season, importance, page string
 	var ignore, keys []string
 	var exact, duplicates, joint bool
 	var out output
@@ -56,6 +56,10 @@ Where both have a column of times, and A spans a year, a week or a day of which 
 part, B is compared with the same part of A if that is nearer than all of it: July with
 July. --season chooses that.
 
+--importance FILE says what columns are worth to your model, as JSON: {"price": 0.6,
+"hour": 0.4}, on any scale. Columns count by that, and one that is not named counts
+nothing.
+
 --joint looks at all columns together, for changes that no column shows: how well a
 classifier tells rows of B from rows of A, which counts for the verdict, and beside it
 what principal components of A lose of B, and the maximum mean discrepancy.
@@ -81,6 +85,11 @@ column that should not repeat.`,
 			}
 			if opt.Season, err = drift.ParseSeason(season); err != nil {
 				return usage(fmt.Errorf("--season: %w", err))
+			}
+			if importance != "" {
+				if opt.Importance, err = readImportance(importance); err != nil {
+					return usage(fmt.Errorf("--importance: %w", err))
+				}
 			}
 			if err := opt.Validate(); err != nil {
 				return usage(err)
@@ -150,6 +159,7 @@ column that should not repeat.`,
 	c.Flags().BoolVar(&exact, "exact", false, "read columns again for which sketches stand; =false: none (default: where they leave the verdict open)")
 	c.Flags().StringVar(&rules, "rules", string(drift.AnnealRules), "how columns and data sets are judged: anneal, evidently or nannyml")
 	c.Flags().StringVar(&season, "season", string(drift.AnySeason), "compare with the same season of the reference: year, week, day, none, or auto: the nearest, if it is nearer than the whole")
+	c.Flags().StringVar(&importance, "importance", "", "file that says what columns are worth to the model: a JSON object of numbers")
 	c.Flags().StringVar(&correction, "correction", string(statistics.BenjaminiHochberg), "over the columns: fdr_bh, fdr_by, holm, bonferroni or none")
 	c.Flags().StringSliceVar(&ignore, "ignore", nil, "columns not to compare")
 	c.Flags().BoolVar(&joint, "joint", false, "look at all columns together, too")
@@ -219,19 +229,24 @@ func readReport(ctx context.Context, store *objects.Store, o anneal.Object, form
 func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	w := cmd.OutOrStdout()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "COLUMN\tTYPE\tVERDICT\tTESTS\tEFFECT")
+	weighed := c.Importance != nil
+	fmt.Fprintln(t, "COLUMN\tTYPE\tVERDICT\t"+map[bool]string{true: "IMPORTANCE\t"}[weighed]+"TESTS\tEFFECT")
 	for _, column := range c.Columns {
 		tests := ""
 		for _, test := range column.Tests {
 			tests += test.Test + " " + strconv.FormatFloat(test.Statistic, 'g', 3, 64) + "  "
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(column.Name), column.Type, column.Verdict, tests, printable(column.Effect))
+		worth := ""
+		if weighed {
+			worth = worthOf(column) + "\t"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s%s\t%s\n", printable(column.Name), column.Type, column.Verdict, worth, tests, printable(column.Effect))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	if c.Drifted > 0 {
-		writeMoves(w, c.Columns)
+		writeMoves(w, mattering(c))
 	}
 	for _, fact := range c.Facts {
 		where := ""
@@ -240,6 +255,7 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 		}
 		fmt.Fprintf(w, "note: %s%s\n", where, printable(fact.Text))
 	}
+	writeImportance(w, c.Importance)
 	writeJoint(w, c.Joint)
 	if err := writeWitness(w, c); err != nil {
 		return err
@@ -250,7 +266,7 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	if s := c.Season; s != nil {
 		fmt.Fprintf(w, "note: compared with the same season of the reference, %s (%s): %d of its %d rows; %s drifted from all of it\n", s.Part, s.Season, c.ReferenceRows, s.Of, plural(s.Drifted, "column", "columns"))
 	}
-	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, c.CurrentRows, c.ReferenceRows)
+	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted%s (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, weighedShare(c), c.CurrentRows, c.ReferenceRows)
 	return err
 }
 

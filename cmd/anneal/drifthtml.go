@@ -1,14 +1,12 @@
 package main
 
 import (
-	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
 	"io"
 	"math"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/anneal-ml/anneal/drift"
@@ -67,60 +65,35 @@ func (r driftReport) Headline() string {
 // Harmless says why columns that moved as much as makes drift are none.
 func (r driftReport) Harmless() string { return harmless(r.Comparison) }
 
+// Weighed says how much of what the model goes by has drifted, where that counts.
+func (r driftReport) Weighed() string { return weighedShare(r.Comparison) }
+
 // Few reports whether all columns can be shown at once.
 func (r driftReport) Few() bool { return len(r.Columns) <= 12 }
 
 // Furthest is the test that counts which is furthest beyond its threshold, or nearest
 // to it; none where the thresholds are probabilities.
 func (r driftReport) Furthest(c drift.Column) string {
-	test, of := furthest(c)
+	test, of := c.Furthest()
 	if test == nil || r.Rules == drift.EvidentlyRules && test.PValue != nil {
 		return ""
 	}
 	return fmt.Sprintf("%s %.3g of %.3g", test.Test, of*test.Threshold, test.Threshold)
 }
 
-// furthest is that test, and how many times its threshold it comes to.
-func furthest(c drift.Column) (far *drift.Test, of float64) {
-	for i := range c.Tests {
-		t := &c.Tests[i]
-		if t.Advisory || t.Threshold <= 0 {
-			continue
-		}
-		change := t.Statistic
-		if t.Effect != nil {
-			change = *t.Effect
-		}
-		if far == nil || change/t.Threshold > of {
-			far, of = t, change/t.Threshold
-		}
-	}
-	return far, of
-}
-
 // writePage writes a comparison as a page that needs nothing else. Columns that
-// drifted come first, those that did most before the others.
+// drifted come first, those that matter most before the others.
 func writePage(path string, c driftReport) (err error) {
 	t, err := template.New("drift").Funcs(template.FuncMap{
 		"chart":       chart,
-		"percent":     func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },
+		"percent":     percent,
+		"worth":       worthOf,
 		"probability": func(p *float64) string { return fmt.Sprintf("%.2g", *p) },
 	}).Parse(driftPage)
 	if err != nil {
 		return err
 	}
-	c.Columns = slices.Clone(c.Columns)
-	slices.SortStableFunc(c.Columns, func(a, b drift.Column) int {
-		last := func(c drift.Column) int {
-			if c.Verdict == drift.Drift {
-				return 0
-			}
-			return 1
-		}
-		_, of := furthest(a)
-		_, ofB := furthest(b)
-		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(ofB, of))
-	})
+	c.Columns = mattering(c.Comparison)
 	f, err := os.Create(path)
 	if err != nil {
 		return err
