@@ -22,8 +22,9 @@ import (
 
 // Bounds on what a model artifact is read for.
 const (
-	largestMetrics  = 1 << 20  // bytes of a metrics.json
-	largestUnpacked = 16 << 30 // bytes of an archive that are looked through
+	largestMetrics    = 1 << 20  // bytes of a metrics.json
+	largestImportance = 64 << 10 // bytes of the importance in it; a state's data have 256 KiB
+	largestUnpacked   = 16 << 30 // bytes of an archive that are looked through
 )
 
 // An Error is the error of a function, as a Lambda function has it: a state
@@ -60,6 +61,8 @@ type Evaluation struct {
 	Value           float64
 	Threshold       float64
 	PassedThreshold bool // Value is at least as good as Threshold
+	// Importance is what metrics.json says under `importance` that columns are worth.
+	Importance json.RawMessage `json:",omitempty"`
 }
 
 // Evaluate is the built-in function `evaluate-model`: it compares a metric of a
@@ -71,8 +74,9 @@ type Evaluation struct {
 //	Direction        max or min; default min for an error (mae, rmse, log_loss, …), else max
 //
 // The metrics are the numbers of a flat metrics.json: in the artifact, else
-// beside it (data/metrics.json, metrics.json, or in output.tar.gz). The answer is
-// an [Evaluation]; an error is an [Error], unless ctx has ended.
+// beside it (data/metrics.json, metrics.json, or in output.tar.gz). It may have an
+// `importance` too: an object of columns and numbers, which is handed on as it is. The
+// answer is an [Evaluation]; an error is an [Error], unless ctx has ended.
 func Evaluate(ctx context.Context, store *objects.Store, payload json.RawMessage) (json.RawMessage, error) {
 	var in struct {
 		ModelArtifact   string
@@ -91,7 +95,7 @@ func Evaluate(ctx context.Context, store *objects.Store, payload json.RawMessage
 	case in.Direction != "" && in.Direction != "max" && in.Direction != "min":
 		return nil, failed(InvalidPayload, "Direction is %q; want max or min", in.Direction)
 	}
-	metrics, err := readMetrics(ctx, store, in.ModelArtifact)
+	metrics, importance, err := readMetrics(ctx, store, in.ModelArtifact)
 	if err != nil {
 		return nil, err
 	}
@@ -100,11 +104,12 @@ func Evaluate(ctx context.Context, store *objects.Store, payload json.RawMessage
 		return nil, err
 	}
 	answer := Evaluation{
-		Metrics:   metrics,
-		Metric:    metric,
-		Direction: in.Direction,
-		Value:     metrics[metric],
-		Threshold: *in.MetricThreshold,
+		Metrics:    metrics,
+		Metric:     metric,
+		Direction:  in.Direction,
+		Value:      metrics[metric],
+		Threshold:  *in.MetricThreshold,
+		Importance: importance,
 	}
 	if answer.Direction == "" {
 		answer.Direction = "max"
@@ -170,10 +175,10 @@ func artifactError(ctx context.Context, err error) error {
 }
 
 // readMetrics finds and reads the metrics.json of an artifact.
-func readMetrics(ctx context.Context, store *objects.Store, artifact string) (map[string]float64, error) {
+func readMetrics(ctx context.Context, store *objects.Store, artifact string) (metrics map[string]float64, importance json.RawMessage, err error) {
 	text, err := unpack(ctx, store, artifact, "metrics.json")
 	if err != nil {
-		return nil, artifactError(ctx, err)
+		return nil, nil, artifactError(ctx, err)
 	}
 	if text != nil {
 		return parseMetrics(artifact+": metrics.json", text)
@@ -185,18 +190,18 @@ func readMetrics(ctx context.Context, store *objects.Store, artifact string) (ma
 			continue
 		}
 		if err != nil {
-			return nil, artifactError(ctx, err)
+			return nil, nil, artifactError(ctx, err)
 		}
 		return parseMetrics(folder+name, text)
 	}
 	text, err = unpack(ctx, store, folder+"output.tar.gz", "metrics.json")
 	if err != nil && !errors.Is(err, objects.ErrNotFound) {
-		return nil, artifactError(ctx, err)
+		return nil, nil, artifactError(ctx, err)
 	}
 	if text != nil {
 		return parseMetrics(folder+"output.tar.gz: metrics.json", text)
 	}
-	return nil, failed(MetricsNotFound, "no metrics.json in %s, nor in %sdata/, beside it, or in output.tar.gz; "+
+	return nil, nil, failed(MetricsNotFound, "no metrics.json in %s, nor in %sdata/, beside it, or in output.tar.gz; "+
 		"a training writes it to its model or output/data folder", artifact, folder)
 }
 
@@ -256,23 +261,33 @@ func limited(r io.Reader, what string) ([]byte, error) {
 	return text, nil
 }
 
-// parseMetrics reads the numbers of a flat JSON object. What else it has (names,
-// notes, null for what could not be computed) is left out.
-func parseMetrics(where string, text []byte) (map[string]float64, error) {
+// parseMetrics reads the numbers of a flat JSON object, and its importance. What else
+// it has (names, notes, null for what could not be computed) is left out.
+func parseMetrics(where string, text []byte) (metrics map[string]float64, importance json.RawMessage, err error) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	var all map[string]any
-	if err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &all); err != nil {
-		return nil, failed(InvalidMetrics, "%s: want a JSON object of numbers such as {\"accuracy\": 0.9}: %v", where, err)
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, nil, failed(InvalidMetrics, "%s: want a JSON object of numbers such as {\"accuracy\": 0.9}: %v", where, err)
 	}
-	metrics := make(map[string]float64, len(all))
+	metrics = make(map[string]float64, len(all))
 	for name, value := range all {
 		if x, ok := value.(float64); ok && !math.IsInf(x, 0) {
 			metrics[name] = x
 		}
 	}
 	if len(metrics) == 0 {
-		return nil, failed(InvalidMetrics, "%s: has no number; want a flat JSON object such as {\"accuracy\": 0.9}", where)
+		return nil, nil, failed(InvalidMetrics, "%s: has no number; want a flat JSON object such as {\"accuracy\": 0.9}", where)
 	}
-	return metrics, nil
+	if _, isNumber := metrics["importance"]; all["importance"] == nil || isNumber {
+		return metrics, nil, nil
+	}
+	if importance, err = json.Marshal(all["importance"]); err != nil {
+		return nil, nil, err // unreachable: it was JSON
+	}
+	if len(importance) > largestImportance { // a model is not lost for it: whoever reads it is told
+		importance = fmt.Appendf(nil, `"left out: %d bytes are more than the limit of %d"`, len(importance), largestImportance)
+	}
+	return metrics, importance, nil
 }
 
 // choose says which metric counts.

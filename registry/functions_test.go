@@ -93,6 +93,22 @@ func TestEvaluate(t *testing.T) {
 			`{"Metrics":{"f1":0.5},"Metric":"f1","Direction":"max","Value":0.5,"Threshold":0.5,"PassedThreshold":true}`,
 		},
 		{
+			"what columns are worth", model(`{"accuracy": 0.8, "importance": {"usage": 3, "tickets": 1}}`), `"MetricThreshold": 0.7`,
+			`{"Metrics":{"accuracy":0.8},"Metric":"accuracy","Direction":"max","Value":0.8,"Threshold":0.7,"PassedThreshold":true,"Importance":{"tickets":1,"usage":3}}`,
+		},
+		{
+			"what they are worth, as anything", model(`{"accuracy": 0.8, "importance": ["usage"]}`), `"MetricThreshold": 0.7`,
+			`{"Metrics":{"accuracy":0.8},"Metric":"accuracy","Direction":"max","Value":0.8,"Threshold":0.7,"PassedThreshold":true,"Importance":["usage"]}`,
+		},
+		{
+			"of too many columns", model(`{"accuracy": 0.8, "importance": {"` + strings.Repeat("x", 64<<10) + `": 1}}`), `"MetricThreshold": 0.7`,
+			`{"Metrics":{"accuracy":0.8},"Metric":"accuracy","Direction":"max","Value":0.8,"Threshold":0.7,"PassedThreshold":true,"Importance":"left out: 65542 bytes are more than the limit of 65536"}`,
+		},
+		{
+			"a metric of that name", model(`{"importance": 0.8}`), `"MetricThreshold": 0.7`,
+			`{"Metrics":{"importance":0.8},"Metric":"importance","Direction":"max","Value":0.8,"Threshold":0.7,"PassedThreshold":true}`,
+		},
+		{
 			"auc before r2", model(`{"r2": 0.5, "auc": 0.6, "rows": 1}`), `"MetricThreshold": 0.5`,
 			`{"Metrics":{"auc":0.6,"r2":0.5,"rows":1},"Metric":"auc","Direction":"max","Value":0.6,"Threshold":0.5,"PassedThreshold":true}`,
 		},

@@ -144,6 +144,7 @@ func checkModel(p configs.Policy, seen map[string]*flow.Seen) asl.Problems {
 	}
 	visit("spec.run.model.artifact", m.Artifact)
 	visit("spec.run.model.metrics", m.Metrics)
+	visit("spec.run.model.importance", m.Importance)
 	return problems
 }
 
@@ -198,7 +199,8 @@ func builtinFlow(name string, payload *flow.Shape) (*flow.Shape, []flow.Complain
 	case "evaluate-model":
 		needs["ModelArtifact"], needs["MetricThreshold"] = flow.String, flow.Number
 		result = flow.Record(sure("Metrics", flow.Of(flow.Object)), sure("Metric", flow.Of(flow.String)), sure("Direction", flow.Of(flow.String)),
-			sure("Value", flow.Of(flow.Number)), sure("Threshold", flow.Of(flow.Number)), sure("PassedThreshold", flow.Of(flow.Bool)))
+			sure("Value", flow.Of(flow.Number)), sure("Threshold", flow.Of(flow.Number)), sure("PassedThreshold", flow.Of(flow.Bool)),
+			flow.Field{Name: "Importance", Shape: flow.Any(), Presence: flow.Unknown}) // where the training says it
 	case "register-model":
 		needs["ModelArtifact"] = flow.String
 		result = flow.Record(sure("ModelArtifact", flow.Of(flow.String)), sure("Metrics", flow.Of(flow.Object)),

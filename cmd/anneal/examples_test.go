@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,8 +110,8 @@ func TestExampleClassicPipeline(t *testing.T) {
 		t.Errorf("states entered:\n%s\nwant\n%s", got, want)
 	}
 	model := e.models(1)[0]
-	if model.ID() != "churn@1" || model.Stage != anneal.StageLive || model.Metrics["accuracy"] < 0.7 {
-		t.Errorf("model %+v, want churn@1, live, above the gate", model)
+	if model.ID() != "churn@1" || model.Stage != anneal.StageLive || model.Metrics["accuracy"] < 0.7 || !maps.Equal(model.Importance, map[string]float64{"usage": 1}) {
+		t.Errorf("model %+v, want churn@1, live, above the gate, that goes by usage", model)
 	}
 	checkArtifact(t, e.dir, model.Artifact)
 	if got := e.messages(); len(got) != 1 || !strings.Contains(got[0], `"Status":"Success"`) {

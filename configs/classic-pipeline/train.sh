@@ -1,6 +1,7 @@
 #!/bin/sh
 # Stands in for a training image: finds the value of a column that splits the
-# rows best, and writes model and metrics where SageMaker expects them.
+# rows best, and writes model and metrics where SageMaker expects them. The model goes
+# by that column alone, and says so: no other can make drift.
 set -e
 cat "$ANNEAL_ML_ROOT"/input/data/training/* |
 awk -F, -v column="${SM_HP_COLUMN:-usage}" -v model="$ANNEAL_ML_ROOT/model" '
@@ -15,5 +16,5 @@ awk -F, -v column="${SM_HP_COLUMN:-usage}" -v model="$ANNEAL_ML_ROOT/model" '
 			if (above > best) { best = above; rule = column " >= " x[i] }
 		}
 		print rule > (model "/rule.txt")
-		printf "{\"accuracy\": %.4f}\n", best / n > (model "/metrics.json")
+		printf "{\"accuracy\": %.4f, \"importance\": {\"%s\": 1}}\n", best / n, column > (model "/metrics.json")
 	}'
