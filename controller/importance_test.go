@@ -119,8 +119,8 @@ func TestImportance(t *testing.T) {
 			share    float64
 			drifted  int
 			champion int     // afterwards
-			held     float64 // of its importance, before: 0: nothing is known of it
-			alike    string
+			held     float64 // by the columns, of what the champion says; 0: it says nothing
+			alike    string  // how the reason begins why they count alike
 		}{
 			{file: "a0 b0", champion: 1},
 			{file: "a0 b9", share: 0, drifted: 1, champion: 1, held: 1},

@@ -30,7 +30,7 @@ func TestHistories(t *testing.T) {
 	type count struct{ alarms, false, missed int }
 	var table strings.Builder
 	total := map[string]*count{}
-	judges := []string{"evidently", "nannyml", "anneal, columns alone", "anneal, without labels", "anneal"}
+	judges := []string{"evidently", "nannyml", "anneal, columns alone", "anneal, columns weighed", "anneal, without labels", "anneal"}
 	for _, name := range []string{"elec2", "bike", "bank", "employment"} {
 		dir := shared(t, "drift/datasets/"+name)
 		var schema historySchema
@@ -80,6 +80,9 @@ func TestHistories(t *testing.T) {
 			others.Rules = NannyMLRules
 			verdicts["nannyml"] = Compare(given, curGiven, others)
 			verdicts["anneal, columns alone"] = Compare(found, cur, own)
+			weighed := own // by what a model of gradient boosting goes by
+			weighed.Importance = w.Importance()
+			verdicts["anneal, columns weighed"] = Compare(found, cur, weighed)
 			rows, unlabelled := rowsOf(t, path(b.Batch), found.Schema()), own
 			if o, ok := w.Outlook(rows); ok {
 				unlabelled.Outlook = &o
