@@ -373,16 +373,15 @@ func permissions(d infra.Daemon, names map[string]string) []*question {
 					resource = strings.ReplaceAll(resource, "${Queue.Arn}", q.Known)
 				}
 			}
-			if resource = filled(resource, who); strings.Contains(resource, "${") {
-				known = false
-			}
+			resource = filled(resource, who)
+			known = known && !unfilled.MatchString(resource)
 			if resource != "*" { // an object, an execution, an alarm
-				resource = strings.ReplaceAll(resource, "*", "anneal")
+				resource = infra.Sample(resource)
 			}
 			p.Resources = append(p.Resources, resource)
 		}
 		for _, c := range n.When {
-			p.Context[c.Key] = strings.ReplaceAll(filled(c.Values[0], who), "*", "anneal")
+			p.Context[c.Key] = infra.Sample(filled(c.Values[0], who))
 		}
 		if !known {
 			continue // that a variable is not set is said already
@@ -399,6 +398,9 @@ func permissions(d infra.Daemon, names map[string]string) []*question {
 	}
 	return all
 }
+
+// unfilled is what is not known of an ARN.
+var unfilled = regexp.MustCompile(`\$\{[^!]`)
 
 // filled is an ARN with what is known of the account of who asks in it.
 func filled(arn, who string) string {

@@ -30,7 +30,7 @@ func read(t *testing.T, text string, values map[string]string, conditions map[st
 	return x
 }
 
-var placeholder = regexp.MustCompile(`\$\{([^}]+)\}`)
+var placeholder = regexp.MustCompile(`\$\{(!?)([^}]+)\}`)
 
 func (x template) lookup(name string) string {
 	if value, ok := x.values[name]; ok {
@@ -47,7 +47,13 @@ func (x template) value(t *testing.T, n *yaml.Node) any {
 	case "!Ref", "!GetAtt":
 		return x.lookup(n.Value)
 	case "!Sub":
-		return placeholder.ReplaceAllStringFunc(n.Value, func(s string) string { return x.lookup(s[2 : len(s)-1]) })
+		return placeholder.ReplaceAllStringFunc(n.Value, func(s string) string {
+			m := placeholder.FindStringSubmatch(s)
+			if m[1] != "" {
+				return "${" + m[2] + "}"
+			}
+			return x.lookup(m[2])
+		})
 	case "!If":
 		if x.conditions[n.Content[0].Value] {
 			return x.value(t, n.Content[1])
@@ -183,9 +189,25 @@ func named(s map[string]any, element, value string, anyCase bool) bool {
 	return ok && matches(v)
 }
 
-// like compares with * for any letters and ? for one.
+var pieces = regexp.MustCompile(`(?s)\$\{[^}]*\}|.`)
+
+// like compares with * for any letters and ? for one, and variables for each of these
+// letters themselves. Others have no value here, and what has none is like nothing.
 func like(pattern, value string, anyCase bool) bool {
-	quoted := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+	quoted := pieces.ReplaceAllStringFunc(pattern, func(piece string) string {
+		switch piece {
+		case "*":
+			return ".*"
+		case "?":
+			return "."
+		case "${*}", "${?}", "${$}":
+			return regexp.QuoteMeta(piece[2:3])
+		}
+		if len(piece) > 1 && piece[0] == '$' {
+			return `\z.`
+		}
+		return regexp.QuoteMeta(piece)
+	})
 	if anyCase {
 		quoted = "(?i)" + quoted
 	}
@@ -252,6 +274,10 @@ func TestEvaluator(t *testing.T) {
 		{"wildcards", `[{Effect: Allow, Action: "s3:Get*", Resource: "arn:aws:s3:::b/?/*"}]`, request{action: "s3:GetObject", resource: "arn:aws:s3:::b/k/x"}, true},
 		{"wildcards, not matched", `[{Effect: Allow, Action: "s3:Get*", Resource: "arn:aws:s3:::b/?/*"}]`, request{action: "s3:GetObject", resource: "arn:aws:s3:::b/kk/x"}, false},
 		{"a dot is a dot", `[{Effect: Allow, Action: "*", Resource: "arn:aws:s3:::a.b"}]`, request{action: "s3:ListBucket", resource: "arn:aws:s3:::axb"}, false},
+		{"an asterisk itself", `[{Effect: Allow, Action: "*", Resource: "arn:aws:s3:::b/a${*}*"}]`, request{action: "s3:GetObject", resource: "arn:aws:s3:::b/a*/x"}, true},
+		{"an asterisk itself, not matched", `[{Effect: Allow, Action: "*", Resource: "arn:aws:s3:::b/a${*}*"}]`, request{action: "s3:GetObject", resource: "arn:aws:s3:::b/ab/x"}, false},
+		{"a variable's beginning", `[{Effect: Allow, Action: "*", Resource: "arn:aws:s3:::b/${$}{aws:username}"}]`, request{action: "s3:GetObject", resource: "arn:aws:s3:::b/${aws:username}"}, true},
+		{"a variable", `[{Effect: Allow, Action: "*", Resource: "arn:aws:s3:::b/${aws:username}"}]`, request{action: "s3:GetObject", resource: "arn:aws:s3:::b/${aws:username}"}, false},
 		{"NotAction", `[{Effect: Allow, NotAction: "iam:*", Resource: "*"}]`, request{action: "iam:PassRole", resource: "*"}, false},
 		{"NotAction, others", `[{Effect: Allow, NotAction: "iam:*", Resource: "*"}]`, request{action: "s3:GetObject", resource: "*"}, true},
 		{"a denial wins", `[{Effect: Allow, Action: "*", Resource: "*"}, {Effect: Deny, Action: "s3:Put*", Resource: "*"}]`, request{action: "s3:PutObject", resource: "*"}, false},

@@ -250,6 +250,31 @@ func TestTasks(t *testing.T) {
 	granted(t, read(t, text, deployed, nil), given)
 }
 
+// TestLiteral has names and prefixes with letters that mean more to IAM and to
+// CloudFormation than themselves.
+func TestLiteral(t *testing.T) {
+	given := files(t, "literal.txt")
+	d := configuration(t, given)
+	text := infra.Template(d, infra.ForECS)
+	golden(t, "literal.cfn.yaml", text)
+	sound(t, text)
+	granted(t, read(t, text, deployed, nil), given)
+
+	var samples []string
+	for _, n := range d.Needs() {
+		for _, resource := range n.Resources {
+			if strings.Contains(resource, ":s3:::") {
+				samples = append(samples, infra.Sample(resource))
+			}
+		}
+	}
+	for _, want := range strings.Fields(given["samples"]) {
+		if !slices.Contains(samples, want) {
+			t.Errorf("no sample is %s: %q", want, samples)
+		}
+	}
+}
+
 func TestLake(t *testing.T) {
 	given := files(t, "lake.txt")
 	d := configuration(t, given)

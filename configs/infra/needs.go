@@ -96,11 +96,11 @@ func (d Daemon) Needs() []Need {
 		all = append(all, m.needs()...)
 	}
 	for _, t := range d.Topics {
-		all = append(all, Need{Role: t.Role, Service: "SNS", Actions: []string{"sns:Publish", "sns:GetTopicAttributes"}, Resources: []string{t.ARN},
+		all = append(all, Need{Role: t.Role, Service: "SNS", Actions: []string{"sns:Publish", "sns:GetTopicAttributes"}, Resources: []string{notWild.Replace(t.ARN)},
 			Why: "sends the notices of channel " + t.Channel + ", and looks at the topic in `anneal doctor --online`"})
 	}
 	for _, b := range d.Buses {
-		all = append(all, Need{Role: b.Role, Service: "EventBridge", Actions: []string{"events:PutEvents", "events:DescribeEventBus"}, Resources: []string{b.ARN},
+		all = append(all, Need{Role: b.Role, Service: "EventBridge", Actions: []string{"events:PutEvents", "events:DescribeEventBus"}, Resources: []string{notWild.Replace(b.ARN)},
 			Why: "sends the notices of channel " + b.Channel + ", and looks at the bus in `anneal doctor --online`"})
 	}
 	all = append(all, d.Tasks...)
@@ -114,7 +114,7 @@ func assumptions(all []Need) []Need {
 	for _, n := range all {
 		if !seen[n.Role] {
 			seen[n.Role] = true
-			assume = append(assume, Need{Service: "STS", Actions: []string{"sts:AssumeRole"}, Resources: []string{n.Role}, Why: "acts as the role that the settings name"})
+			assume = append(assume, Need{Service: "STS", Actions: []string{"sts:AssumeRole"}, Resources: []string{notWild.Replace(n.Role)}, Why: "acts as the role that the settings name"})
 		}
 	}
 	return assume
@@ -139,7 +139,7 @@ func (d Daemon) objectNeeds() []Need {
 		if _, ok := prefixes[l.Bucket]; !ok {
 			buckets = append(buckets, l.Bucket)
 		}
-		prefixes[l.Bucket] = append(prefixes[l.Bucket], l.Prefix+"*")
+		prefixes[l.Bucket] = append(prefixes[l.Bucket], exactly(l.Prefix)+"*")
 	}
 	all = append(all, Need{Role: d.Store.Role, Service: "S3", Actions: []string{"s3:GetObject", "s3:GetObjectVersion"}, Resources: objectsOf(reads),
 		Why: "reads data, by the version that an event named"})
@@ -171,9 +171,9 @@ func objectsOf(all []Location) (arns []string) {
 	return arns
 }
 
-func (l Location) objects() string { return bucketARN(l.Bucket) + "/" + l.Prefix + "*" }
+func (l Location) objects() string { return bucketARN(l.Bucket) + "/" + exactly(l.Prefix) + "*" }
 
-func bucketARN(name string) string { return "arn:${AWS::Partition}:s3:::" + name }
+func bucketARN(name string) string { return "arn:${AWS::Partition}:s3:::" + exactly(name) }
 
 // compact leaves out what is below another location.
 func compact(all []Location) []Location {
@@ -198,6 +198,7 @@ func (a Alarms) needs() []Need {
 }
 
 func (m Machine) needs() []Need {
+	m.ARN = notWild.Replace(m.ARN)
 	machine, qualifier := Unqualified(m.ARN)
 	var when []Condition
 	if qualifier != "" {

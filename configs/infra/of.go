@@ -125,7 +125,7 @@ func (o *of) queue(q *configs.SQS) error {
 	case err == nil:
 		region, account, name := partsOf(queueURL)
 		made.Name, made.FIFO, made.URL = name, strings.HasSuffix(name, ".fifo"), queueURL
-		made.Known = fmt.Sprintf("arn:${AWS::Partition}:sqs:%s:%s:%s", region, account, name)
+		made.Known = fmt.Sprintf("arn:${AWS::Partition}:sqs:%s:%s:%s", region, account, exactly(name))
 		if made.Region = q.Region; made.Region == "" {
 			made.Region = sqs.Region(queueURL)
 		}

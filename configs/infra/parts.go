@@ -58,7 +58,7 @@ func (o *of) store(s *configs.S3) (Store, error) {
 		return Store{Region: s.Region, Role: role}, err
 	}
 	key, name, err := o.nameOf(s.KMSKey, "KMS key", "s3.kmsKey", `[\w-]+`)
-	if key = cmp.Or(key, name); !strings.Contains(key, ":key/") {
+	if key = cmp.Or(exactly(key), name); !strings.Contains(key, ":key/") {
 		if strings.Contains(key, "alias/") {
 			o.doubt("s3.kmsKey is an alias, which IAM has no resource of, so the key's own use is not granted: give the key's ARN")
 			key = ""

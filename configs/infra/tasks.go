@@ -234,7 +234,7 @@ func (t taskNeeds) resources(r asl.Resource, service, action string) (arns []str
 				case p.Text == "":
 					return nil, false
 				case strings.HasPrefix(p.Text, "arn:"):
-					return []string{p.Text}, true
+					return []string{exactly(p.Text)}, true
 				}
 				return arn(p.Text), true
 			}
@@ -243,6 +243,7 @@ func (t taskNeeds) resources(r asl.Resource, service, action string) (arns []str
 	}
 	in := func(prefix string, more ...string) func(string) []string {
 		return func(name string) []string {
+			name = exactly(name)
 			all := []string{prefix + name}
 			for _, suffix := range more {
 				all = append(all, prefix+name+suffix)
@@ -259,6 +260,7 @@ func (t taskNeeds) resources(r asl.Resource, service, action string) (arns []str
 				return nil, false
 			}
 		}
+		name = exactly(name)
 		prefix := local("lambda") + "function:"
 		if i := strings.LastIndex(name, "function:"); i >= 0 {
 			if strings.HasPrefix(name, "arn:") {
@@ -274,7 +276,7 @@ func (t taskNeeds) resources(r asl.Resource, service, action string) (arns []str
 	case "sqs":
 		return named(func(url string) []string {
 			region, account, name := partsOf(url)
-			return []string{fmt.Sprintf("arn:${AWS::Partition}:sqs:%s:%s:%s", region, account, name)}
+			return []string{fmt.Sprintf("arn:${AWS::Partition}:sqs:%s:%s:%s", region, account, exactly(name))}
 		}, "QueueUrl")
 	case "dynamodb":
 		return named(in(local("dynamodb")+"table/", "/index/*"), "TableName")
@@ -293,7 +295,7 @@ func (t taskNeeds) resources(r asl.Resource, service, action string) (arns []str
 			if strings.HasPrefix(id, "alias/") {
 				return []string{"*"}
 			}
-			return []string{local("kms") + "key/" + id}
+			return []string{local("kms") + "key/" + exactly(id)}
 		}, "KeyId")
 	case "s3":
 		return t.objects(r, action)
@@ -327,7 +329,7 @@ func (t taskNeeds) objects(r asl.Resource, action string) (arns []string, known 
 		}
 		return union([]string{arn + "/*"}, []string{bucketARN(from) + "/*"}), true
 	case keyed && key.Text != "":
-		return []string{arn + "/" + key.Text}, true
+		return []string{arn + "/" + exactly(key.Text)}, true
 	case keyed || action == "deleteObjects":
 		return []string{arn + "/*"}, true
 	}
@@ -347,7 +349,8 @@ func buses(r asl.Resource) (arns []string, known bool) {
 		switch {
 		case e["EventBusName.$"] != nil || given && !text || strings.HasPrefix(name, "{%"):
 			return nil, false
-		case !strings.HasPrefix(name, "arn:"):
+		}
+		if name = exactly(name); !strings.HasPrefix(name, "arn:") {
 			name = local("events") + "event-bus/" + cmp.Or(name, "default")
 		}
 		arns = union(arns, []string{name})
@@ -372,7 +375,7 @@ func stage(r asl.Resource) (arns []string, known bool) {
 		if sent && p.Text == "" {
 			return "*"
 		}
-		return strings.Trim(p.Text, "/")
+		return exactly(strings.Trim(p.Text, "/"))
 	}
-	return []string{fmt.Sprintf("arn:${AWS::Partition}:execute-api:%s:${AWS::AccountId}:%s/%s/%s/%s", region, id, cmp.Or(part("Stage"), "$default"), part("Method"), part("Path"))}, true
+	return []string{fmt.Sprintf("arn:${AWS::Partition}:execute-api:%s:${AWS::AccountId}:%s/%s/%s/%s", region, exactly(id), cmp.Or(part("Stage"), "$default"), part("Method"), part("Path"))}, true
 }
