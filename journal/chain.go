@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"runtime"
@@ -124,6 +125,9 @@ func (c *chain) add(f opened) (b batch, complete bool, damage *DamageError) {
 	begins := f.head.Flags&frame.Begins != 0
 	switch {
 	case f.bad != nil:
+		if errors.As(f.bad, new(frame.VersionError)) {
+			return fail(Newer, f.Seq, "%v", f.bad)
+		}
 		return fail(Changed, f.Seq, "%v", f.bad)
 	case c.seq != 0 && f.Seq != c.seq+1:
 		return fail(Hole, c.seq+1, "the next frame is %d", f.Seq)

@@ -87,6 +87,7 @@ const (
 	Hole      Problem = "hole"         // frames are missing
 	Backwards Problem = "backwards"    // it ends before what was acknowledged, or is another log
 	NoMark    Problem = "missing mark" // there are frames and no mark
+	Newer     Problem = "newer"        // a later version wrote it, in a form that this one does not read
 )
 
 // A DamageError is one place where a journal is not what was written.
@@ -101,7 +102,7 @@ type DamageError struct {
 // ofMark says whether it is the mark that is damaged, and not the log: frames
 // begin with 1.
 func (e *DamageError) ofMark() bool {
-	return e.Problem == NoMark || e.Problem == Changed && e.Frame == 0
+	return e.Problem == NoMark || (e.Problem == Changed || e.Problem == Newer) && e.Frame == 0
 }
 
 func (e *DamageError) Error() string {
@@ -120,6 +121,9 @@ type UnsoundError struct {
 }
 
 func (e *UnsoundError) Error() string {
+	if e.Damage.Problem == Newer {
+		return fmt.Sprintf("journal was written by a newer anneal, nothing was changed: %v; run that one", e.Damage)
+	}
 	return fmt.Sprintf("journal is not sound, nothing was changed: %v; `anneal journal verify` shows all of the damage, `anneal journal salvage` copies what is intact to a new folder", e.Damage)
 }
 

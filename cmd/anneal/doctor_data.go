@@ -241,6 +241,10 @@ func (d *doctor) journal() {
 			d.fail("journal", command, "%v", err)
 			return
 		}
+		if !report.Sound() && report.Damage[0].Problem == journal.Newer {
+			d.fail("journal", "run the newer anneal that wrote it", "%v", report.Damage[0])
+			return
+		}
 		if !report.Sound() {
 			d.fail("journal", command+", then `anneal journal salvage`", "not sound: %v", report.Damage[0])
 			return

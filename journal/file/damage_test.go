@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -19,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/journal/internal/frame"
 )
 
 const smallSegment = 64 << 10
@@ -510,6 +513,68 @@ func TestVerifyBesideTheWriter(t *testing.T) {
 	writers.Wait()
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestNewer has the last frame, the mark, or both, be of a later version of their form:
+// that is told as it is, and nobody is sent to salvage what is sound.
+func TestNewer(t *testing.T) {
+	age := func(t *testing.T, file string, at, size int) {
+		t.Helper()
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part := b[at : at+size]
+		part[4] = 2
+		binary.LittleEndian.PutUint32(part[size-4:], crc32.Checksum(part[:size-4], castagnoli))
+		if err := os.WriteFile(file, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name        string
+		frame, mark bool
+	}{{"frame", true, false}, {"mark", false, true}, {"both", true, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			j := mustOpen(t, dir)
+			for _, key := range []string{"a", "b"} {
+				if _, err := j.Append(t.Context(), journal.Record{Kind: "event", Key: key, Data: []byte("{}")}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			segments, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+			if err != nil || len(segments) != 1 {
+				t.Fatalf("segments %v (%v), want one", segments, err)
+			}
+			if c.frame {
+				b, err := os.ReadFile(segments[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				age(t, segments[0], bytes.LastIndex(b, frame.Magic), frame.HeaderSize)
+			}
+			if c.mark {
+				age(t, filepath.Join(dir, "mark"), 0, frame.MarkSize)
+				age(t, filepath.Join(dir, "mark"), slotSize, frame.MarkSize)
+			}
+			before := snapshotOf(t, dir)
+			_, err = openIn(t, dir)
+			var unsound *journal.UnsoundError
+			if !errors.As(err, &unsound) || unsound.Damage.Problem != journal.Newer {
+				t.Fatalf("opened: %v, want a newer form", err)
+			}
+			if text := err.Error(); !strings.Contains(text, "version 2") || strings.Contains(text, "salvage") {
+				t.Errorf("%q: want the version, and no word of salvage", text)
+			}
+			if diff := cmp.Diff(before, snapshotOf(t, dir)); diff != "" {
+				t.Errorf("files have changed (-before +after):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -34,14 +34,18 @@ func (s *Store) Mark(context.Context) (journal.Mark, error) {
 		return journal.Mark{}, err
 	}
 	var newest journal.Mark
+	damage := &journal.DamageError{Problem: journal.Changed, File: s.markPath(), Detail: "neither of the mark's two slots matches its checksum"}
 	for slot := range 2 {
 		at := min(slot*slotSize, len(b))
-		if m, err := frame.ParseMark(b[at:]); err == nil && m.Order > newest.Order {
+		m, err := frame.ParseMark(b[at:])
+		if errors.As(err, new(frame.VersionError)) {
+			damage.Problem, damage.Detail = journal.Newer, err.Error()
+		} else if err == nil && m.Order > newest.Order {
 			newest = m
 		}
 	}
 	if newest.Order == 0 {
-		return journal.Mark{}, &journal.DamageError{Problem: journal.Changed, File: s.markPath(), Detail: "neither of the mark's two slots matches its checksum"}
+		return journal.Mark{}, damage
 	}
 	return newest, nil
 }

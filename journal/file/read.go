@@ -132,6 +132,8 @@ func (r *reader) read() bool {
 		switch {
 		case err != nil && len(b) < frame.HeaderSize:
 			err = r.damage(journal.Cut, err.Error())
+		case errors.As(err, new(frame.VersionError)):
+			err = r.damage(journal.Newer, err.Error())
 		case err != nil:
 			err = r.damage(journal.Changed, err.Error())
 		case h.PrevSeq+1 < r.next:

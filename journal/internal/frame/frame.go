@@ -43,6 +43,14 @@ const (
 
 const version = 1
 
+// A VersionError is the version of what another program wrote, in a form that this
+// one does not read.
+type VersionError uint32
+
+func (e VersionError) Error() string {
+	return fmt.Sprintf("its form is version %d, this program reads %d", uint32(e), version)
+}
+
 // Magic begins every frame.
 var Magic = []byte("\x89anj")
 
@@ -105,7 +113,7 @@ func ParseHeader(b []byte) (Header, error) {
 		return Header{}, errors.New("header does not match its checksum")
 	}
 	if b[4] != version {
-		return Header{}, fmt.Errorf("version is %d, this program reads %d", b[4], version)
+		return Header{}, VersionError(b[4])
 	}
 	h := Header{
 		Flags:    Flags(b[5]),

@@ -47,7 +47,7 @@ func ParseMark(b []byte) (Mark, error) {
 		return Mark{}, errors.New("mark does not match its checksum")
 	}
 	if v := le.Uint32(b[4:]); v != version {
-		return Mark{}, errors.New("mark is of another version")
+		return Mark{}, VersionError(v)
 	}
 	return Mark{
 		Order: le.Uint64(b[8:]), Base: le.Uint64(b[16:]), First: le.Uint64(b[24:]),
