@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/policy"
 )
 
 type demoOptions struct {
@@ -48,6 +50,9 @@ The project folder is an ordinary one: ` + "`anneal serve --config DIR/anneal.ya
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (o.data == "") != (o.target == "") {
 				return usage(errors.New("--data DIR and --target COLUMN go together"))
+			}
+			if have := []string{demo.Auto, demo.Classification, demo.Regression}; !slices.Contains(have, o.task) {
+				return usage(fmt.Errorf("unknown task %q%s", o.task, policy.Have(o.task, have)))
 			}
 			return runDemo(cmd.Context(), o, cmd.OutOrStdout())
 		},
@@ -139,6 +144,11 @@ func runDemo(ctx context.Context, o demoOptions, out io.Writer) error {
 	stop()
 	if stopErr := <-ended; err == nil {
 		err = stopErr
+	}
+	if err == nil {
+		program := filepath.Join(dir, "anneal") // which is there however this one was started
+		fmt.Fprintf(out, "\nwhy   %s explain --policy %s --data %s\n", program, cfg.Policies[0].Name(), cfg.Settings.Data)
+		fmt.Fprintf(out, "on    %s serve --config %s\n", program, cfg.File)
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/template"
 	"unicode/utf8"
@@ -29,7 +30,8 @@ const (
 
 // WriteMarket makes the project folder of the market: anneal.yaml, the policy
 // `market`, its state machine, the inbox and the bucket. The settings name the
-// trainer as ./anneal, which becomes a link to executable.
+// trainer as ./anneal, which becomes a link to executable, or a copy of one that
+// `go run` will remove.
 func WriteMarket(folder, executable string) error {
 	market, err := files.ReadFile("files/policies/market.yaml")
 	if err != nil {
@@ -74,7 +76,7 @@ func writeProject(folder, executable, name string, policy []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Symlink(executable, link); err != nil {
+	if err := bring(executable, link); err != nil {
 		return err
 	}
 	for _, path := range []string{"anneal.yaml", "policies/pipeline.asl.json"} {
@@ -87,6 +89,25 @@ func writeProject(folder, executable, name string, policy []byte) error {
 		}
 	}
 	return write(filepath.Join(folder, "policies", name+".yaml"), policy)
+}
+
+// ofGoRun is in the path of a program that `go run` removes when it ends.
+var ofGoRun = regexp.MustCompile(`[/\\]go-build\d+[/\\]`)
+
+// bring has executable be at link, too: as a link, or as itself where it would be gone
+// by the time that it is wanted.
+func bring(executable, link string) error {
+	if !ofGoRun.MatchString(executable) {
+		return os.Symlink(executable, link)
+	}
+	if os.Link(executable, link) == nil {
+		return nil // it has two names
+	}
+	program, err := os.ReadFile(executable)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(link, program, 0o755)
 }
 
 // projectPolicy is the market's policy, for other data. What comes from outside

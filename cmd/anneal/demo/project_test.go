@@ -120,6 +120,30 @@ func TestWriteProject(t *testing.T) {
 	}
 }
 
+// TestGoRun has a project keep a program that is about to be removed.
+func TestGoRun(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "go-build1326807375", "b001", "exe", "anneal")
+	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for range 2 { // also over an older one
+		if err := WriteMarket(folder, program); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(program); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(folder, "anneal"))
+	if err != nil || info.Mode()&0o111 == 0 {
+		t.Errorf("./anneal: %v (%v), want a program", info, err)
+	}
+}
+
 func TestWriteMarket(t *testing.T) {
 	folder := t.TempDir()
 	if err := WriteMarket(folder, "/usr/bin/anneal"); err != nil {
