@@ -160,6 +160,10 @@ func (d *document) compile(k *policy.Compiler) {
 	if n == nil {
 		return
 	}
+	if !n.has("apiVersion", "kind", "spec") && n.has("listen", "policies", "sources", "embedded") {
+		d.source.report(n.line, n.column, "these are the settings, not a policy: name them with --config")
+		return
+	}
 	at := decodeDocument(d.source, n, &d.spec)
 	if n.kind != mapping || len(n.entries) == 0 {
 		return

@@ -254,7 +254,7 @@ func (l *loader) settings(file string, s *Settings) *decoder {
 		}
 		docs = []*node{{kind: mapping, line: 1, column: 1}} // an empty file is all defaults
 	}
-	if len(docs[0].entries) > 0 && slices.ContainsFunc(docs[0].entries, func(e entry) bool { return e.key == "apiVersion" }) {
+	if docs[0].has("apiVersion") {
 		source.report(docs[0].line, docs[0].column, "this is a policy, not the settings: name it under policies in anneal.yaml")
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -54,6 +55,11 @@ type entry struct {
 	key          string
 	line, column int
 	value        *node
+}
+
+// has says whether n is a mapping with one of the keys.
+func (n *node) has(keys ...string) bool {
+	return slices.ContainsFunc(n.entries, func(e entry) bool { return slices.Contains(keys, e.key) })
 }
 
 // is names what n is in a sentence.

@@ -48,6 +48,9 @@ right. Exit status 1 if one is an error; 0 if there are warnings alone.`,
 			}
 			if len(paths) == 0 {
 				problems = unmapped(cfg, false)
+				if len(cfg.Policies) == 0 {
+					problems = append(problems, configs.Problem{File: cfg.File, Message: "there is no policy, so nothing is ever decided: write one into a file or folder of policies", Warning: true})
+				}
 			}
 			sound := fmt.Sprintf("sound: %s, %s", plural(len(cfg.Policies), "policy", "policies"), count(len(cfg.Machines), "state machine"))
 			if format == "text" {
@@ -84,6 +87,9 @@ func loadWith(options configs.Options, file string, named bool, paths []string) 
 	}
 	for _, path := range read {
 		if _, err := os.Stat(path); err != nil {
+			if len(paths) == 0 && !named {
+				err = fmt.Errorf("%w: name the settings with --config, or begin with those of `anneal demo --dir DIR`", err)
+			}
 			return nil, err // nothing to check: not a problem of the configuration
 		}
 	}
