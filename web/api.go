@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/tasks"
 )
@@ -263,7 +265,12 @@ func (h *handler) steer(do func(ctx context.Context, of, note string) (anneal.De
 		if err := decode(r, &body); err != nil {
 			return nil, err
 		}
-		return do(r.Context(), r.PathValue("policy")+r.PathValue("id"), body.Note) // one of them is in the path
+		id := r.PathValue("id")
+		decision, err := do(r.Context(), r.PathValue("policy")+id, body.Note) // one of them is in the path
+		if errors.Is(err, journal.ErrNotFound) && id != "" {
+			return nil, h.view.notFound(err, "decision", id)
+		}
+		return decision, err
 	}
 }
 

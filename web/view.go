@@ -147,6 +147,9 @@ func (v view) notFound(err error, noun, id string) error {
 		if first := v.journal.First(); first > 1 {
 			return Refuse(http.StatusNotFound, "no %s %q in the journal: it is older than the retention, or never was (the journal begins with record %d)", noun, id, first)
 		}
+		if noun == "model" && !strings.Contains(id, "@") {
+			return Refuse(http.StatusNotFound, "no model %q in the journal: want a version of a group, such as %s@1", id, id)
+		}
 		return Refuse(http.StatusNotFound, "no %s %q in the journal", noun, id)
 	}
 	return fmt.Errorf("find %s %s: %w", noun, id, err)

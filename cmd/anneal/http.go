@@ -15,7 +15,6 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/controller"
-	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/triggers/envelope"
@@ -281,8 +280,6 @@ func refused(err error) error {
 	var unreadable *controller.UnreadableError
 	var notAsked *controller.NotAskedError
 	switch {
-	case errors.Is(err, journal.ErrNotFound):
-		return web.Refuse(http.StatusNotFound, "%v", err)
 	case errors.As(err, &notAsked):
 		return web.Refuse(http.StatusConflict, "%v", err)
 	case errors.As(err, &unknown):

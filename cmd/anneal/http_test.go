@@ -428,6 +428,8 @@ func TestTokens(t *testing.T) {
 		{admin, []string{"trigger", "a", "--input", "go=true"}, 0, "hold: paused by hand: holidays"},
 		{admin, []string{"resume", "a"}, 0, "resumed by hand"},
 		{admin, []string{"pause", "none"}, exitUsage, `no policy "none" is loaded`},
+		{admin, []string{"approve", "none"}, exitUsage, `anneal: no decision "none" in the journal`},
+		{viewer, []string{"models", "show", "a"}, exitUsage, `no model "a" in the journal: want a version of a group, such as a@1`},
 	} {
 		if out, status := ask(c.token, c.args...); status != c.status || !strings.Contains(out, c.says) {
 			t.Errorf("%q: %d %s\nwant %d … %s …", c.args, status, out, c.status, c.says)
