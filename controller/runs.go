@@ -238,7 +238,11 @@ func (c *Controller) endRun(b *batch, id string, execution orchestrator.Executio
 	run.Error, run.Cause = execution.Error, execution.Cause
 	b.put(KindRun, run.ID, run)
 	delete(c.runs, run.ID)
-	c.log.Info("run ended", "run", run.ID, "policy", run.Policy, "status", run.Status, "error", run.Error)
+	log := c.log.With("run", run.ID, "policy", run.Policy, "status", run.Status)
+	if run.Error != "" {
+		log = log.With("error", run.Error)
+	}
+	log.Info("run ended")
 	if run.Status != anneal.StatusSucceeded {
 		c.tell(b, run.Policy, anneal.NoticeFailed, func(channel string) anneal.Notice { return notify.Failed(channel, run) })
 	} else {

@@ -126,7 +126,7 @@ func Promoted(channel, policy string, model anneal.Model, previous *anneal.Model
 		text += "."
 	}
 	if model.Reason != "" {
-		text += " It is live because " + model.Reason + "."
+		text += " It is live: " + model.Reason + "."
 	}
 	for _, name := range slices.Sorted(maps.Keys(model.Metrics)) {
 		text += "\n" + name + " " + number(model.Metrics[name])

@@ -90,7 +90,7 @@ func New(cfg Config) (*Channel, error) {
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(cfg.Secret, secretPrefix))
 	if err != nil || len(key) == 0 {
-		return nil, errors.New("secret: want whsec_ and base64, as Standard Webhooks has it")
+		return nil, errors.New("secret: want whsec_ and base64, as Standard Webhooks has it: echo whsec_$(openssl rand -base64 24)")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxResponseHeaderBytes = 64 << 10
