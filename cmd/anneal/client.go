@@ -161,6 +161,9 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) (
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.do(req)
+	if err != nil && ctx.Err() != nil {
+		return nil, broken(fmt.Errorf("%s had not answered yet, and may still do what it was asked", c.base))
+	}
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
@@ -174,7 +177,7 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) (
 		return nil, broken(fmt.Errorf("read the answer of %s: %w", c.base, err))
 	}
 	if resp.StatusCode >= 300 {
-		return nil, refusal(resp.StatusCode, data)
+		return nil, refusal(c.base, resp.StatusCode, data)
 	}
 	if text, ok := out.(*string); ok {
 		*text = string(data)
@@ -186,11 +189,11 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) (
 	return resp.Header, nil
 }
 
-// refusal turns an error answer into an error with its exit status.
-func refusal(status int, body []byte) error {
+// refusal turns an error answer of a server into an error with its exit status.
+func refusal(base string, status int, body []byte) error {
 	var e web.Error
 	if json.Unmarshal(body, &e) != nil || e.Detail == "" {
-		e.Detail = fmt.Sprintf("status %d: %.200q", status, body)
+		return broken(fmt.Errorf("%s did not answer as an anneal daemon does: status %d", base, status))
 	}
 	err := errors.New(printable(e.Detail))
 	if status >= 500 {

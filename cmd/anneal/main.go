@@ -17,6 +17,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/anneal-ml/anneal/policy"
 )
 
 // The exit statuses of every command.
@@ -131,7 +134,41 @@ The first SIGINT or SIGTERM stops in order, a second one at once (130, 143).`,
 	add("steer", newTrigger(), newPause(), newResume(), newApprove(), newReject(), newTasks())
 	add("care", newDoctor(), newHealth(), newInfra(), newDrift(), newJournal(), newToken())
 	root.AddCommand(newShim(), newDemoTrain())
+	root.SetFlagErrorFunc(badFlag)
+	tellUse(root)
 	return root
+}
+
+// badFlag says which flags a command has, where one is given that it has not.
+func badFlag(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
+		return fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())
+	}
+	var have []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			have = append(have, "--"+f.Name)
+		}
+	})
+	return fmt.Errorf("%w%s", err, policy.Have("--"+unknown.GetSpecifiedName(), have))
+}
+
+// tellUse has the commands below c say which arguments they want where they are
+// given others.
+func tellUse(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		tellUse(sub)
+		if want := sub.Args; want != nil {
+			sub.Args = func(sub *cobra.Command, args []string) error {
+				if want(sub, args) == nil {
+					return nil
+				}
+				use, given := strings.TrimSuffix(sub.UseLine(), " [flags]"), strings.Join(append([]string{sub.CommandPath()}, args...), " ")
+				return fmt.Errorf("want `%s`, not `%s`", use, given)
+			}
+		}
+	}
 }
 
 // version is the module's version, the revision it was built from and Go's, as
