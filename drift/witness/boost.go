@@ -34,32 +34,34 @@ type forest struct {
 	gain  []float64 // by feature: what its splits have won
 }
 
-// A node splits at a bin, at most bin to the left, or is a leaf: left is 0. What is
-// right lies behind what is left.
+// A node splits at a bin, or is a leaf: left is 0. What is right lies behind what is
+// left. To the left go bins that are at most bin when shift, 0 or 1, is taken off them:
+// 1 makes bin 0, of what is missing or was never seen, the last of all, to the right.
 type node struct {
 	value   float64
 	left    int32
 	feature uint16
 	bin     uint8
+	shift   uint8
 }
 
 // grow fits a forest to y; bins is by feature, then by row.
-func grow(bins [][]uint8, y []float64, base float64, of loss) *forest {
+func grow(features []feature, bins [][]uint8, y []float64, base float64, of loss) *forest {
 	score := make([]float64, len(y))
 	for i := range score {
 		score[i] = base
 	}
-	f := growOn(bins, y, score, of, rounds)
+	f := growOn(features, bins, y, score, of, rounds)
 	f.base = base
 	return f
 }
 
 // growOn fits a forest to what scores leave to be learnt of y, and moves them by
 // it.
-func growOn(bins [][]uint8, y, score []float64, of loss, rounds int) *forest {
+func growOn(features []feature, bins [][]uint8, y, score []float64, of loss, rounds int) *forest {
 	f := &forest{gain: make([]float64, len(bins))}
 	n := len(y)
-	g := &grower{bins: bins, gradient: make([]float64, n), curvature: make([]float64, n), order: make([]int32, n), spare: make([]int32, n), near: make([]slope, n), gain: f.gain}
+	g := &grower{features: features, bins: bins, gradient: make([]float64, n), curvature: make([]float64, n), order: make([]int32, n), spare: make([]int32, n), near: make([]slope, n), gain: f.gain}
 	for range rounds {
 		for i := range n {
 			g.gradient[i], g.curvature[i] = of(y[i], score[i])
@@ -109,7 +111,7 @@ func (f *forest) score(bins [][]uint8, from int, scores []float64, rows []uint8)
 			row, k := rows[i*width:(i+1)*width], &t[0]
 			for k.left != 0 {
 				next := k.left // without a branch, which would be guessed wrong every second time
-				if row[k.feature] > k.bin {
+				if row[k.feature]-k.shift > k.bin {
 					next++
 				}
 				k = &t[next]
@@ -121,6 +123,7 @@ func (f *forest) score(bins [][]uint8, from int, scores []float64, rows []uint8)
 
 // A grower holds what the trees of a forest are grown with.
 type grower struct {
+	features            []feature
 	bins                [][]uint8
 	gradient, curvature []float64
 	order, spare        []int32 // rows; those of a leaf lie side by side
@@ -150,7 +153,7 @@ type leaf struct {
 	parts      []sums // by feature and bin
 	gain       float64
 	feature    int
-	bin        uint8
+	bin, shift uint8
 }
 
 // tree grows one tree and moves the scores by it.
@@ -177,7 +180,7 @@ func (g *grower) tree(score []float64) []node {
 		g.gain[l.feature] += l.gain
 		middle := g.split(l)
 		right := &leaf{at: len(tree) + 1, start: middle, end: l.end}
-		tree[l.at] = node{feature: uint16(l.feature), bin: l.bin, left: int32(len(tree))}
+		tree[l.at] = node{feature: uint16(l.feature), bin: l.bin, shift: l.shift, left: int32(len(tree))}
 		tree = append(tree, node{}, node{})
 		l.at, l.end = len(tree)-2, middle
 		small, large := l, right
@@ -234,7 +237,9 @@ func (g *grower) histogram(start, end int) []sums {
 	return parts
 }
 
-// best finds the split of a leaf that wins most.
+// best finds the split of a leaf that wins most. Numbers that are missing go to the side
+// that wins more by them; where none was, to that with more rows. A class that is missing
+// or was never seen is before all others.
 func (g *grower) best(l *leaf) {
 	l.gain = 0
 	if l.end-l.start < 2*leastLeaf {
@@ -242,21 +247,30 @@ func (g *grower) best(l *leaf) {
 	}
 	whole := l.total.worth()
 	for f := range g.bins {
-		var left sums
-		for b, s := range l.parts[256*f : 256*(f+1)-1] {
-			if s.n == 0 {
-				continue
-			}
-			left = left.less(sums{-s.g, -s.h, -s.n})
-			right := l.total.less(left)
-			if right.n < leastLeaf {
+		parts, numbers := l.parts[256*f:256*(f+1)-1], g.features[f].bins == nil
+		for shift := range 2 {
+			if shift == 1 && (!numbers || parts[0].n == 0) {
 				break
 			}
-			if left.n < leastLeaf || left.h < leastFlat || right.h < leastFlat {
-				continue
-			}
-			if gain := left.worth() + right.worth() - whole; gain > l.gain+1e-9 {
-				l.gain, l.feature, l.bin = gain, f, uint8(b)
+			var left sums
+			for b, s := range parts[shift:] {
+				if s.n == 0 {
+					continue
+				}
+				left = left.less(sums{-s.g, -s.h, -s.n})
+				right := l.total.less(left)
+				if right.n < leastLeaf {
+					break
+				}
+				if left.n < leastLeaf || left.h < leastFlat || right.h < leastFlat {
+					continue
+				}
+				if gain := left.worth() + right.worth() - whole; gain > l.gain+1e-9 {
+					l.gain, l.feature, l.bin, l.shift = gain, f, uint8(b), uint8(shift)
+					if numbers && parts[0].n == 0 && right.n >= left.n {
+						l.bin, l.shift = l.bin-1, 1
+					}
+				}
 			}
 		}
 	}
@@ -267,7 +281,7 @@ func (g *grower) best(l *leaf) {
 func (g *grower) split(l *leaf) int {
 	bins, middle, rest := g.bins[l.feature], l.start, g.spare[:0]
 	for _, i := range g.order[l.start:l.end] {
-		if bins[i] <= l.bin {
+		if bins[i]-l.shift <= l.bin {
 			g.order[middle] = i
 			middle++
 		} else {

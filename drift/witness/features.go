@@ -40,16 +40,19 @@ func (f *feature) knows(c *column, i int) bool {
 	return ok
 }
 
-// learn makes features of columns, by rows of the index.
+// learn makes features of columns, by rows of the index. Whether numbers are classes is
+// for all rows to say: nine months of a year are no classes if the other three come later.
 func learn(r *Rows, names []string, rows []int) []feature {
 	var features []feature
+	every := spread(r.n, r.n)
 	for _, name := range names {
 		c := r.column(name)
 		if c == nil || c.kind != dataset.Numeric && c.kind != dataset.Categorical {
 			continue
 		}
 		f := feature{name: name, gaps: slices.ContainsFunc(rows, func(i int) bool { return !c.has(i) })}
-		if classes, ok := classesOf(c, rows); ok {
+		if _, ok := classesOf(c, every); ok {
+			classes, _ := classesOf(c, rows)
 			f.bins = table(c, rows, classes)
 		} else {
 			f.edges, f.low, f.high = edges(c, rows)

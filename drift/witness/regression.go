@@ -21,7 +21,7 @@ func Regress(columns [][]float64, y []float64) *Learnt {
 		mean += v / float64(len(y))
 	}
 	features := learn(r, names, rows)
-	return &Learnt{features, grow(encode(features, r, rows), y, mean, squared)}
+	return &Learnt{features, grow(features, encode(features, r, rows), y, mean, squared)}
 }
 
 // Of is what is expected of n other rows of the same columns.

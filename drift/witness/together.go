@@ -118,7 +118,7 @@ func (t *Together) tell(reference, current *Rows, a, b []int, columns []string) 
 		if len(features) == 0 {
 			return false
 		}
-		f := grow(encode(features, both, seen), y, math.Log(mean/(1-mean)), logistic)
+		f := grow(features, encode(features, both, seen), y, math.Log(mean/(1-mean)), logistic)
 		for k, gain := range f.gain {
 			won[features[k].name] += gain
 		}

@@ -212,11 +212,11 @@ func (w *Witness) fit(r *Rows, rows []int, columns []string) {
 			mean += all[i] / float64(len(rows))
 		}
 		if w.task == Regression {
-			w.forests = append(w.forests, grow(bins, y, mean, squared))
+			w.forests = append(w.forests, grow(w.features, bins, y, mean, squared))
 			continue
 		}
 		mean = max(1e-6, min(1-1e-6, mean))
-		w.forests = append(w.forests, grow(bins, y, math.Log(mean/(1-mean)), logistic))
+		w.forests = append(w.forests, grow(w.features, bins, y, math.Log(mean/(1-mean)), logistic))
 	}
 }
 

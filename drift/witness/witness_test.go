@@ -203,6 +203,50 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestLater learns of a year's first months and is measured on the last: a month is a
+// number like those before it, though the first nine are so few that they could be classes.
+func TestLater(t *testing.T) {
+	month := 0
+	w, err := New(numbers(t, 2400, 1, func(r *rand.Rand) string {
+		month++
+		m := 1 + (month-1)/200
+		return fmt.Sprintf("%v,%d,%v", r.Float64(), m, 100*m+r.IntN(10))
+	}), "y", []string{"c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Baseline()["mae"]; got > 250 { // from September's 900 to the last three's; from January's it is 1,000
+		t.Errorf("off by %v on the average, want 200", got)
+	}
+}
+
+// TestMissing puts numbers that are missing beside those that they are like; what never
+// was missing is as most are.
+func TestMissing(t *testing.T) {
+	lost := func(gaps float64) func(*rand.Rand) string {
+		return func(r *rand.Rand) string {
+			x, y := fmt.Sprint(r.Float64()), 9
+			if r.Float64() < gaps {
+				x = ""
+			} else if x < "0.25" {
+				y = -1
+			}
+			return fmt.Sprintf("%s,a,%v", x, float64(y)+0.1*r.NormFloat64())
+		}
+	}
+	current := written(t, 1000, 2, dataset.Categorical, lost(0.5))
+	for _, gaps := range []float64{0.2, 0} {
+		w, err := New(written(t, 2000, 1, dataset.Categorical, lost(gaps)), "y", []string{"x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := w.forests[0].trees[0][0]
+		if got := w.Worth(current)["mae"]; got > 0.2 || root.shift != 1 {
+			t.Errorf("where %v are missing it is off by %v and first splits so: %+v; want 0.1, and what is missing on the right", gaps, got, root)
+		}
+	}
+}
+
 // TestOutlook expects as much of rows without the target as can be: columns that the
 // model does not go by may move.
 func TestOutlook(t *testing.T) {
