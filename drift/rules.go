@@ -244,8 +244,8 @@ func (c *Comparison) Conclude(opt Options) { c.conclude(opt.withDefaults()) }
 // drifted would make the difference, and drift where all columns together say so.
 // Where a witness measured what the drift does, that counts: columns that move and do
 // no harm are no drift, and columns that stay while the target goes another way are.
-// Without the target, columns that move and do not change what it predicts are none
-// either.
+// On too few rows to be sure of it, columns and witness both have to say so. Without the
+// target, columns that move and do not change what it predicts are none either.
 func (c *Comparison) conclude(opt Options) {
 	c.Verdict = TooFew
 	if n := c.votes; n.tested > 0 {
@@ -273,19 +273,17 @@ func (c *Comparison) conclude(opt Options) {
 	if opt.Rules != AnnealRules {
 		return
 	}
-	if q := opt.Quality; q != nil && q.Verdict != witness.TooFew {
-		c.Verdict = None
-		if q.Verdict == witness.Worse {
-			c.Verdict = Drift
-		}
-	} else if o := opt.Outlook; o != nil && o.Verdict == witness.Holds {
+	switch q := opt.Quality; {
+	case q != nil && q.Verdict == witness.Worse:
+		c.Verdict = Drift
+	case opt.Settled() && (c.Verdict == Drift || q == nil || q.Verdict == witness.Holds):
 		c.Verdict = None
 	}
 }
 
 // Settled reports whether a witness has the last word, whatever the columns say.
 func (o Options) Settled() bool {
-	return o.Quality != nil && o.Quality.Verdict != witness.TooFew || o.Outlook != nil && o.Outlook.Verdict == witness.Holds
+	return o.Quality != nil && !o.Quality.Open() || o.Outlook != nil && o.Outlook.Verdict == witness.Holds
 }
 
 // Ask has a witness judge current rows, or say what it expects of them where too few

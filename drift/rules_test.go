@@ -7,6 +7,7 @@ import (
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/drift/witness"
 )
 
 func profileOf(t *testing.T, csv string, types map[string]dataset.Type) *profile.Profile {
@@ -91,6 +92,44 @@ func TestNannyMLThreshold(t *testing.T) {
 	opt.Chunks = chunks[2:]
 	if got := column(t, Compare(ref, moved, opt), "x"); got.Verdict != NotTested {
 		t.Errorf("one chunk alone gives a threshold: %s, %+v", got.Verdict, got.Tests)
+	}
+}
+
+// TestConclude has a witness confirm columns, or overrule them.
+func TestConclude(t *testing.T) {
+	rows := func(n, shift int) *profile.Profile {
+		return profileOf(t, lines(n, func(i int) any { return shift + i*i%97 }), nil)
+	}
+	judged := func(verdict string, fall float64) *witness.Quality {
+		return &witness.Quality{Verdict: verdict, Fall: fall}
+	}
+	ref, still, moved, few := rows(500, 0), rows(500, 0), rows(500, 60), rows(20, 60)
+	holds := &witness.Outlook{Verdict: witness.Holds}
+	for _, test := range []struct {
+		current *profile.Profile
+		quality *witness.Quality
+		outlook *witness.Outlook
+		want    Verdict
+	}{
+		{still, nil, nil, None},
+		{moved, nil, nil, Drift},
+		{few, nil, nil, TooFew},
+		{still, judged(witness.Worse, 2), nil, Drift},
+		{few, judged(witness.Worse, 2), nil, Drift},
+		{moved, judged(witness.Holds, 0.5), nil, None},
+		{few, judged(witness.Holds, 0.5), nil, None},
+		{moved, judged(witness.TooFew, 2), nil, Drift}, // both say so
+		{still, judged(witness.TooFew, 2), nil, None},
+		{moved, judged(witness.TooFew, 0.5), nil, None},
+		{few, judged(witness.TooFew, 0.5), nil, TooFew}, // neither can say
+		{few, judged(witness.TooFew, 2), nil, TooFew},
+		{moved, nil, holds, None},
+		{moved, judged(witness.TooFew, 2), holds, None},
+	} {
+		c := Compare(ref, test.current, Options{Quality: test.quality, Outlook: test.outlook})
+		if c.Verdict != test.want {
+			t.Errorf("%d of %d columns drifted, %+v, %+v: %s, want %s", c.Drifted, c.Tested, test.quality, test.outlook, c.Verdict, test.want)
+		}
 	}
 }
 

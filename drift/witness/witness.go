@@ -61,6 +61,10 @@ type Quality struct {
 	Fall float64 `json:"fall"`
 }
 
+// Open reports whether a metric is worse by more than its tolerance, be it by chance: of
+// a rare class accuracy may hold where AUC, on too few rows, does not.
+func (q Quality) Open() bool { return q.Verdict != Worse && q.Fall > 1 }
+
 // A Metric is one measure of it: accuracy, auc or mae.
 type Metric struct {
 	Metric    string  `json:"metric"`
@@ -307,14 +311,14 @@ func (w *Witness) Judge(current *Rows) (Quality, bool) {
 		switch {
 		case m.Worse > m.Tolerance && m.Low > 0:
 			m.Verdict, q.Verdict = Worse, Worse
-		case half > m.Tolerance:
+		case half > m.Tolerance && m.High > 0:
 			m.Verdict = TooFew // a change as large as that would as often as not be missed
 		default:
 			fits++
 		}
 		q.Metrics = append(q.Metrics, m)
 	}
-	if q.Verdict != Worse && fits == 0 {
+	if q.Verdict != Worse && (fits == 0 || q.Open()) {
 		q.Verdict = TooFew
 	}
 	return q, len(q.Metrics) > 0

@@ -168,6 +168,12 @@ func TestJudge(t *testing.T) {
 			return fmt.Sprintf("%v,a,%v", x, slope*x+0.1*r.NormFloat64())
 		}
 	}
+	rare := func(slope float64) func(*rand.Rand) string {
+		return func(r *rand.Rand) string {
+			x := r.Float64()
+			return fmt.Sprintf("%v,a,%d", x, noisy(r, 0.04+slope*(x-0.5)*0.08))
+		}
+	}
 	for name, test := range map[string]struct {
 		reference, current *Rows
 		task, verdict      string
@@ -176,6 +182,8 @@ func TestJudge(t *testing.T) {
 		"another law of the same x":    {made(t, 2000, 1, share(0.9, 0.1, 0)), made(t, 2000, 2, share(0.1, 0.9, 0)), Classification, Worse},
 		"x moves and the law holds":    {made(t, 2000, 1, share(0.9, 0.1, 0)), made(t, 2000, 2, share(0.9, 0.1, 0.01)), Classification, Holds},
 		"40 rows":                      {made(t, 2000, 1, share(0.9, 0.1, 0)), made(t, 40, 2, share(0.9, 0.1, 0)), Classification, TooFew},
+		"40 rows that are easier":      {made(t, 2000, 1, share(0.8, 0.2, 0)), made(t, 40, 2, share(1, 0, 0)), Classification, Holds},
+		"a rare class that is turned":  {made(t, 8000, 1, rare(1)), made(t, 800, 2, rare(-0.2)), Classification, TooFew}, // by AUC: accuracy holds
 		"four classes":                 {made(t, 2000, 1, class(0)), made(t, 2000, 2, class(0)), Classification, Holds},
 		"four classes that are turned": {made(t, 2000, 1, class(0)), made(t, 2000, 2, class(1)), Classification, Worse},
 		"an amount":                    {made(t, 2000, 1, amount(3)), made(t, 2000, 2, amount(3)), Regression, Holds},
