@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
@@ -29,6 +30,7 @@ type pageGuard struct {
 	from    io.ReaderAt
 	at, end int64 // of what is left of the column
 	codec   format.CompressionCodec
+	brotli  *brotli.Reader // of the pages so far
 }
 
 func guardPages(from io.ReaderAt, m *format.ColumnMetaData) pageGuard {
@@ -85,8 +87,9 @@ func (g *pageGuard) header() (h *format.PageHeader, size int64, err error) {
 	}
 }
 
-// unpacks holds that the page at an offset unpacks to no more than its header says.
-// Nothing is known of Brotli.
+// unpacks holds that the page at an offset unpacks to no more than its header says. Of
+// Brotli, which neither says how much that is nor is bound to a ratio, every page is
+// unpacked for it.
 func (g *pageGuard) unpacks(h *format.PageHeader, at int64) error {
 	size, want := int64(h.CompressedPageSize), int64(h.UncompressedPageSize)
 	if v2, ok := h.DataPageHeaderV2.Get(); ok { // its levels are not packed
@@ -126,6 +129,12 @@ func (g *pageGuard) unpacks(h *format.PageHeader, at int64) error {
 			}
 			unpacked = z
 		}
+	case format.Brotli:
+		if g.brotli == nil {
+			g.brotli = new(brotli.Reader)
+		}
+		g.brotli.Reset(io.NewSectionReader(g.from, at, size)) // its error is always nil
+		unpacked = g.brotli
 	}
 	if unpacked == nil {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/andybalholm/brotli"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
@@ -99,19 +100,32 @@ func TestParquetTooLarge(t *testing.T) {
 			return page
 		}
 	}
+	zeros := func(h *format.PageHeader, _ []byte) []byte { // 64 MiB of them
+		var packed bytes.Buffer
+		z := brotli.NewWriterLevel(&packed, brotli.BestSpeed)
+		for range 64 {
+			z.Write(make([]byte, 1<<20))
+		}
+		z.Close()
+		h.UncompressedPageSize = 1 << 20
+		return packed.Bytes()
+	}
 	none := func(_ *format.PageHeader, page []byte) []byte { return page }
 	for name, c := range map[string]struct {
 		data []byte
 		edit func(h *format.PageHeader, page []byte) []byte
 		want string // "": it can be read
 	}{
-		"nothing changed":       {of(parquet.Compression(&parquet.Snappy), noise), none, ""},
-		"values":                {of(parquet.Compression(&parquet.Snappy), same), values, `is too large in column "s": a page has 2000000000 values: want at most 8388608`},
-		"bytes":                 {of(parquet.Compression(&parquet.Zstd), same), unpacked(1<<31 - 1), `is too large in column "s": a page unpacks to 2147483647 bytes: want at most 67108864`},
-		"LZ4, bytes":            {of(parquet.Compression(&parquet.Lz4Raw), same), unpacked(1<<31 - 1), "a page unpacks to 2147483647 bytes: want at most 67108864"},
-		"more bytes, Snappy":    {of(parquet.Compression(&parquet.Snappy), same), unpacked(100), "where its header says 100"},
-		"more bytes, Zstandard": {of(parquet.Compression(&parquet.Zstd), same), unpacked(100), "where its header says 100"},
-		"more bytes, gzip":      {of(parquet.Compression(&parquet.Gzip), noise), unpacked(100), "where its header says 100"},
+		"nothing changed":         {of(parquet.Compression(&parquet.Snappy), noise), none, ""},
+		"values":                  {of(parquet.Compression(&parquet.Snappy), same), values, `is too large in column "s": a page has 2000000000 values: want at most 8388608`},
+		"bytes":                   {of(parquet.Compression(&parquet.Zstd), same), unpacked(1<<31 - 1), `is too large in column "s": a page unpacks to 2147483647 bytes: want at most 67108864`},
+		"LZ4, bytes":              {of(parquet.Compression(&parquet.Lz4Raw), same), unpacked(1<<31 - 1), "a page unpacks to 2147483647 bytes: want at most 67108864"},
+		"more bytes, Snappy":      {of(parquet.Compression(&parquet.Snappy), same), unpacked(100), "where its header says 100"},
+		"more bytes, Zstandard":   {of(parquet.Compression(&parquet.Zstd), same), unpacked(100), "where its header says 100"},
+		"more bytes, gzip":        {of(parquet.Compression(&parquet.Gzip), noise), unpacked(100), "where its header says 100"},
+		"nothing changed, Brotli": {of(parquet.Compression(&parquet.Brotli), noise), none, ""},
+		"more bytes, Brotli":      {of(parquet.Compression(&parquet.Brotli), same), unpacked(100), "where its header says 100"},
+		"few bytes of Brotli":     {of(parquet.Compression(&parquet.Brotli), same), zeros, "a page unpacks to 1048577 bytes or more where its header says 1048576"},
 	} {
 		data := withPages(t, c.data, c.edit)
 		for _, all := range []func() error{
