@@ -14,13 +14,17 @@ import (
 
 func newASLCheck() *cobra.Command {
 	var input, format string
+	var strict bool
 	c := &cobra.Command{
 		Use:   "check FILE…",
 		Short: "Prove state machines, before anything is paid for",
 		Long: `Check what can be known of state machines before they run: their structure, the flow of
 the data through their states, and what AWS would refuse of what they send to its
-services. A path that cannot be there is an error, with what destroyed it and the
-remedy; one that is missing on some way through the states is a warning.
+services. A path that cannot be there is told with what destroyed it and the remedy.
+
+What AWS refuses is an error. What it takes, though executions fail of it, is a warning;
+with --strict, which is how anneal check looks at the machines of policies, it is an
+error, too, if every execution that comes to the place fails there.
 
 With --input the machines are checked for that input; without, for any.
 
@@ -29,7 +33,7 @@ right. Exit status 1 if one is an error; 0 if there are warnings alone.`,
 		Example: "  anneal asl check pipeline.asl.json\n  anneal asl check --input input.json pipeline.asl.json\n  anneal asl check -o json *.asl.json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
-			o := flow.Options{Services: services(nil)}
+			o := flow.Options{Services: services(nil), Strict: strict}
 			if input != "" {
 				data, err := os.ReadFile(input)
 				if err != nil {
@@ -53,6 +57,7 @@ right. Exit status 1 if one is an error; 0 if there are warnings alone.`,
 		},
 	}
 	c.Flags().StringVar(&input, "input", "", "a file with the input of an execution, in JSON")
+	c.Flags().BoolVar(&strict, "strict", false, "let it be an error, too, if executions are bound to fail")
 	c.Flags().StringVarP(&format, "output", "o", "text", "text or json")
 	return c
 }

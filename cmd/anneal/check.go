@@ -35,7 +35,7 @@ right. Exit status 1 if one is an error; 0 if there are warnings alone.`,
 			var machines asl.Problems
 			options := loadOptions()
 			options.CheckMachine = func(file string, definition []byte) []configs.Problem {
-				machines = append(machines, flow.Check(definition, file, flow.Options{Services: services(nil)})...)
+				machines = append(machines, flow.Check(definition, file, flow.Options{Services: services(nil), Strict: true})...)
 				return nil
 			}
 			cfg, err := loadWith(options, file, cmd.Flags().Changed("config"), paths)

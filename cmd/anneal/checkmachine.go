@@ -85,7 +85,7 @@ func checkMachines(cfg *configs.Config, most int) asl.Problems {
 		if seen[u] == nil {
 			seen[u] = map[string]*flow.Seen{}
 			for _, x := range flow.Check(m.Definition, m.File, flow.Options{
-				Input: input, Giver: fmt.Sprintf("policy %q", p.Name()), Services: again(functions), Seen: seen[u],
+				Input: input, Giver: fmt.Sprintf("policy %q", p.Name()), Services: again(functions), Seen: seen[u], Strict: true,
 			}) {
 				if !slices.Contains(all, x) {
 					all = append(all, x)
@@ -211,10 +211,10 @@ func builtinFlow(name string, payload *flow.Shape) (*flow.Shape, []flow.Complain
 		x, presence := payload.Member(key)
 		switch {
 		case presence == flow.Absent:
-			complaints = append(complaints, flow.Complaint{Shape: payload, Severity: asl.SeverityError,
+			complaints = append(complaints, flow.Complaint{Shape: payload, Severity: asl.SeverityError, Late: true,
 				Message: fmt.Sprintf("the function %s needs %q in its payload", name, key)})
 		case !x.Can(needs[key]):
-			complaints = append(complaints, flow.Complaint{Shape: x, Severity: asl.SeverityError,
+			complaints = append(complaints, flow.Complaint{Shape: x, Severity: asl.SeverityError, Late: true,
 				Message: fmt.Sprintf("the function %s needs %q to be %s, not %s", name, key, needs[key], x.Kinds)})
 		}
 	}

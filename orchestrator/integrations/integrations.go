@@ -70,8 +70,15 @@ func Of(resource string, parameters *flow.Shape, function Function) flow.Service
 // A check gathers complaints about one call.
 type check struct{ complaints []flow.Complaint }
 
-func (c *check) add(s *flow.Shape, format string, args ...any) {
+// refused is what AWS takes no definition with: an ARN of nothing, a parameter
+// that there is not.
+func (c *check) refused(s *flow.Shape, format string, args ...any) {
 	c.complaints = append(c.complaints, flow.Complaint{Shape: s, Severity: asl.SeverityError, Message: fmt.Sprintf(format, args...)})
+}
+
+// add is what a service refuses when it is called.
+func (c *check) add(s *flow.Shape, format string, args ...any) {
+	c.complaints = append(c.complaints, flow.Complaint{Shape: s, Severity: asl.SeverityError, Late: true, Message: fmt.Sprintf(format, args...)})
 }
 
 // services are the optimized integrations, their actions, and the patterns that
@@ -115,16 +122,16 @@ func (c *check) resource(name, action, pattern string) {
 	all := services()
 	actions, ok := all[name]
 	if !ok {
-		c.add(nil, "there is no integration %s (%s; any other service is aws-sdk:…, as in arn:aws:states:::aws-sdk:%s:%s)", name, offer(name, slices.Sorted(maps.Keys(all))), name, action)
+		c.refused(nil, "there is no integration %s (%s; any other service is aws-sdk:…, as in arn:aws:states:::aws-sdk:%s:%s)", name, offer(name, slices.Sorted(maps.Keys(all))), name, action)
 		return
 	}
 	patterns, ok := actions[action]
 	if !ok {
-		c.add(nil, "the integration %s has no action %q (%s)", name, action, offer(action, slices.Sorted(maps.Keys(actions))))
+		c.refused(nil, "the integration %s has no action %q (%s)", name, action, offer(action, slices.Sorted(maps.Keys(actions))))
 		return
 	}
 	if has := strings.Fields(patterns); pattern != "" && !slices.Contains(has, pattern) {
-		c.add(nil, "%s:%s has no .%s (%s)", name, action, pattern, cmpOr(strings.Join(prefixed(has), " and "), "it is called and answers at once"))
+		c.refused(nil, "%s:%s has no .%s (%s)", name, action, pattern, cmpOr(strings.Join(prefixed(has), " and "), "it is called and answers at once"))
 	}
 }
 
@@ -146,10 +153,10 @@ func cmpOr(a, b string) string {
 // sdk looks at a call of aws-sdk.
 func (c *check) sdk(name, action, pattern string) {
 	if pattern != "" && pattern != "waitForTaskToken" {
-		c.add(nil, "aws-sdk integrations have no .%s; they answer at once, or wait for a task token", pattern)
+		c.refused(nil, "aws-sdk integrations have no .%s; they answer at once, or wait for a task token", pattern)
 	}
 	if first := action[:min(1, len(action))]; first != strings.ToLower(first) {
-		c.add(nil, "actions of aws-sdk begin with a small letter: %s%s", strings.ToLower(first), action[1:])
+		c.refused(nil, "actions of aws-sdk begin with a small letter: %s%s", strings.ToLower(first), action[1:])
 		return
 	}
 	m := models()["aws-sdk:"+name]
@@ -157,7 +164,7 @@ func (c *check) sdk(name, action, pattern string) {
 		return
 	}
 	if near := asl.Nearest(action, m.Actions); near != "" {
-		c.add(nil, "aws-sdk:%s has no action %q (have %q)", name, action, near)
+		c.refused(nil, "aws-sdk:%s has no action %q (have %q)", name, action, near)
 	}
 }
 

@@ -92,7 +92,7 @@ func (c *check) object(m *model, of string, t *shape, s *flow.Shape, name string
 		case !ok && f.Shape.Offset > 0:
 			near := meant(f.Name, known, s)
 			wrong[near] = true
-			c.add(f.Shape, "there is no parameter %s%s (%s)", at, f.Name, offer(cmpOr(near, f.Name), known))
+			c.refused(f.Shape, "there is no parameter %s%s (%s)", at, f.Name, offer(cmpOr(near, f.Name), known))
 		case ok && slices.Contains(r.free, f.Name):
 		case ok:
 			c.value(m, of, f.Shape, at+f.Name, depth+1)

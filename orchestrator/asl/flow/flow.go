@@ -5,8 +5,9 @@
 //	problems := flow.Check(definition, "pipeline.asl.json", flow.Options{})
 //
 // It promises: a function of its arguments, bounded in time and size whatever
-// the definition; an error only where every way to the place fails there, a
-// warning where one certainly does; silence where it cannot know. What the
+// the definition; an error only where AWS refuses the definition, a warning where
+// an execution certainly fails on some way, or, if so asked, an error where it
+// fails on every way; silence where it cannot know. What the
 // answer of a function has in it, or an input that nothing is told of, is not
 // known, and no path into it is doubted. A definition need not be sound: what
 // [asl.Parse] refuses is left out, and what follows from it is anything.
@@ -38,6 +39,9 @@ type Options struct {
 	Giver string
 	// Services tells of the services that tasks call; nil knows none.
 	Services func(resource string, parameters *Shape) Service
+	// Strict makes an error of what AWS takes though every execution that comes to
+	// the place fails there; else it is a warning.
+	Strict bool
 	// Seen, where it is not nil, is filled with what is known of the data at each
 	// state that an execution can come to, by name.
 	Seen map[string]*Seen
@@ -60,6 +64,7 @@ type Service struct {
 type Complaint struct {
 	Shape    *Shape // what it is about; nil for the resource
 	Severity asl.Severity
+	Late     bool // AWS takes the definition; it is the call that it refuses
 	Message  string
 }
 

@@ -103,7 +103,7 @@ var unlike = map[string]string{
 func TestRecordedExecutions(t *testing.T) {
 	succeeded, failed, predicted := 0, 0, 0
 	for _, r := range recordings(t) {
-		o := flow.Options{Services: services}
+		o := flow.Options{Services: services, Strict: true}
 		if input, err := value.Parse(r.Input); err == nil && len(r.Input) > 0 {
 			o.Input = flow.Exactly(input)
 		}
@@ -118,7 +118,7 @@ func TestRecordedExecutions(t *testing.T) {
 			if len(errors) > 0 {
 				t.Errorf("%s/%s succeeded on AWS:\n%v", r.Area, r.Name, errors)
 			}
-			if errors := built(flow.Check(r.Definition, "case.asl.json", flow.Options{Services: services}).Errors()); len(errors) > 0 {
+			if errors := built(flow.Check(r.Definition, "case.asl.json", flow.Options{Services: services, Strict: true}).Errors()); len(errors) > 0 {
 				t.Errorf("%s/%s succeeded on AWS, with any input:\n%v", r.Area, r.Name, errors)
 			}
 		case r.Expected.Error == asl.ErrRuntime || r.Expected.Error == "States.ParameterPathFailure" || r.Expected.Error == asl.ErrResultPathMatchFailure || r.Expected.Error == asl.ErrIntrinsicFailure:
@@ -135,4 +135,28 @@ func TestRecordedExecutions(t *testing.T) {
 		}
 	}
 	t.Logf("%d executions that succeeded have no error; of %d that failed for their data, %d are predicted", succeeded, failed, predicted)
+}
+
+// TestLate checks what is grave by itself, and what only where it is asked for.
+func TestLate(t *testing.T) {
+	for _, tt := range []struct {
+		name, state     string
+		lenient, strict int // errors
+	}{
+		{"a member of a list", `"Type": "Map", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "ResultSelector": {"a.$": "$.b"}`, 0, 1},
+		{"a member of a result", `"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "Parameters": {"QueueUrl": "u", "MessageBody": "m"}, "ResultSelector": {"a.$": "$.b"}`, 0, 1},
+		{"a member in JSONata", `"Type": "Task", "QueryLanguage": "JSONata", "Resource": "arn:aws:states:::sqs:sendMessage", "Arguments": {"QueueUrl": "u", "MessageBody": "m"}, "Output": "{% $states.result.b %}"`, 0, 1},
+		{"an argument", `"Type": "Pass", "Parameters": {"a.$": "States.ArrayLength(1)"}`, 0, 1},
+		{"a value that the service refuses", `"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "Parameters": {"TopicArn": "t", "Message": "m"}`, 0, 1},
+		{"a parameter that there is not", `"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "Parameters": {"TopicArn": "arn:aws:sns:us-east-1:123456789012:t", "Mesage": "m"}`, 1, 1},
+		{"an action that there is not", `"Type": "Task", "Resource": "arn:aws:states:::sns:publsh", "Parameters": {}`, 1, 1},
+	} {
+		definition := []byte(`{"StartAt": "S", "States": {"S": {"End": true, ` + tt.state + `}}}`)
+		for strict, want := range map[bool]int{false: tt.lenient, true: tt.strict} {
+			found := flow.Check(definition, "f.json", flow.Options{Services: services, Strict: strict})
+			if len(found) != 1 || len(found.Errors()) != want {
+				t.Errorf("%s, strict %v: %d errors; want 1 problem, %d errors:\n%v", tt.name, strict, len(found.Errors()), want, found)
+			}
+		}
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/asl/jsonpath"
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
@@ -43,7 +42,7 @@ func (v view) jsonata(n *value.Node, text string) *Shape {
 				return fmt.Sprintf("$%s%s gives nothing, which is an error: %s", m[1], m[2], strings.TrimPrefix(v.a.explain(v.of(m[1]), p, root, lost, others), p.String()+" is not there: "))
 			}
 		}
-		v.a.try(v, n.Offset, fmt.Sprintf("jsonata %d", i), asl.SeverityError, problem)
+		v.a.try(v, n.Offset, fmt.Sprintf("jsonata %d", i), v.a.fails(), problem)
 		if presence == Absent {
 			return Any()
 		}

@@ -51,13 +51,21 @@ func (a *analysis) try(v view, offset int, what string, severity asl.Severity, p
 	return x
 }
 
+// fails is how grave it is that an execution fails wherever it comes by.
+func (a *analysis) fails() asl.Severity {
+	if a.Strict {
+		return asl.SeverityError
+	}
+	return asl.SeverityWarning
+}
+
 // test notes a place where something fails if wrong.
 func (a *analysis) test(v view, n *value.Node, what string, wrong bool, format string, args ...any) {
 	var problem func(bool) string
 	if wrong {
 		problem = says(format, args...)
 	}
-	a.try(v, n.Offset, what, asl.SeverityError, problem)
+	a.try(v, n.Offset, what, a.fails(), problem)
 }
 
 // doubt notes a place where something is odd though nothing fails.
@@ -88,7 +96,7 @@ func (a *analysis) note(v view, n *value.Node, p *jsonpath.Path, root *Shape, m 
 		problem = func(others bool) string { return a.explain(v, p, root, m, others) }
 	}
 	if p.Definite() {
-		severity := asl.SeverityError
+		severity := a.fails()
 		if m != nil && p.Context() && m.at == 0 && m.steps[0].Name != "Map" && m.steps[0].Name != "Task" {
 			severity = asl.SeverityWarning // the context object may have got another member since
 		}
@@ -107,7 +115,7 @@ func (a *analysis) write(v view, n *value.Node, p *jsonpath.Path, root *Shape, m
 			problem = says("nothing can be written to %s: %s is an array without this item", p, a.called(v, p, m))
 		}
 	}
-	a.try(v, n.Offset, "write", asl.SeverityError, problem)
+	a.try(v, n.Offset, "write", a.fails(), problem)
 }
 
 // complaints notes what a service would refuse. About one place there is one
@@ -122,7 +130,11 @@ func (a *analysis) complaints(v view, resource *value.Node, all []Complaint) {
 		}
 		if key := (siteKey{offset, c.Message}); !at[key] {
 			at[key] = true
-			a.try(v, offset, c.Message, c.Severity, says("%s", c.Message)).resource = resource.Offset
+			severity := c.Severity
+			if written := strings.HasPrefix(a.pointers[offset], a.pointers[v.st.node.Offset]+"/"); c.Late || !written {
+				severity = a.fails()
+			}
+			a.try(v, offset, c.Message, severity, says("%s", c.Message)).resource = resource.Offset
 		}
 	}
 }

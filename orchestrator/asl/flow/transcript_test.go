@@ -50,7 +50,7 @@ func TestTranscripts(t *testing.T) {
 				if !strings.HasSuffix(f.Name, ".json") {
 					continue
 				}
-				o := flow.Options{Services: services}
+				o := flow.Options{Services: services, Strict: true}
 				if input, ok := inputs[f.Name]; ok {
 					v, err := value.Parse(input)
 					if err != nil {
