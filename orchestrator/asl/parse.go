@@ -32,8 +32,15 @@ func Parse(data []byte, file string) (*Machine, error) {
 	root, err := value.ParseNodes(data)
 	if err != nil {
 		syntax := err.(*value.SyntaxError) // it is the only error there is
-		c.add(syntax.Offset, "", SeverityError, "not valid JSON: %s", syntax.Message)
+		message := syntax.Message
+		if what := remedy(data, syntax.Offset); what != "" {
+			message += "; " + what
+		}
+		c.add(syntax.Offset, "", SeverityError, "not valid JSON: %s", message)
 		return nil, c.problems
+	}
+	if i := foreignBytes(data); i >= 0 {
+		c.add(i, "", SeverityError, "not UTF-8, which JSON is written in: this is the byte 0x%02X", data[i])
 	}
 	m := &Machine{File: file}
 	if at := (spot{node: root}); root.Value.Depth() > maxNesting {
@@ -321,7 +328,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 		links = append(links, c.state(m, st, f)...)
 		ends = ends || st.kind == TypeSucceed || st.kind == TypeFail || f.value().Kind() == value.Object && hasEnd(f)
 	}
-	next, astray := map[string][]string{}, false
+	next := map[string][]string{}
 	for _, l := range links {
 		if !here[l.to] {
 			if len(c.problems) >= maxProblems {
@@ -332,7 +339,6 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 				where = " in this " + what
 			}
 			c.errorf(l.at, "%q is not a state%s (%s)", l.to, where, have(l.to, names))
-			astray = true
 			continue
 		}
 		next[l.from] = append(next[l.from], l.to)
@@ -348,7 +354,7 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 		}
 	}
 	for _, f := range states.members() {
-		if len(reached) > 0 && !reached[f.step] && !astray { // else that is where it leads, once it is mended
+		if len(reached) > 0 && !reached[f.step] { // else StartAt is what is wrong
 			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "nothing leads to this state, which AWS refuses")
 		}
 	}

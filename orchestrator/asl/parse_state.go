@@ -43,9 +43,12 @@ func (c *checker) state(m *Machine, st *state, at spot) (links []link) {
 	kind, f, ok := c.text(at, "Type")
 	if !ok {
 		if _, there := at.at("Type"); !there {
-			c.errorf(at, `must have "Type"`)
+			c.errorf(at, `must have "Type", as in "Type": "Pass"`)
 		}
-		return nil
+		if next, f, ok := c.text(at, "Next"); ok { // so that what follows is not thought to be unreachable
+			links = append(links, link{st.name, next, f})
+		}
+		return links
 	}
 	st.kind = Type(kind)
 	st.enters, st.exits = EventType(kind+"StateEntered"), EventType(kind+"StateExited")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl"
@@ -88,8 +89,15 @@ func (a *analysis) unfilled(n *value.Node) string {
 	return ""
 }
 
-// excuse makes warnings of the errors that are about what is to be filled in.
+// excuse makes warnings of the errors that are about what is to be filled in. Where
+// that is which state comes next, it may lead to any.
 func (a *analysis) excuse() {
+	for pointer := range a.open {
+		if strings.HasSuffix(pointer, "/Next") || strings.HasSuffix(pointer, "/Default") {
+			a.problems = slices.DeleteFunc(a.problems, func(p asl.Problem) bool { return strings.HasPrefix(p.Message, "nothing leads to this state") })
+			break
+		}
+	}
 	for i, p := range a.problems {
 		if what := a.open[p.Pointer]; what != "" && p.Severity == asl.SeverityError {
 			a.problems[i].Severity = asl.SeverityWarning
