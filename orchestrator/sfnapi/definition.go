@@ -131,6 +131,7 @@ var unsupported = regexp.MustCompile(`^Field '.*' is not supported$`)
 var (
 	foreign = regexp.MustCompile(`^"(.*)" is the ARN of nothing that AWS runs`)
 	endless = regexp.MustCompile(`^no state ends the state machine`)
+	mixed   = regexp.MustCompile(`^Step Functions does not take a state in JSONPath where`)
 )
 
 // placeholder is what is filled in in a message of the service.
@@ -161,6 +162,7 @@ var words = []struct {
 	{regexp.MustCompile(`^there is nothing at \$\.([^.:]+)`), codeUnknown, "Reference to '$1' at the top level is not supported.", 0},
 	{regexp.MustCompile(`^\$states has no "(\w+)"`), codeUnknown, "Field '$$states.$1' does not exist.", 0},
 	{regexp.MustCompile(`^there is no \$states\.(errorOutput) here`), codeUnknown, "Field '$$states.$1' does not exist.", 0},
+	{mixed, codeSchema, "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine", 1},
 	{foreign, codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^"(.*)" is not the ARN of an integration`), codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^(?:not an? (?:path|JSONPath)|not a JSONPath|.*intrinsic function|.*JSONPath)`), codeSchema, "The value for the field '$key' must be a valid JSONPath or a valid intrinsic function call", 1},
@@ -172,7 +174,7 @@ var items = regexp.MustCompile(`/(Choices|And|Or|Catch|Retry|ErrorEquals|Branche
 func translate(p asl.Problem) diagnostic {
 	d := diagnostic{Severity: strings.ToUpper(string(p.Severity)), Code: codeSchema, Message: p.Message, Location: items.ReplaceAllString(p.Pointer, "/$1[$2]")}
 	steps := strings.Split(d.Location, "/")
-	if foreign.MatchString(p.Message) || endless.MatchString(p.Message) {
+	if foreign.MatchString(p.Message) || endless.MatchString(p.Message) || mixed.MatchString(p.Message) {
 		p.Severity, d.Severity = asl.SeverityError, strings.ToUpper(string(asl.SeverityError))
 	}
 	for _, w := range words {
