@@ -109,6 +109,8 @@ func TestLogs(t *testing.T) {
 			`2<0 PassStateEntered {"input":"{\"a\":1}","inputDetails":{"truncated":false},"name":"P"} redriven 0`,
 			`3<2 PassStateExited {"name":"P","output":"{\"a\":1}","outputDetails":{"truncated":false}} redriven 0`, entered, failed}},
 		{"express", "EXPRESS", "ERROR", true, []string{entered, failed}},
+		{"express-all", "EXPRESS", "ALL", false, []string{`1<0 ExecutionStarted {"roleArn":"arn:aws:iam::1:role/r"} redriven 0`,
+			`2<0 PassStateEntered {"name":"P"} redriven 0`, `3<2 PassStateExited {"name":"P"} redriven 0`, `4<3 FailStateEntered {"name":"F"} redriven 0`, failed}},
 		{"error", "STANDARD", "ERROR", false, []string{`4<3 FailStateEntered {"name":"F"} redriven 0`, failed}},
 		{"fatal", "STANDARD", "FATAL", false, []string{failed}},
 		{"off", "STANDARD", "OFF", true, nil},

@@ -48,7 +48,11 @@ func denied(code, message string) error {
 func (s *Signatures) check(r *http.Request, body []byte, now time.Time) error {
 	header := r.Header.Get("Authorization")
 	if header == "" {
-		return denied("MissingAuthenticationTokenException", "Missing Authentication Token")
+		message := "Missing Authentication Token"
+		if r.URL.Query().Has("X-Amz-Signature") {
+			message += ": a signature in the URL is not taken here, only one in the Authorization header"
+		}
+		return denied("MissingAuthenticationTokenException", message)
 	}
 	rest, ok := strings.CutPrefix(header, algorithm+" ")
 	parts := map[string]string{}
@@ -61,17 +65,25 @@ func (s *Signatures) check(r *http.Request, body []byte, now time.Time) error {
 	if !ok || len(scope) != 5 || parts["Signature"] == "" {
 		return denied("IncompleteSignatureException", "Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters.")
 	}
-	stamp := r.Header.Get("X-Amz-Date")
+	dated := "x-amz-date"
+	stamp := r.Header.Get(dated)
+	if stamp == "" {
+		dated = "date"
+		stamp = r.Header.Get(dated)
+	}
 	at, err := time.Parse("20060102T150405Z", stamp)
-	if err != nil {
+	switch {
+	case stamp == "":
 		return denied("IncompleteSignatureException", "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+	case err != nil:
+		return denied("IncompleteSignatureException", "Date must be in ISO-8601 'basic format'. Got '"+stamp+"'. See http://en.wikipedia.org/wiki/ISO_8601")
 	}
 	secret, ok := s.Keys[scope[0]]
 	if !ok || r.Header.Get("X-Amz-Security-Token") != "" { // these keys have none
 		return denied("UnrecognizedClientException", "The security token included in the request is invalid.")
 	}
-	if !slices.Contains(signed, "host") || !slices.Contains(signed, "x-amz-date") || !slices.Contains(signed, "x-amz-target") {
-		return denied("InvalidSignatureException", "'Host', 'X-Amz-Date' and 'X-Amz-Target' must be signed headers.")
+	if !slices.Contains(signed, "host") || !slices.Contains(signed, dated) || !slices.Contains(signed, "x-amz-target") {
+		return denied("InvalidSignatureException", "'Host', '"+http.CanonicalHeaderKey(dated)+"' and 'X-Amz-Target' must be signed headers.")
 	}
 	if scope[1] != stamp[:8] || scope[2] != s.Region || scope[3] != "states" || scope[4] != "aws4_request" {
 		return denied("InvalidSignatureException", "Credential should be scoped to "+stamp[:8]+"/"+s.Region+"/states/aws4_request.")

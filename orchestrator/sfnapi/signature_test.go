@@ -2,6 +2,7 @@ package sfnapi_test
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -85,6 +86,50 @@ func TestSignatures(t *testing.T) {
 	plain, _ := http.NewRequest(http.MethodPost, s.url, strings.NewReader("{}"))
 	if got := s.send(t, plain); !strings.Contains(got, "403") || !strings.Contains(got, "MissingAuthenticationTokenException") {
 		t.Errorf("without a signature: %s", got)
+	}
+
+	// Other ways to say who and when.
+	const stamp = "20060102T150405Z"
+	dated := func(date string) *http.Request { // the SDK's signer cannot
+		req := s.request(t, keyID, secret, "us-east-1", now, "{}")
+		req.Header.Del("X-Amz-Date")
+		req.Header.Set("Date", date)
+		sum := sha256.Sum256([]byte("{}"))
+		names := "content-type;date;host;x-amz-target"
+		canonical := "POST\n/\n\ncontent-type:application/x-amz-json-1.0\ndate:" + date + "\nhost:" + req.URL.Host +
+			"\nx-amz-target:AWSStepFunctions.ListStateMachines\n\n" + names + "\n" + hex.EncodeToString(sum[:])
+		day := now.UTC().Format("20060102")
+		scope := day + "/us-east-1/states/aws4_request"
+		sum = sha256.Sum256([]byte(canonical))
+		key := []byte("AWS4" + secret)
+		for _, part := range []string{day, "us-east-1", "states", "aws4_request", "AWS4-HMAC-SHA256\n" + date + "\n" + scope + "\n" + hex.EncodeToString(sum[:])} {
+			h := hmac.New(sha256.New, key)
+			h.Write([]byte(part))
+			key = h.Sum(nil)
+		}
+		req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+keyID+"/"+scope+", SignedHeaders="+names+", Signature="+hex.EncodeToString(key))
+		return req
+	}
+	unnamed := s.request(t, keyID, secret, "us-east-1", now, "{}")
+	unnamed.Header.Del("X-Amz-Date")
+	presigned, err := http.NewRequest(http.MethodPost, s.url+"/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential="+keyID+"&X-Amz-Signature=0123", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := "Mon, 02 Jan 2006 15:04:05 GMT"
+	for _, c := range []struct {
+		name, want string
+		req        *http.Request
+	}{
+		{"a Date alone", `200 {"stateMachines":[]}`, dated(now.UTC().Format(stamp))},
+		{"an old Date alone", `"InvalidSignatureException","message":"Signature expired: `, dated(now.UTC().Add(-6 * time.Minute).Format(stamp))},
+		{"a Date as mail has it", `"IncompleteSignatureException","message":"Date must be in ISO-8601 'basic format'. Got '` + long + `'.`, dated(long)},
+		{"no date", `"IncompleteSignatureException","message":"Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."`, unnamed},
+		{"a presigned URL", `"MissingAuthenticationTokenException","message":"Missing Authentication Token: a signature in the URL is not taken here`, presigned},
+	} {
+		if got := s.send(t, c.req); !strings.Contains(got, c.want) || !strings.HasPrefix(got, "200") && !strings.HasPrefix(got, "403") {
+			t.Errorf("%s: %s\nwant %s", c.name, got, c.want)
+		}
 	}
 
 	// Requests that are sent again.
