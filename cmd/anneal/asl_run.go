@@ -20,11 +20,12 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 	"github.com/anneal-ml/anneal/orchestrator/items"
+	"github.com/anneal-ml/anneal/orchestrator/tasks"
 )
 
 func newASLRun() *cobra.Command {
 	var out output
-	var input, mocks, name, at string
+	var input, mocks, name, at, settings string
 	var virtual bool
 	var buckets []string
 	r := &rehearsal{}
@@ -43,12 +44,17 @@ A state's first task gets the response 0, its second 1, whether it is tried agai
 comes again. The machine is the only one of the mock file, the one named like FILE
 without its extensions, or that of --name.
 
+With --config what the mocks do not answer is done as a settings file says: its functions
+and images run, topics are told of on standard error instead, and buckets are folders.
+Nothing goes to AWS.
+
 A distributed Map runs its children here. Its ItemReader reads buckets that are
-folders, as --bucket says; else give the state itself a response, which is its result.
+folders, as --bucket or the settings say; else give the state itself a response, which
+is its result.
 
 Waits take their time; with --virtual-time they take none, and the clock goes on by
 itself. The history is printed, then how it ended. Exit status 1 if it did not succeed.`,
-		Example: "  anneal asl run pipeline.asl.json --input input.json\n  anneal asl run pipeline.asl.json --mocks MockConfigFile.json --case Happy --virtual-time\n  anneal asl run map.asl.json --bucket ml-data=./data",
+		Example: "  anneal asl run pipeline.asl.json --input input.json\n  anneal asl run pipeline.asl.json --mocks MockConfigFile.json --case Happy --virtual-time\n  anneal asl run pipeline.asl.json --config anneal.yaml\n  anneal asl run map.asl.json --bucket ml-data=./data",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			asJSON, err := out.json()
@@ -74,6 +80,13 @@ itself. The history is printed, then how it ended. Exit status 1 if it did not s
 			}
 			if r.objects, err = folders(buckets); err != nil {
 				return usage(err)
+			}
+			if settings != "" {
+				remove, err := r.settle(settings, cmd.ErrOrStderr())
+				if err != nil {
+					return usage(err)
+				}
+				defer remove()
 			}
 			stem, _, _ := strings.Cut(filepath.Base(args[0]), ".")
 			if (mocks == "") != (r.testCase == "") {
@@ -117,6 +130,7 @@ itself. The history is printed, then how it ended. Exit status 1 if it did not s
 	c.Flags().StringVar(&input, "input", "", "a file with the input, in JSON; {} without")
 	c.Flags().StringVar(&mocks, "mocks", "", "a mock file, as of Step Functions Local")
 	c.Flags().StringVar(&r.testCase, "case", "", "the test case of the mock file")
+	c.Flags().StringVar(&settings, "config", "", "the settings file, for tasks without a mock; without: none")
 	c.Flags().StringVar(&name, "name", "", "the name of the state machine; that of FILE without")
 	c.Flags().StringArrayVar(&buckets, "bucket", nil, "a bucket that an ItemReader may read, as name=folder; may be given again")
 	c.Flags().BoolVar(&virtual, "virtual-time", false, "let waits take no time")
@@ -154,6 +168,7 @@ type rehearsal struct {
 	asked    map[string]int     // how often, by state
 	machine  *asl.Machine
 	objects  *objects.Store // that an ItemReader may read; nil: none
+	tasks    *tasks.Tasks   // that do what has no answer; nil: nothing does
 	now      time.Time
 	wait     func(ctx context.Context, until time.Time) error
 }
@@ -292,6 +307,11 @@ func (r *rehearsal) drive(ctx context.Context, turn asl.Turn) (asl.Turn, []asl.H
 		case len(waiting) > 0:
 			e := waiting[0]
 			outcome, err := r.answer(ctx, turn.State, e)
+			if errors.Is(err, errLate) {
+				r.now = e.Deadline
+				turn = r.machine.Tick(turn.State, asl.Env{Now: r.now})
+				break
+			}
 			if err != nil {
 				return turn, history, err
 			}
@@ -318,11 +338,11 @@ func (r *rehearsal) answer(ctx context.Context, s *asl.State, e asl.Effect) (asl
 	if !ok && e.MapRun != "" {
 		return r.mapRun(ctx, s, e)
 	}
-	if !ok && r.testCase == "" {
-		return asl.Outcome{}, fmt.Errorf("the state %s calls %s: give it a response with --mocks and --case", e.State, e.Resource)
+	if !ok && r.tasks != nil {
+		return r.does(ctx, e)
 	}
 	if !ok {
-		return asl.Outcome{}, fmt.Errorf("the state %s calls %s, and the test case %s has no response for it", e.State, cmp.Or(e.Resource, "a distributed Map"), r.testCase)
+		return asl.Outcome{}, r.lacks(e)
 	}
 	n := r.asked[e.State]
 	r.asked[e.State]++
@@ -339,7 +359,7 @@ func (r *rehearsal) items(ctx context.Context, run *asl.MapRun) ([]asl.Item, err
 		return run.Items(), nil
 	}
 	if r.objects == nil {
-		return nil, fmt.Errorf("it reads its items from %s: give the bucket a folder with --bucket, or the state itself a response, which is its result", run.Reader.Parameters)
+		return nil, fmt.Errorf("it reads its items from %s: give the bucket a folder with --bucket or --config, or the state itself a response, which is its result", run.Reader.Parameters)
 	}
 	reader, err := items.Open(ctx, r.objects, items.Spec(*run.Reader))
 	if err != nil {

@@ -230,6 +230,15 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger, wait t
 }
 
 func (d *daemon) newTasks(buckets map[string]string, read func(configs.Secret) (string, error)) (*tasks.Tasks, error) {
+	cfg, err := d.tasksConfig(buckets, read)
+	if err != nil {
+		return nil, err
+	}
+	return tasks.New(cfg)
+}
+
+// tasksConfig is where the settings have tasks run.
+func (d *daemon) tasksConfig(buckets map[string]string, read func(configs.Secret) (string, error)) (tasks.Config, error) {
 	cfg := tasks.Config{
 		Dir:       d.jobs(),
 		Functions: map[string]tasks.Function{},
@@ -247,12 +256,12 @@ func (d *daemon) newTasks(buckets map[string]string, read func(configs.Secret) (
 		Log:      d.log,
 	}
 	if err := d.reachAWS(&cfg, read); err != nil {
-		return nil, err
+		return cfg, err
 	}
 	// What a local process needs to resolve s3:// URIs as anneal does.
 	mapped, err := json.Marshal(buckets)
 	if err != nil {
-		return nil, fmt.Errorf("encode the buckets: %w", err)
+		return cfg, fmt.Errorf("encode the buckets: %w", err)
 	}
 	env := func(given map[string]configs.Secret) (map[string]string, error) {
 		env := map[string]string{"ANNEAL_BUCKETS": string(mapped)}
@@ -268,11 +277,11 @@ func (d *daemon) newTasks(buckets map[string]string, read func(configs.Secret) (
 	for name, f := range d.cfg.Settings.Embedded.Functions {
 		e, err := env(f.Env)
 		if err != nil {
-			return nil, fmt.Errorf("function %s: %w", name, err)
+			return cfg, fmt.Errorf("function %s: %w", name, err)
 		}
 		h, err := httpFunction(f.HTTP, read)
 		if err != nil {
-			return nil, fmt.Errorf("function %s: %w", name, err)
+			return cfg, fmt.Errorf("function %s: %w", name, err)
 		}
 		cfg.Functions[name] = tasks.Function{
 			Builtin: f.Builtin, HTTP: h, Command: f.Command, Dir: d.cfg.Dir(), Env: e, Timeout: time.Duration(f.Timeout),
@@ -281,11 +290,11 @@ func (d *daemon) newTasks(buckets map[string]string, read func(configs.Secret) (
 	for name, image := range d.cfg.Settings.Embedded.Images {
 		e, err := env(image.Env)
 		if err != nil {
-			return nil, fmt.Errorf("image %s: %w", name, err)
+			return cfg, fmt.Errorf("image %s: %w", name, err)
 		}
 		cfg.Images[name] = tasks.Image{Container: image.Container, Command: image.Command, Dir: d.cfg.Dir(), Env: e}
 	}
-	return tasks.New(cfg)
+	return cfg, nil
 }
 
 func httpFunction(h *configs.HTTP, read func(configs.Secret) (string, error)) (*tasks.HTTP, error) {
