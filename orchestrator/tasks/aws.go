@@ -101,6 +101,7 @@ func (t *Tasks) remote(ctx context.Context, e asl.Effect, w words, r wire.Reques
 	var wrong wire.ParameterError
 	switch {
 	case err == nil:
+		t.reached(ctx, e, r.Service, nil)
 		return resp, nil, nil
 	case ctx.Err() != nil:
 		return nil, nil, ctx.Err()
@@ -109,11 +110,29 @@ func (t *Tasks) remote(ctx context.Context, e asl.Effect, w words, r wire.Reques
 	case errors.Is(err, wire.ErrLarge):
 		return fail(tooLarge)
 	case errors.As(err, &refused):
+		t.reached(ctx, e, r.Service, nil)
 		passing := refused.Status >= 500 || refused.Status == http.StatusTooManyRequests || strings.Contains(refused.Code, "Throttl") || strings.Contains(refused.Code, "ExpiredToken")
 		return nil, &failure{w.refusal(refused), passing}, nil
 	}
-	t.cfg.Log.WarnContext(ctx, "aws not reached", "execution", e.Execution, "resource", e.Resource, "err", err)
+	t.reached(ctx, e, r.Service, err)
 	return nil, &failure{w.unreached(err), true}, nil
+}
+
+// reached tells the log when a service is not reached any more, and when it is again,
+// however often it is called in between.
+func (t *Tasks) reached(ctx context.Context, e asl.Effect, service string, err error) {
+	t.mu.Lock()
+	was := t.lost[service]
+	if t.lost[service] = err != nil; err == nil {
+		delete(t.lost, service)
+	}
+	t.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		t.cfg.Log.WarnContext(ctx, "aws not reached", "service", service, "execution", e.Execution, "resource", e.Resource, "err", err)
+	case err == nil && was:
+		t.cfg.Log.InfoContext(ctx, "aws reached again", "service", service)
+	}
 }
 
 // regionOf is the region of what a call is on, where its ARN tells it; else empty, for

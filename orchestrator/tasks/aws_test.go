@@ -1,9 +1,11 @@
 package tasks
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -242,6 +244,46 @@ func TestClassName(t *testing.T) {
 	for id, want := range map[string]string{"Secrets Manager": "SecretsManager", "DynamoDB": "DynamoDb", "SFN": "Sfn", "S3": "S3", "KMS": "Kms", "EventBridge": "EventBridge", "CloudWatch Logs": "CloudWatchLogs"} {
 		if got := className(id); got != want {
 			t.Errorf("%s is %s, want %s", id, got, want)
+		}
+	}
+}
+
+// TestLost loses a service of AWS and finds it again: the log has one line of each,
+// however often it is called.
+func TestLost(t *testing.T) {
+	answers := false
+	var log bytes.Buffer
+	at := cloudAt(t, func(w http.ResponseWriter, r *http.Request) {
+		if !answers {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, `{"__type":"ResourceNotFoundException","message":"no"}`)
+	})
+	b := newHouse(t, nil, func(c *Config) {
+		at(c)
+		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	call := func(resource, input, want string) {
+		t.Helper()
+		for range 3 {
+			o, err := b.Tasks.Do(t.Context(), asl.Effect{ID: "e", State: "S", Resource: "arn:aws:states:::" + resource, Input: json.RawMessage(input)}, false, nil)
+			if err != nil || o.Error != want {
+				t.Errorf("%s: %+v, %v; want %s", resource, o, err, want)
+			}
+		}
+	}
+	for range 2 {
+		answers = false
+		call("dynamodb:getItem", `{"TableName":"t","Key":{}}`, "DynamoDB.SdkClientException")
+		call("lambda:invoke", `{"FunctionName":"f"}`, "Lambda.SdkClientException")
+		answers = true
+		call("dynamodb:getItem", `{"TableName":"t","Key":{}}`, "DynamoDB.ResourceNotFoundException")
+		call("lambda:invoke", `{"FunctionName":"f"}`, "Lambda.ResourceNotFoundException")
+	}
+	for message, want := range map[string]int{"aws not reached": 4, "aws reached again": 4, "service=dynamodb": 4, "service=lambda": 4} {
+		if got := strings.Count(log.String(), message); got != want {
+			t.Errorf("%q is logged %d times, want %d:\n%s", message, got, want, &log)
 		}
 	}
 }

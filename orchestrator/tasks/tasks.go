@@ -151,6 +151,7 @@ type Tasks struct {
 	cancel map[string]context.CancelFunc // guarded by mu; what is being done, by effect ID
 	stops  bool                          // guarded by mu; Stop was called
 	ending []noted                       // guarded by mu; what Run has to end
+	lost   map[string]bool               // guarded by mu; services of AWS that were not reached when last called
 }
 
 // New checks the settings.
@@ -207,6 +208,7 @@ func New(cfg Config) (*Tasks, error) {
 		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		wake:   make(chan struct{}, 1),
 		cancel: map[string]context.CancelFunc{},
+		lost:   map[string]bool{},
 	}, nil
 }
 
