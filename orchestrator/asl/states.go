@@ -3,6 +3,7 @@ package asl
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/jsonpath"
@@ -203,8 +204,12 @@ func (f *frame) sleep() {
 			return
 		}
 		n, ok := v.Int()
-		if !ok || n < 0 {
-			f.fail(f.runtime("The SecondsPath parameter does not reference a positive integer: %s == %s", w.seconds.path, shown(v)))
+		switch {
+		case !ok:
+			f.fail(f.runtime("The SecondsPath parameter cannot be parsed as a long value: %s == %s", w.seconds.path, shown(v)))
+			return
+		case n < 0:
+			f.fail(f.runtime("The SecondsPath parameter references a negative value: %s == %d", w.seconds.path, n))
 			return
 		}
 		wake = after(now, n)
@@ -321,6 +326,9 @@ func (f *frame) number(s number, in value.Value) (int64, error) {
 	}
 	if !ok {
 		return 0, f.runtime("The %s field refers to value %q which is not a valid integer: %s", s.field, shown(v), s.path)
+	}
+	if n < s.least && s.least == 0 {
+		return 0, f.runtime("Expected non-negative integer for %s, got '%d' instead.", strings.TrimSuffix(s.field, "Path"), n)
 	}
 	if n < s.least || n > s.most {
 		return 0, f.runtime("The %s field refers to value %q which is not between %d and %d: %s", s.field, shown(v), s.least, s.most, s.path)

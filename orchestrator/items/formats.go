@@ -200,21 +200,20 @@ func openCSV(c io.Closer, r io.Reader, columns []string, delimiter string) (stre
 	x := &rows{c, csv.NewReader(in), columns}
 	x.csv.FieldsPerRecord, x.csv.LazyQuotes, x.csv.ReuseRecord = -1, true, true
 	x.csv.Comma = comma(delimiter)
-	if len(columns) > 0 {
-		return x, nil
+	if len(columns) == 0 {
+		first, err := x.csv.Read()
+		if err == io.EOF {
+			return x, nil // nothing follows
+		}
+		if err != nil {
+			return nil, wrong("%v", err)
+		}
+		x.columns = append(x.columns, first...)
 	}
-	first, err := x.csv.Read()
-	if err == io.EOF {
-		return x, nil // nothing follows
-	}
-	if err != nil {
-		return nil, wrong("%v", err)
-	}
-	x.columns = append(x.columns, first...)
 	seen := map[string]bool{}
 	for _, name := range x.columns {
 		if seen[name] {
-			return nil, wrong("the column %q is there twice", name)
+			return nil, wrong("CSV headers cannot contain duplicates.")
 		}
 		seen[name] = true
 	}

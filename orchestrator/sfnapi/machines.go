@@ -192,7 +192,7 @@ func (s *Server) updateStateMachine(ctx context.Context, in updateInput) (any, e
 		return nil, refuse("InvalidArn", "Invalid Arn: 'Resource type not valid in this context: %s'", a.text)
 	}
 	if in.Definition == nil && in.Role == "" && in.Logging == nil && in.Tracing == nil && in.Encryption == nil && !in.Publish {
-		return nil, refuse("MissingRequiredParameter", "Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration or the EncryptionConfiguration must be specified")
+		return nil, refuse("MissingRequiredParameter", "Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration must be specified")
 	}
 	if in.VersionDescription != "" && !in.Publish {
 		return nil, invalid("Version description can only be set when publish is true")

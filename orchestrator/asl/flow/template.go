@@ -317,7 +317,7 @@ func (v view) format(n *value.Node, c intrinsic.Call, args []*Shape) *Shape {
 	s.Parts = append(s.Parts, parts...)
 	for i, x := range args[1:] {
 		s.Parts = append(s.Parts, x.Parts...)
-		if x.Value == nil || i+1 >= len(parts) {
+		if x.Value == nil || i+1 >= len(parts) || x.Is(Array|Object) {
 			known = false
 			continue
 		}

@@ -82,10 +82,8 @@ func formatted(parts []string, args []value.Value) (value.Value, error) {
 	}
 	b := []byte(parts[0])
 	for i, x := range args {
-		if x.Kind() == value.String {
-			b = append(b, x.Text()...)
-		} else if x.Size() < maxMade {
-			b = x.Append(b)
+		if x.Size() < maxMade {
+			b = appendShown(b, x)
 		}
 		b = append(b, parts[i+1]...)
 		if len(b) > maxMade || x.Size() >= maxMade {
@@ -93,6 +91,32 @@ func formatted(parts []string, args []value.Value) (value.Value, error) {
 		}
 	}
 	return value.OfString(string(b)), nil
+}
+
+// appendShown writes a value as AWS puts it into a text: strings as they are, arrays
+// and objects as Java writes collections, [a, 1] and {a=1, b=[]}, the rest as JSON.
+func appendShown(b []byte, v value.Value) []byte {
+	switch v.Kind() {
+	case value.String:
+		return append(b, v.Text()...)
+	case value.Array, value.Object:
+		opening, closing := byte('['), byte(']')
+		if v.Kind() == value.Object {
+			opening, closing = '{', '}'
+		}
+		b = append(b, opening)
+		for i := range v.Len() {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			if v.Kind() == value.Object {
+				b = append(append(b, v.Key(i)...), '=')
+			}
+			b = appendShown(b, v.At(i))
+		}
+		return append(b, closing)
+	}
+	return v.Append(b)
 }
 
 func stringToJSON(a []value.Value, _ *rand.Rand) (value.Value, error) {

@@ -23,12 +23,13 @@ func args(t testing.TB) Args {
 
 func TestEval(t *testing.T) {
 	for _, tt := range []struct{ call, want string }{
-		{`States.Format('{} of {}: {}', $.n, $.o, $$.Name)`, `"2.5 of {\"a\":1,\"b\":2}: ctx"`},
+		{`States.Format('{} of {}: {}', $.n, $.o, $$.Name)`, `"2.5 of {a=1, b=2}: ctx"`},
 		{`States.Format($.t, 1, null)`, `"1-null"`},
 		{`States.Format('it\'s \{\} \\ {}', true)`, `"it's {} \\ true"`},
 		{`States.Format('none')`, `"none"`},
+		{`States.Format('{}', States.StringToJson('{"a": [1.5, "x", null, true, {}], "b": {"c": []}}'))`, `"{a=[1.5, x, null, true, {}], b={c=[]}}"`},
 		{`States.Format('{}', States.Format('{}', States.ArrayLength($.list)))`, `"5"`},
-		{`States.Format('{} {}', $v.k, $v)`, `"7 {\"k\":7}"`},
+		{`States.Format('{} {}', $v.k, $v)`, `"7 {k=7}"`},
 		{`States.Format('{}', $w)`, `!The variable '$w' has no value`},
 		{`States.Array()`, `[]`},
 		{`States.Array( $.n , 'x' , States.Array( 1 ) )`, `[2.5,"x",[1]]`},
