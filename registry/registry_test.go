@@ -120,7 +120,7 @@ func TestRecords(t *testing.T) {
 	want := anneal.Model{
 		Group: "churn", Version: 1, Stage: anneal.StageCandidate, Metrics: map[string]float64{"auc": 0.8}, Artifact: artifact,
 		Importance: map[string]float64{"price": 2},
-		Run: "r1", TrainedAt: day, Objects: run.Training.Objects, StageAt: day,
+		Run:        "r1", TrainedAt: day, Objects: run.Training.Objects, StageAt: day,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("candidate (-want +got):\n%s", diff)
