@@ -206,14 +206,14 @@ func cutAt(ctx context.Context, j *journal.Journal, first, taken uint64, since t
 // timeOf is when a record was made, where it says so.
 func timeOf(r journal.Record) (time.Time, bool) {
 	var t struct {
-		Seen   time.Time `json:"seen"` // of an event
-		At     time.Time `json:"at"`   // of a decision, a notice
-		Events []struct {
-			Timestamp time.Time `json:"timestamp"`
-		} `json:"events"` // of a turn
+		Seen time.Time `json:"seen"` // of an event
+		At   time.Time `json:"at"`   // of a decision, a notice
 	}
 	switch r.Kind {
-	case KindEvent, KindDecision, KindNotice, kindTurn:
+	case KindEvent, KindDecision, KindNotice:
+	case kindTurn:
+		h, err := engine.HeadOf(r)
+		return h.Last.Timestamp, err == nil && !h.Last.Timestamp.IsZero()
 	default:
 		return time.Time{}, false
 	}
@@ -221,11 +221,8 @@ func timeOf(r journal.Record) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	at := t.At
-	switch {
-	case r.Kind == KindEvent:
+	if r.Kind == KindEvent {
 		at = t.Seen
-	case r.Kind == kindTurn && len(t.Events) > 0:
-		at = t.Events[len(t.Events)-1].Timestamp
 	}
 	return at, !at.IsZero()
 }

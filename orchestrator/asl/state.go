@@ -217,6 +217,9 @@ func (s *State) contexts() iter.Seq[*Context] {
 		for all := s.Root.Branches; len(all) > 0; {
 			var next []*Context
 			for _, c := range all {
+				if c == nil { // nothing that was written here
+					continue
+				}
 				if !yield(c) {
 					return
 				}

@@ -4,32 +4,41 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
-// WriteMembers writes the members of t, within an object that the caller opened: the
-// same JSON as package encoding/json makes of it, for a third of the time.
+// WriteMembers writes the members of t, within an object that the caller opened, for
+// [WrittenTurn.Read]: the same JSON as package encoding/json makes of it, but for what
+// can be told from the rest.
 func (t *Turn) WriteMembers(w *value.Writer) {
 	w.Key("state")
 	t.State.write(w)
+	at := time.Time{}
+	if len(t.Events) > 0 {
+		at = t.Events[0].Timestamp
+	}
+	o := t.outline(len(t.Events), at)
 	w.Key("events")
 	if t.Events == nil {
 		w.Any(nil)
 	} else {
 		w.Open('[')
 		for i := range t.Events {
-			t.Events[i].write(w)
+			o.writeEvent(w, &t.Events[i])
 		}
 		w.Close(']')
 	}
-	list(w, "effects", t.Effects, (*Effect).write)
+	list(w, "effects", t.Effects, func(e *Effect, w *value.Writer) { o.writeEffect(w, e) })
 	if len(t.Cancels) > 0 {
 		w.Key("cancels")
 		w.Any(t.Cancels)
 	}
 	w.TimeSome("wake", t.Wake)
-	w.String("status", t.Status)
+	if t.State == nil || t.Status != t.State.Status {
+		w.String("status", t.Status)
+	}
 	w.JSONSome("output", t.Output)
 	w.StringSome("error", t.Error)
 	w.StringSome("cause", t.Cause)

@@ -10,9 +10,9 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
-// pending are the effects that are waited for after a turn, in the order of their
-// IDs. Its JSON is an object: by ID, the record that asked for it, 0 where that is
-// the turn's own.
+// pending are the effects that are waited for after a turn and that turns before it
+// asked for, in the order of their IDs. Its JSON is an object: by ID, the record of
+// the turn that did; older ones have 0 for their own.
 type pending []ask
 
 type ask struct {
@@ -24,7 +24,9 @@ type ask struct {
 func pendingIn(s *asl.State, room pending) pending {
 	p := room[:0]
 	for e := range s.Pending() {
-		p = append(p, ask{e.ID, e.Asked})
+		if e.Asked != 0 {
+			p = append(p, ask{e.ID, e.Asked})
+		}
 	}
 	if len(p) > 1 {
 		slices.SortFunc(p, func(a, b ask) int { return cmp.Compare(a.ID, b.ID) })
@@ -32,7 +34,7 @@ func pendingIn(s *asl.State, room pending) pending {
 	return p
 }
 
-// of is the record that asked for an effect; 0 where that is not known.
+// of is the record that asked for an effect; 0 is the turn's own.
 func (p pending) of(effect string) uint64 {
 	if i, ok := slices.BinarySearchFunc(p, effect, func(a ask, id string) int { return cmp.Compare(a.ID, id) }); ok {
 		return p[i].Record

@@ -34,7 +34,24 @@ type turnRecord struct {
 	asl.Turn
 }
 
-// write writes the record's JSON.
+// UnmarshalJSON reads what write wrote, or package encoding/json.
+func (t *turnRecord) UnmarshalJSON(data []byte) error {
+	var written struct {
+		Head     Head    `json:"head"`
+		Machine  string  `json:"machine"`
+		Previous uint64  `json:"previous"`
+		Pending  pending `json:"pending"`
+		asl.WrittenTurn
+	}
+	if err := json.Unmarshal(data, &written); err != nil {
+		return err
+	}
+	turn, err := written.Read(written.Head.First.Timestamp)
+	*t = turnRecord{written.Head, written.Machine, written.Previous, written.Pending, turn}
+	return err
+}
+
+// write writes the record's JSON, without what the rest of it tells.
 func (t *turnRecord) write(w *value.Writer) {
 	w.Open('{')
 	w.Key("head")
@@ -176,7 +193,8 @@ func (e *Engine) turnAt(ctx context.Context, seq uint64) (turnRecord, error) {
 
 func decodeTurn(r journal.Record) (turnRecord, error) {
 	var t turnRecord
-	if err := json.Unmarshal(r.Data, &t); err != nil {
+	err := t.UnmarshalJSON(r.Data)
+	if err != nil {
 		return turnRecord{}, fmt.Errorf("read turn in record %d: %w", r.Seq, err)
 	}
 	if t.State != nil {

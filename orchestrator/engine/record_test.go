@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -14,12 +15,15 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
-// TestTurnText: a turn is written as package encoding/json writes it, whatever is
-// in it.
+// TestTurnText: a turn is read as it was written, whatever is in it: as package
+// encoding/json writes it, too, and turns before there were brief ones.
 func TestTurnText(t *testing.T) {
-	for seed := range uint64(1000) {
+	for seed := range uint64(2000) {
 		var turn turnRecord
 		fill(rand.New(rand.NewPCG(seed, 1)), reflect.ValueOf(&turn).Elem(), 0)
+		if turn.State != nil && seed%2 == 0 {
+			likely(rand.New(rand.NewPCG(seed, 2)), &turn)
+		}
 		want, err := json.Marshal(turn)
 		if err != nil {
 			t.Fatal(err)
@@ -29,16 +33,25 @@ func TestTurnText(t *testing.T) {
 		if w.Err != nil {
 			t.Fatal(w.Err)
 		}
-		got := w.Text
-		var a, b any
-		if err := json.Unmarshal(got, &a); err != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, err, got)
-		}
-		if err := json.Unmarshal(want, &b); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(b, a); diff != "" {
-			t.Fatalf("seed %d: (-encoding/json +ours)\n%s", seed, diff)
+		for _, text := range [][]byte{w.Text, want} {
+			if !json.Valid(text) {
+				t.Fatalf("seed %d: not JSON: %s", seed, text)
+			}
+			again, err := decodeTurn(journal.Record{Data: text})
+			if err != nil {
+				t.Fatalf("seed %d: %v\n%s", seed, err, text)
+			}
+			got, err := json.Marshal(again)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var a, b any
+			if err := errors.Join(json.Unmarshal(want, &a), json.Unmarshal(got, &b)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(a, b); diff != "" {
+				t.Fatalf("seed %d: (-written +read)\n%s\n%s", seed, diff, text)
+			}
 		}
 	}
 	late := turnRecord{Head: Head{Wake: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}}
@@ -78,6 +91,91 @@ func TestHead(t *testing.T) {
 				t.Errorf("the beginning %s is read as a head", text[:n])
 			}
 		}
+	}
+}
+
+// likely makes a turn more like those of an engine: what is left out then, or nearly.
+func likely(r *rand.Rand, t *turnRecord) {
+	at := time.Unix(r.Int64N(1e10), 1).UTC()
+	t.Head.First.Timestamp = at
+	data := []string{`{}`, `{"a":1}`, `[]`, ""}
+	some := func() string { return data[r.IntN(len(data))] }
+	types := []asl.EventType{asl.LambdaFunctionSucceeded, asl.TaskStateExited, asl.TaskStateEntered, asl.LambdaFunctionScheduled,
+		asl.LambdaFunctionStarted, asl.TaskScheduled, asl.TaskStarted, asl.TaskSucceeded, asl.ExecutionSucceeded, asl.ExecutionFailed, "ChoiceStateExited"}
+	t.Events = make([]asl.HistoryEvent, r.IntN(6))
+	t.State.NextEvent = int64(10 + len(t.Events))
+	for i := range t.Events {
+		e := asl.HistoryEvent{ID: int64(10 + i), PreviousID: int64(9 + i), Timestamp: at, Type: types[r.IntN(len(types))]}
+		resource := asl.TaskDetails{ResourceType: "sns", Resource: text(r)}
+		truncated := asl.DataDetails{Truncated: r.IntN(9) == 0}
+		switch e.Type {
+		case asl.LambdaFunctionSucceeded:
+			e.LambdaSucceeded = &asl.OutputDetails{Output: some(), OutputDetails: truncated}
+		case asl.TaskStateExited, "ChoiceStateExited":
+			e.StateExited = &asl.StateExitedDetails{Name: text(r), Output: some(), OutputDetails: truncated}
+			if r.IntN(9) == 0 {
+				e.StateExited.Assigned = map[string]string{"x": "1"}
+			}
+		case asl.TaskStateEntered:
+			e.StateEntered = &asl.StateEnteredDetails{Name: text(r), Input: some(), InputDetails: truncated}
+		case asl.LambdaFunctionScheduled:
+			e.LambdaScheduled = &asl.WorkScheduledDetails{Resource: text(r), Input: some(), InputDetails: truncated, TimeoutInSeconds: max(0, r.Int64N(9)-7)}
+		case asl.TaskScheduled:
+			e.TaskScheduled = &asl.TaskScheduledDetails{TaskDetails: resource, Region: "eu-west-1", Parameters: some(), HeartbeatInSeconds: max(0, r.Int64N(9)-7)}
+		case asl.TaskStarted:
+			e.TaskStarted = &resource
+		case asl.TaskSucceeded:
+			e.TaskSucceeded = &asl.TaskOutputDetails{TaskDetails: resource, OutputDetails: asl.OutputDetails{Output: some(), OutputDetails: truncated}}
+		case asl.ExecutionSucceeded:
+			e.ExecutionSucceeded = &asl.OutputDetails{Output: some(), OutputDetails: truncated}
+		case asl.ExecutionFailed:
+			e.ExecutionFailed = &asl.ErrorDetails{Error: text(r)}
+		}
+		switch r.IntN(12) {
+		case 0:
+			e.ID++
+		case 1:
+			e.PreviousID = 0
+		case 2:
+			e.Timestamp = at.Add(time.Second)
+		}
+		t.Events[i] = e
+	}
+	if len(t.Events) > 0 {
+		t.Head.First.Timestamp = t.Events[0].Timestamp
+	}
+	s := t.State
+	s.Root = &asl.Context{Name: text(r), Input: json.RawMessage(`{"a":1}`), RetryCount: r.Int64N(3)}
+	s.Root.Effect = &asl.Pending{ID: "e" + text(r)}
+	branch := &asl.Context{Path: "/x", Name: text(r), Input: json.RawMessage(`[]`), Effect: &asl.Pending{ID: "b" + text(r), Deadline: at}}
+	s.Root.Branches = []*asl.Context{branch}
+	t.Effects = nil
+	for _, c := range []*asl.Context{s.Root, branch} {
+		if r.IntN(4) == 0 {
+			continue
+		}
+		e := asl.Effect{ID: c.Effect.ID, Execution: s.Execution.Handle(), State: c.Name, Attempt: int(c.RetryCount), Input: c.Input, Deadline: c.Effect.Deadline}
+		switch r.IntN(9) {
+		case 0:
+			e.Input = json.RawMessage(`"other"`)
+		case 1:
+			e.Attempt++
+		case 2:
+			e.ID += "x"
+		case 3:
+			e.State = "other"
+		case 4:
+			e.Input, e.RoleARN = nil, "arn:aws:x"
+		case 5:
+			e.MapRun = "y"
+		}
+		if n := len(t.Events); n > 0 && t.Events[n-1].LambdaScheduled != nil {
+			e.Resource = t.Events[n-1].LambdaScheduled.Resource
+		}
+		t.Effects = append(t.Effects, e)
+	}
+	if r.IntN(4) > 0 {
+		t.Status = s.Status
 	}
 }
 
