@@ -118,6 +118,7 @@ func (f *frame) branch() {
 // event of that ID. With the last one over, the state is.
 func (f *frame) begin(after int64) {
 	t, c, s := f.t, f.c, f.fan
+	held := t.s.size()
 	for c.Begun < s.n && len(c.Branches) < s.most {
 		i := c.Begun
 		b := &Context{
@@ -136,6 +137,11 @@ func (f *frame) begin(after int64) {
 				return
 			}
 			t.emit(b, HistoryEvent{Type: MapIterationStarted, IterationStarted: f.iteration(b)}, 0)
+		}
+		b.pending = input.Size()
+		if held += b.pending; held > maxState { // before all that is written as JSON
+			t.tooMuch()
+			return
 		}
 		c.Begun++
 		c.Branches = append(c.Branches, b)

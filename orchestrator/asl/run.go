@@ -124,13 +124,18 @@ func (t *turn) done() Turn {
 	case t.full:
 		t.finish(t.s.NextEvent-1, StatusFailed, "", "", nil)
 	case t.s.size() > maxState:
-		t.finish(t.s.NextEvent-1, StatusFailed, ErrDataLimitExceeded, fmt.Sprintf("The execution holds more data at once than %d bytes.", maxState), nil)
+		t.tooMuch()
 	}
 	t.out.State = t.s
 	t.out.Status = t.s.Status
 	t.out.Wake = t.s.Wake()
 	t.room.events = t.out.Events
 	return t.out
+}
+
+// tooMuch ends an execution that holds more than maxState.
+func (t *turn) tooMuch() {
+	t.finish(t.s.NextEvent-1, StatusFailed, ErrDataLimitExceeded, fmt.Sprintf("The execution holds more data at once than %d bytes.", maxState), nil)
 }
 
 // Tick is to be called when [Turn.Wake] has come: waits end, attempts are made
@@ -266,7 +271,7 @@ func (t *turn) cancel(c *Context) {
 func (s *State) size() int {
 	n := 0
 	for c := range s.contexts() {
-		n += len(c.Input)
+		n += len(c.Input) + c.pending
 		for _, v := range c.Variables {
 			n += len(v)
 		}
@@ -289,7 +294,7 @@ func (t *turn) run() {
 	for len(t.ready) > 0 && !t.s.Ended() && !t.full {
 		if !t.ready[0].entered && (len(t.out.Events) >= turnEvents || t.bytes >= turnBytes || t.steps >= turnSteps) {
 			for _, r := range t.ready {
-				r.c.Wake, r.c.Input = t.env.Now, json.RawMessage(r.d.json())
+				r.c.Wake, r.c.Input, r.c.pending = t.env.Now, json.RawMessage(r.d.json()), 0
 			}
 			return
 		}
@@ -320,7 +325,7 @@ func (t *turn) enter(c *Context, d datum) {
 		Type:         st.enters,
 		StateEntered: t.room.entered.add(StateEnteredDetails{Name: st.name, Input: text}),
 	}, len(text))
-	c.Input = rawOf(text, c.Input)
+	c.Input, c.pending = rawOf(text, c.Input), 0
 	t.room.frames.add(frame{t: t, c: c, st: st, raw: d, entry: true, before: before}).enter()
 }
 

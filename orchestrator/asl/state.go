@@ -128,8 +128,9 @@ type Context struct {
 	// lines around it too.
 	Variables map[string]json.RawMessage `json:"variables,omitempty"`
 
-	up  *Context // whose branch it is; nil at the root; known in a turn only
-	own Pending  // memory for Effect
+	up      *Context // whose branch it is; nil at the root; known in a turn only
+	own     Pending  // memory for Effect
+	pending int      // size of the input that it begins with, until that is Input
 }
 
 // A Pending is an effect whose outcome is waited for.
