@@ -91,6 +91,7 @@ func (q *Quantiles) UnmarshalBinary(b []byte) error {
 	}
 	if levels > 0 {
 		q.measure()
+		q.pack(0)
 	}
 	return q.distinct.decode(d.b)
 }

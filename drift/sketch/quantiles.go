@@ -31,6 +31,7 @@ type Quantiles struct {
 	table tally // empty once there is a sketch
 
 	levels [][]float64 // a value on level h stands for 2^h; sorted but for level 0
+	packed []float64   // ends with the levels above 0, one behind the other; see put
 	size   int         // values on all levels
 	room   int         // values that fit
 	coin   uint64
@@ -72,11 +73,15 @@ func (q *Quantiles) Add(values ...float64) {
 	}
 }
 
-// Trim brings the values down to what [Quantiles.AppendBinary] promises, to be
-// called after the last Add.
+// Trim brings the values down to what [Quantiles.AppendBinary] promises, and gives back
+// the room that nothing is in, to be called after the last Add.
 func (q *Quantiles) Trim() {
 	if q.levels != nil && q.base() > 0 {
 		q.pass()
+	}
+	if q.levels != nil {
+		q.levels[0] = slices.Clone(q.levels[0])
+		q.pack(0)
 	}
 }
 
@@ -97,9 +102,9 @@ func (q *Quantiles) pass() {
 		if len(q.levels[h]) > 1 {
 			q.compact(h)
 		}
-		if l := q.levels[h]; cap(l) > buffer { // from when it was a level above the base, or all there was
-			q.levels[h] = append(make([]float64, 0, buffer), l...)
-		}
+	}
+	if l := q.levels[0]; cap(l) > buffer { // from when it was all there was
+		q.levels[0] = append(make([]float64, 0, buffer), l...)
 	}
 	for q.size > q.room {
 		q.compress()
@@ -118,7 +123,7 @@ func (q *Quantiles) leap(h int) {
 	}
 	q.coin = mix(all)
 	up := everyOf((*[buffer]float64)(low), int(q.coin>>(64-h)), 1<<h)
-	q.levels[h] = mergeSorted(q.levels[h], up)
+	q.put(h, up)
 	q.levels[0] = low[:0]
 	q.size -= len(low) - len(up)
 	weight := float64(uint64(1) << h)
@@ -155,17 +160,29 @@ func (q *Quantiles) addTable(table *tally) {
 	for len(q.levels) <= top {
 		q.levels = append(q.levels, nil)
 	}
-	for _, p := range table.points() {
-		q.distinct.number(p.Value)
+	// Each level is made room for at once, as all columns come here at the same time.
+	more := make([]int, top+1)
+	for i := range table.slots {
+		weight := table.weight(&table.slots[i])
 		for h := range top {
-			if p.Weight>>h&1 == 1 {
-				q.levels[h] = append(q.levels[h], p.Value)
-				q.size++
+			more[h] += int(weight >> h & 1)
+		}
+		more[top] += int(weight >> top)
+	}
+	for h, n := range more {
+		q.levels[h] = slices.Grow(q.levels[h], n)
+		q.size += n
+	}
+	for _, v := range table.values() {
+		q.distinct.number(v)
+		weight := table.weight(table.slot(v))
+		for h := range top {
+			if weight>>h&1 == 1 {
+				q.levels[h] = append(q.levels[h], v)
 			}
 		}
-		for range p.Weight >> top {
-			q.levels[top] = append(q.levels[top], p.Value)
-			q.size++
+		for range weight >> top {
+			q.levels[top] = append(q.levels[top], v)
 		}
 	}
 	for _, l := range q.levels {
@@ -213,9 +230,10 @@ func (q *Quantiles) Merge(o *Quantiles) {
 	q.fit()
 }
 
-// fit sets the room for the number of levels, and compresses into it.
+// fit sets the room for the number of levels, wherever they lie, and compresses into it.
 func (q *Quantiles) fit() {
 	q.measure()
+	q.pack(0)
 	if q.base() > 0 {
 		q.pass()
 	}
@@ -276,28 +294,88 @@ func (q *Quantiles) compact(h int) {
 	for i, from := 0, int(q.coin>>63); i < len(up); i++ {
 		up[i] = pairs[2*i+from]
 	}
-	q.levels[h+1] = mergeSorted(q.levels[h+1], up)
-	q.levels[h] = low[:keep]
+	if h == 0 {
+		q.levels[0] = low[:keep]
+		q.put(1, up)
+	} else {
+		// They go up over those that do not, and what is below closes up to them.
+		begin, above := q.begin(1), q.begin(h+1)
+		mergeSorted(q.packed[above-len(up):], up, q.levels[h+1])
+		copy(q.packed[begin+len(up):], q.packed[begin:above-len(pairs)])
+		q.lay(h, keep, len(q.levels[h+1])+len(up))
+	}
 	q.size -= len(up)
 	weight := float64(uint64(1) << h)
 	q.worst += weight
 	q.spread += weight * weight
 }
 
-// mergeSorted merges two sorted lists into a, if it has room.
-func mergeSorted(a, b []float64) []float64 {
-	i, j := len(a)-1, len(b)-1
-	a = slices.Grow(a, len(b))[:len(a)+len(b)]
-	for to := len(a) - 1; j >= 0; to-- {
-		if i >= 0 && a[i] > b[j] {
-			a[to] = a[i]
-			i--
+// put merges sorted values into level h, which is above 0.
+//
+// Any level may come to hold half of all values, but not at the same time as the
+// others: so they share one array, of which the top level is the end, and what is below
+// a level makes way for it.
+func (q *Quantiles) put(h int, up []float64) {
+	if n := len(up) - q.begin(1); n > 0 {
+		if q.base() > 0 { // there will be as many as there is room for, and what goes up of a buffer
+			n = max(n, q.room+buffer/2-len(q.packed))
+		}
+		q.pack(q.begin(1) + n)
+	}
+	begin, at := q.begin(1), q.begin(h)
+	copy(q.packed[begin-len(up):], q.packed[begin:at])
+	mergeSorted(q.packed[at-len(up):], up, q.levels[h])
+	q.lay(h-1, len(q.levels[h-1]), len(q.levels[h])+len(up))
+}
+
+// begin is where level h, which is above 0, begins in packed.
+func (q *Quantiles) begin(h int) int {
+	at := len(q.packed)
+	for _, l := range q.levels[h:] {
+		at -= len(l)
+	}
+	return at
+}
+
+// pack has the levels lie in an array with room for more values.
+func (q *Quantiles) pack(more int) {
+	levels := q.levels[1:]
+	for _, l := range levels {
+		more += len(l)
+	}
+	q.packed = make([]float64, more)
+	at := q.begin(1)
+	for h, l := range levels {
+		end := at + copy(q.packed[at:], l)
+		levels[h], at = q.packed[at:end:end], end
+	}
+}
+
+// lay finds the levels in packed, where h and the one above have n and m values now.
+func (q *Quantiles) lay(h, n, m int) {
+	end := len(q.packed)
+	for l := len(q.levels) - 1; l > 0; l-- {
+		begin := end - len(q.levels[l])
+		switch l {
+		case h:
+			begin = end - n
+		case h + 1:
+			begin = end - m
+		}
+		q.levels[l], end = q.packed[begin:end:end], begin
+	}
+}
+
+// mergeSorted merges two sorted lists into to, which is as long as both or longer. The
+// second lies where it would end.
+func mergeSorted(to, a, b []float64) {
+	for k := 0; len(a) > 0; k++ {
+		if len(b) > 0 && b[0] <= a[0] {
+			to[k], b = b[0], b[1:]
 		} else {
-			a[to] = b[j]
-			j--
+			to[k], a = a[0], a[1:]
 		}
 	}
-	return a
 }
 
 // Error is the stated error e of any share: that of the values <= x is within

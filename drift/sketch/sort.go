@@ -14,11 +14,30 @@ func sortValues(values []float64) {
 		slices.Sort(values)
 		return
 	}
-	var room [2 * buffer]uint64
-	a, b := room[:n%(buffer+1)], room[buffer:][:n%(buffer+1)]
-	if n > buffer {
-		a, b = make([]uint64, n), make([]uint64, n)
+	switch {
+	case n <= buffer:
+		var room [2 * buffer]uint64
+		sortIn(values, room[:n], room[buffer:][:n])
+	case n <= full:
+		sortTally(values)
+	default:
+		sortIn(values, make([]uint64, n), make([]uint64, n))
 	}
+}
+
+// sortTally is sortValues of as many as a tally may have: all columns of a wide table
+// come to that at the same time, and should not ask the heap for it. Others do without
+// such a stack.
+//
+//go:noinline
+func sortTally(values []float64) {
+	var room [2 * full]uint64
+	sortIn(values, room[:len(values)], room[full:][:len(values)])
+}
+
+// sortIn is sortValues with room of as many integers, twice.
+func sortIn(values []float64, a, b []uint64) {
+	n := len(values)
 	low, high := ^uint64(0), uint64(0)
 	for i, v := range values {
 		o := order(v)
