@@ -109,7 +109,9 @@ column that should not repeat.`,
 			for _, key := range keys {
 				uniques = append(uniques, profile.Unique{Column: key})
 			}
+			done := keepWithin(len(ref.Columns))
 			cur, err := profileAll(cmd.Context(), current, ref.Schema(), uniques...)
+			done()
 			if err != nil {
 				return usage(err)
 			}
@@ -181,9 +183,17 @@ func profileAll(ctx context.Context, name string, columns map[string]dataset.Typ
 		if err != nil {
 			return nil, err
 		}
+		// Of any number of files that are read alike, one profile is kept.
+		if last := len(parts) - 1; last >= 0 && parts[last].Alike(p) {
+			parts[last] = profile.Merge(parts[last], p)
+			continue
+		}
 		parts = append(parts, p)
 	}
-	all := profile.Merge(parts...)
+	all := parts[0]
+	if len(parts) > 1 {
+		all = profile.Merge(parts...)
+	}
 	for _, u := range uniques {
 		if u.Column != "" && all.Column(u.Column) == nil {
 			return nil, fmt.Errorf("--key: %s has no column %q", name, u.Column)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -58,4 +59,26 @@ func keepSmall() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
+}
+
+const (
+	// leastWithin is what a program may take of memory that has nothing to keep, in bytes.
+	leastWithin = 96 << 20
+	// columnWithin is what a column takes at most while it is read.
+	columnWithin = 72 << 10
+)
+
+// keepWithin has the heap collected, and what is free of it given back, as often as keeps
+// it within what is in use and what so many columns take while they are read: of a
+// thousand, half of what is in use would be as much again. It ends with the function
+// that it gives. Where the environment has GOMEMLIMIT, that decides.
+func keepWithin(columns int) (done func()) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return func() {}
+	}
+	runtime.GC()
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	before := debug.SetMemoryLimit(max(leastWithin, int64(live[0].Value.Uint64())+int64(columns)*columnWithin))
+	return func() { debug.SetMemoryLimit(before) }
 }

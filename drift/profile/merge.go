@@ -60,6 +60,17 @@ func mergedTypes(profiles []*Profile) map[string]dataset.Type {
 	return types
 }
 
+// Alike reports whether no column was read as one type here and as another there.
+func (p *Profile) Alike(o *Profile) bool {
+	types := p.Schema()
+	for _, c := range o.Columns {
+		if t, ok := types[c.Name]; ok && t != c.Type && c.Type != dataset.Empty {
+			return false
+		}
+	}
+	return true
+}
+
 func (c *Column) merge(o *Column) {
 	c.Objects += o.Objects
 	c.Rows += o.Rows
