@@ -115,7 +115,8 @@ column that should not repeat.`,
 			if err != nil {
 				return usage(err)
 			}
-			if err := askRules(cmd.Context(), &opt, reference, current, ref, cur); err != nil {
+			alone, err := askRules(cmd.Context(), &opt, reference, current, ref, cur)
+			if err != nil {
 				return usage(err)
 			}
 			if joint {
@@ -131,6 +132,7 @@ column that should not repeat.`,
 				}
 				comparison = drift.Compare(ref, cur, opt)
 			}
+			comparison.ColumnsAlone = alone
 			if comparison.Drifted > 0 {
 				if err := date(cmd.Context(), &comparison, current, ref, opt); err != nil {
 					return usage(err)

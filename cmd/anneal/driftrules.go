@@ -16,35 +16,42 @@ import (
 )
 
 // askRules reads once more what rules need beside the profiles: the chunks of the
-// reference, what of it is of the same season, or the rows of both for a witness.
-func askRules(ctx context.Context, opt *drift.Options, reference, current string, ref, cur *profile.Profile) error {
-	var err error
+// reference, what of it is of the same season, or the rows of both for a witness. It says
+// why columns are compared alone, where a target is named.
+func askRules(ctx context.Context, opt *drift.Options, reference, current string, ref, cur *profile.Profile) (alone string, err error) {
 	if opt.Rules == drift.AnnealRules {
 		if opt.Seasons, err = seasonsOf(ctx, reference, ref, cur, opt.Season); err != nil {
-			return err
+			return "", err
 		}
 	}
 	switch {
+	case opt.Target != "" && ref.Column(opt.Target) == nil && cur.Column(opt.Target) == nil:
+		return "", fmt.Errorf("--target: there is no column %q in %s or %s", opt.Target, reference, current)
 	case opt.Rules == drift.NannyMLRules:
 		opt.Chunks, err = chunksOf(ctx, reference, ref)
-	case opt.Rules == drift.AnnealRules && opt.Target != "" && ref.Column(opt.Target) != nil:
-		var w *witness.Witness
-		if w, err = witnessOf(ctx, reference, ref, *opt); err != nil {
-			if errors.Is(err, witness.ErrNoWitness) || errors.Is(err, errKept) { // the columns are compared all the same
-				err = nil
-			}
-			break
+	case opt.Rules == drift.AnnealRules && opt.Target != "":
+		err = askWitness(ctx, opt, reference, current, ref)
+		if errors.Is(err, witness.ErrNoWitness) || errors.Is(err, errKept) {
+			return err.Error(), nil
 		}
-		var rows *witness.Rows
-		if rows, err = witnessRows(ctx, current, ref); err != nil {
-			if errors.Is(err, errKept) {
-				err = nil
-			}
-			break
+		if err == nil && opt.Quality == nil {
+			alone = "too few rows of " + current + " have it"
 		}
-		opt.Ask(w, rows)
 	}
-	return err
+	return alone, err
+}
+
+func askWitness(ctx context.Context, opt *drift.Options, reference, current string, ref *profile.Profile) error {
+	w, err := witnessOf(ctx, reference, ref, *opt)
+	if err != nil {
+		return err
+	}
+	rows, err := witnessRows(ctx, current, ref)
+	if err != nil {
+		return err
+	}
+	opt.Ask(w, rows)
+	return nil
 }
 
 func witnessOf(ctx context.Context, reference string, ref *profile.Profile, opt drift.Options) (*witness.Witness, error) {
@@ -209,6 +216,11 @@ func each(ctx context.Context, name string, read func(r io.Reader, uri string) e
 }
 
 func writeWitness(w io.Writer, c drift.Comparison) error {
+	if c.ColumnsAlone != "" {
+		if _, err := fmt.Fprintln(w, "note: not judged by the target: "+printable(c.ColumnsAlone)); err != nil {
+			return err
+		}
+	}
 	if c.Quality != nil {
 		for _, m := range c.Quality.Metrics {
 			_, err := fmt.Fprintf(w, "witness: %s %.4g → %.4g, worse by %.2g (%.2g to %.2g, tolerance %.2g): %s\n",

@@ -117,7 +117,7 @@ func begin(reference *Rows, target string) (*Witness, []int, error) {
 	rows := w.labelled(reference)
 	switch {
 	case len(rows) < leastRows:
-		return nil, nil, fmt.Errorf("%w: %d rows of the reference have a %s: want %d", ErrNoWitness, len(rows), target, leastRows)
+		return nil, nil, fmt.Errorf("%w: %d rows of the reference have the target %s: want %d", ErrNoWitness, len(rows), target, leastRows)
 	case w.task == Classification && len(w.classes) < 2:
 		return nil, nil, fmt.Errorf("%w: %s is always the same", ErrNoWitness, target)
 	case len(w.classes) > mostClasses:
