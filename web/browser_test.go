@@ -195,7 +195,7 @@ func TestBrowser(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Cleanup(server.CloseClientConnections) // what is followed has no end of its own
 
-	for _, path := range []string{"/", "/decisions", "/decisions/d1", "/runs/d1", "/events", "/notices", "/models", "/signals"} {
+	for _, path := range []string{"/", "/decisions", "/decisions/d1", "/runs/d1", "/events", "/events/e2", "/notices", "/notices/n1", "/models", "/models/m@1", "/signals", "/signals/s0", "/signals/s1"} {
 		for _, width := range []int{1280, 360} {
 			b.visit(server.URL+path, width)
 			if got := b.eval("document.documentElement.scrollWidth"); got.(float64) > float64(width) {

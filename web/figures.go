@@ -311,7 +311,7 @@ func tone(word any) string {
 		return "good"
 	case "RUNNING", "PENDING", "open", "waiting", "would-run", "await-approval", "candidate", "shadow", "canary", "observe", "defer":
 		return "busy"
-	case "error", "FAILED", "TIMED_OUT", "ABORTED", "failed", "parked", "paused", "stale":
+	case "error", "FAILED", "TIMED_OUT", "ABORTED", "failed", "parked", "paused", "stale", "drift", "worse":
 		return "bad"
 	}
 	return "calm"

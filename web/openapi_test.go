@@ -44,8 +44,13 @@ var (
 		DataContentType: "application/json", Data: json.RawMessage(`{"a":1}`), Seen: at,
 	}
 	bad    = anneal.Event{SpecVersion: "1.0", ID: "e2", Source: "x", Type: "t", Time: at, Seen: at, Parked: "not <b>JSON</b>", Raw: []byte("{")}
-	signal = anneal.Signal{ID: "s1", Name: "drift", Policy: "p", Model: "m", Value: &half, Share: &half, N: 3, At: at, Age: 1, Status: anneal.SignalOK, Error: "x", Cause: "e1", Window: "w", Detail: json.RawMessage(`{}`)}
-	said   = anneal.Decision{
+	signal = anneal.Signal{ID: "s1", Name: "drift", Policy: "p", Model: "m", Value: &half, Share: &half, N: 3, At: at, Age: 1, Status: anneal.SignalOK, Error: "x", Cause: "e1", Window: "w", Verdict: "drift", Detail: json.RawMessage(comparison)}
+	// comparison is what a drift signal comes from, as the data name their columns.
+	comparison = `{"share": 0.5, "verdict": "drift", "drifted": 1, "tested": 2, "referenceRows": 2000, "currentRows": 1488, "facts": [{"kind": "range", "column": "<b>", "text": "beyond"}],
+		"columns": [{"name": "<script>column", "type": "numeric", "verdict": "drift", "effect": "mean 1 → 2", "since": "june.csv", "tests": [{"test": "ks", "statistic": 0.61, "verdict": "drift"}, {"test": "js", "statistic": 0.9, "verdict": "drift", "advisory": true}]},
+			{"name": "y", "type": "categorical", "target": true, "verdict": "none", "effect": "", "tests": [{"test": "psi", "statistic": 0.01, "verdict": "none"}]}],
+		"quality": {"task": "classification", "verdict": "worse", "rows": 10, "metrics": [{"metric": "accuracy", "reference": 0.82, "current": 0.73, "verdict": "worse"}]}}`
+	said = anneal.Decision{
 		ID: "d1", Policy: "p", Cause: "e1", Trigger: "t", At: at, Verdict: anneal.VerdictRun, Reason: "because <i>", Rule: "r", Until: &at, Stops: []string{"x"},
 		Rules:   []anneal.RuleResult{{ID: "r", Result: anneal.True, Clauses: []anneal.Clause{{Expr: "a < b", Value: 1.5}, {Expr: "c", Value: nil}}, For: "1 of 2"}},
 		Guards:  []anneal.GuardResult{{ID: "cooldown", Veto: true, Until: &at, Detail: "d"}, {ID: "budget"}},
@@ -111,6 +116,32 @@ func whole(t *testing.T, change func(*web.Config)) http.Handler {
 		change(&cfg)
 	}
 	return web.New(cfg)
+}
+
+// TestShown looks at what the page of each noun says of it before its record.
+func TestShown(t *testing.T) {
+	h := whole(t, nil)
+	for _, c := range []struct {
+		path string
+		says []string
+	}{
+		{"/signals/s1", []string{"<b>drift</b> of p: 0.5", "1 of 2 have drifted, of 1,488 rows beside 2,000 of the reference", "&lt;script&gt;column", "mean 1 → 2", "since june.csv", "ks <b>0.61</b>", "A model fitted on the reference, on the current rows: worse", "<b>&lt;b&gt;</b>: beyond"}},
+		{"/signals/s0", []string{"missing", "<b>rows</b> of : –"}},
+		{"/models/m@1", []string{"live", "by run <a class=\"id\" href=\"/runs/d1\">d1</a>", "Version 1", "<th scope=\"row\">accuracy</th><td class=\"n\">0.5</td>", "Trained on"}},
+		{"/events/e2", []string{"<b>t</b> of x", "not &lt;b&gt;JSON&lt;/b&gt;"}},
+		{"/notices/n1", []string{"<b>&lt;script&gt;</b>", "to c", "<pre class=\"words\">t</pre>"}},
+		{"/runs/d1", []string{"<td class=\"n\">1</td>"}},
+	} {
+		body := ask(h, "GET", c.path, "").Body.String()
+		for _, want := range c.says {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s does not say %q:\n%s", c.path, want, body)
+			}
+		}
+		if strings.Contains(body, "ks <b>") && strings.Contains(body, "js <b>") {
+			t.Errorf("%s counts an advisory test", c.path)
+		}
+	}
 }
 
 // TestOpenAPI asks for everything that the description has, with items of which

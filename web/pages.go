@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/orchestrator/tasks"
 )
 
@@ -291,9 +292,11 @@ type shown struct {
 	Noun, ID string
 	Item     any
 	JSON     string
-	Explain  string      // of a decision, in words
-	Logs     []tasks.Log // of a run
-	Run      string      // that a decision led to
+	Explain  string            // of a decision, in words
+	Logs     []tasks.Log       // of a run
+	Run      string            // that a decision led to
+	Drift    *drift.Comparison // that a signal is
+	Before   *anneal.Model     // the version before a model
 }
 
 func (h *handler) showPage(noun string) http.HandlerFunc {
@@ -325,6 +328,21 @@ func (h *handler) showPage(noun string) http.HandlerFunc {
 					body.Logs, err = h.Logs(ctx, run)
 				}
 			}
+		case "signals":
+			var s anneal.Signal
+			s, err = decoded[anneal.Signal](data)
+			body.Item, body.Drift = s, compared(s)
+		case "models":
+			var m anneal.Model
+			m, err = decoded[anneal.Model](data)
+			body.Item = m
+			if before, err := find[anneal.Model](ctx, h.view, noun, anneal.ModelID(m.Group, m.Version-1)); err == nil {
+				body.Before = &before // that there is none any more is no news
+			}
+		case "events":
+			body.Item, err = decoded[anneal.Event](data)
+		case "notices":
+			body.Item, err = decoded[anneal.Notice](data)
 		}
 		if err != nil {
 			h.refused(w, r, err)
@@ -336,6 +354,21 @@ func (h *handler) showPage(noun string) http.HandlerFunc {
 		}
 		h.render(w, r, http.StatusOK, "show", strings.TrimSuffix(noun, "s")+" "+id, body)
 	}
+}
+
+// decoded is a noun of its JSON.
+func decoded[T any](data []byte) (noun T, err error) {
+	err = json.Unmarshal(data, &noun)
+	return noun, err
+}
+
+// compared is the comparison that a drift signal came from, nil for other signals.
+func compared(s anneal.Signal) *drift.Comparison {
+	var c drift.Comparison
+	if s.Verdict == "" || json.Unmarshal(s.Detail, &c) != nil || len(c.Columns) == 0 {
+		return nil
+	}
+	return &c
 }
 
 // button does what one of a page asks for and goes back to it.
@@ -359,6 +392,7 @@ func (p page) functions() template.FuncMap {
 		"number":    number,
 		"value":     value,
 		"whole":     whole,
+		"next":      func(n int) int { return n + 1 },
 		"took":      took,
 		"tone":      tone,
 		"path":      func(noun, id string) string { return "/" + noun + "/" + url.PathEscape(id) },
