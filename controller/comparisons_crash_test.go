@@ -1,14 +1,11 @@
 package controller_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"path"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,8 +16,6 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/drift"
-	"github.com/anneal-ml/anneal/drift/dataset"
-	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/policy"
@@ -94,12 +89,7 @@ func compareThroughCrash(t *testing.T, files map[string][]byte, order []string, 
 		begin, next := time.Now(), 0
 		events := make([]anneal.Event, len(order))
 		for i, name := range order {
-			seen := begin.Add(time.Duration(i) * time.Hour).UTC()
-			data := anneal.ObjectCreated{Version: "0", Bucket: anneal.BucketRef{Name: "inbox"}, Object: anneal.ObjectRef{Key: name, Size: 1, SHA256: name}}
-			e := fileEvent(0, false, seen)
-			e.ID, e.Subject = data.EventID(anneal.SourceDirectory), name
-			e.Data, _ = json.Marshal(data)
-			events[i] = e
+			events[i] = dropped(name, begin.Add(time.Duration(i)*time.Hour))
 		}
 		life := func(store *dyingStore, ctx context.Context, cancel context.CancelFunc) error {
 			j, err := journal.Open(ctx, store, journal.Options{Logger: silent})
@@ -115,12 +105,7 @@ func compareThroughCrash(t *testing.T, files map[string][]byte, order []string, 
 				Journal: j, Log: silent,
 				Generation: controller.Generation{Policies: []*policy.Policy{p}, Machines: map[string]orchestrator.Machine{"crash": {Name: "m", Definition: []byte(simMachine)}}},
 				Executors:  map[string]orchestrator.Executor{policy.ExecutorEmbedded: w},
-				Profile: func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
-					return profile.Build(ctx, bytes.NewReader(files[path.Base(o.URI)]), path.Base(o.URI), opt)
-				},
-				Open: func(_ context.Context, o anneal.Object) (io.ReadCloser, error) {
-					return io.NopCloser(bytes.NewReader(files[path.Base(o.URI)])), nil
-				},
+				Profile:    opens(files).profile, Open: opens(files).read,
 				Stage:    func(context.Context, anneal.Training) error { return nil },
 				Staging:  "s3://staging",
 				Checksum: func(context.Context, string) (string, int64, error) { return "00", 1, nil },

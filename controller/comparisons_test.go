@@ -3,10 +3,8 @@ package controller_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -18,10 +16,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/drift"
-	"github.com/anneal-ml/anneal/drift/dataset"
-	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/drift/witness"
-	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/objects"
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/policy"
@@ -66,46 +61,17 @@ func TestComparisons(t *testing.T) {
 		"gone.csv":       rowsOf(6, 500, 3, false),
 	}
 	synctest.Test(t, func(t *testing.T) {
-		silent := slog.New(slog.DiscardHandler)
-		j, err := journal.Open(t.Context(), &journal.Memory{}, journal.Options{Logger: silent})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer j.Close()
-		recovery, err := controller.Recover(t.Context(), j)
-		if err != nil {
-			t.Fatal(err)
-		}
 		opened := map[string]int{}
-		c := controller.New(controller.Config{
-			Journal: j, Log: silent, Workers: 1,
-			Generation: controller.Generation{
-				Policies: []*policy.Policy{history{Target: "y"}.policy(t, "signals.drift.verdict == 'drift' && signals.drift.due && signals.drift.n > 1e9")},
-				Machines: map[string]orchestrator.Machine{"history": {Name: "m", Definition: []byte(simMachine)}},
-			},
-			Executors: map[string]orchestrator.Executor{policy.ExecutorEmbedded: newWorld(script{conduct: []conduct{{takes: time.Minute}}})},
-			Profile: func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
-				return profile.Build(ctx, bytes.NewReader(files[path.Base(o.URI)]), path.Base(o.URI), opt)
-			},
-			Open: func(_ context.Context, o anneal.Object) (io.ReadCloser, error) { // by one worker
+		c := serve(t, history{Target: "y"}.policy(t, "signals.drift.verdict == 'drift' && signals.drift.due && signals.drift.n > 1e9"), opens(files), func(cfg *controller.Config) {
+			cfg.Workers = 1
+			cfg.Open = func(_ context.Context, o anneal.Object) (io.ReadCloser, error) { // by one worker
 				name := path.Base(o.URI)
 				if opened[name]++; name == "gone.csv" {
 					return nil, fmt.Errorf("open %s: %w", o.URI, objects.ErrNotFound)
 				}
-				return io.NopCloser(bytes.NewReader(files[name])), nil
-			},
-			Stage:    func(context.Context, anneal.Training) error { return nil },
-			Checksum: func(context.Context, string) (string, int64, error) { return "00", 1, nil },
-		}, recovery.State)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		defer func() {
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
+				return opens(files)(o)
 			}
-		}()
+		})
 		for _, step := range []struct {
 			file    string
 			verdict drift.Verdict
@@ -122,25 +88,12 @@ func TestComparisons(t *testing.T) {
 			{file: "idle.csv", verdict: drift.None, outlook: witness.Holds, alone: "too few rows have the target", due: true},
 			{file: "gone.csv", verdict: drift.Drift, alone: "cannot be read again: open s3://inbox/gone.csv", due: true},
 		} {
-			e := fileEvent(0, false, time.Now().UTC())
-			data := anneal.ObjectCreated{Version: "0", Bucket: anneal.BucketRef{Name: "inbox"}, Object: anneal.ObjectRef{Key: step.file, Size: 1, SHA256: step.file}}
-			e.ID, e.Subject = data.EventID(anneal.SourceDirectory), step.file
-			e.Data, _ = json.Marshal(data)
-			if _, _, err := c.Ingest(ctx, e); err != nil {
-				t.Fatal(err)
-			}
+			e := c.drop(step.file)
 			time.Sleep(time.Hour)
 			if step.file == "reference.csv" {
 				continue
 			}
-			record, err := j.Find(ctx, controller.KindSignal, anneal.ID("signal", e.ID, "history", "drift"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var s anneal.Signal
-			var got drift.Comparison
-			json.Unmarshal(record.Data, &s)
-			json.Unmarshal(s.Detail, &got)
+			s, got := c.drift(e)
 			quality := ""
 			if got.Quality != nil {
 				quality = got.Quality.Verdict
@@ -162,9 +115,7 @@ func TestComparisons(t *testing.T) {
 		if opened["reference.csv"] != 1 {
 			t.Errorf("the reference was read again %d times, want once for all windows", opened["reference.csv"])
 		}
-		if v, err := controller.Verify(ctx, j); err != nil || !v.Sound() {
-			t.Errorf("decisions made again: %+v %v", v, err)
-		}
+		c.verify()
 	})
 }
 
@@ -186,53 +137,22 @@ func BenchmarkWindow(b *testing.B) {
 		return t.Bytes()
 	}
 	files := [][]byte{table(0, 30_000), table(1, 10_000), table(2, 10_000), table(3, 10_000)}
-	content := func(o anneal.Object) []byte {
+	content := opener(func(o anneal.Object) (io.ReadCloser, error) {
 		var n int
 		fmt.Sscanf(path.Base(o.URI), "f%d.csv", &n)
-		if n == 0 {
-			return files[0]
+		if n > 0 {
+			n = 1 + n%3
 		}
-		return files[1+n%3]
-	}
-	silent := slog.New(slog.DiscardHandler)
-	j, err := journal.Open(b.Context(), &journal.Memory{}, journal.Options{Logger: silent})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer j.Close()
-	recovery, err := controller.Recover(b.Context(), j)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := controller.New(controller.Config{
-		Journal: j, Log: silent,
-		Generation: controller.Generation{
-			Policies: []*policy.Policy{history{Target: "y"}.policy(b, "false")},
-			Machines: map[string]orchestrator.Machine{"history": {Name: "m", Definition: []byte(simMachine)}},
-		},
-		Executors: map[string]orchestrator.Executor{policy.ExecutorEmbedded: newWorld(script{conduct: []conduct{{takes: time.Millisecond}}})},
-		Profile: func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
-			return profile.Build(ctx, bytes.NewReader(content(o)), path.Base(o.URI), opt)
-		},
-		Open: func(_ context.Context, o anneal.Object) (io.ReadCloser, error) {
-			return io.NopCloser(bytes.NewReader(content(o))), nil
-		},
-		Stage:    func(context.Context, anneal.Training) error { return nil },
-		Checksum: func(context.Context, string) (string, int64, error) { return "00", 1, nil },
-	}, recovery.State)
-	ctx, cancel := context.WithCancel(b.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
+		return io.NopCloser(bytes.NewReader(files[n])), nil
+	})
+	c := serve(b, history{Target: "y"}.policy(b, "false"), content, func(cfg *controller.Config) {
+		cfg.Open = content.read
+		cfg.Executors = map[string]orchestrator.Executor{policy.ExecutorEmbedded: newWorld(script{conduct: []conduct{{takes: time.Millisecond}}})}
+	})
 	decide := func(n int) {
-		e := fileEvent(0, false, time.Now().UTC())
-		data := anneal.ObjectCreated{Version: "0", Bucket: anneal.BucketRef{Name: "inbox"}, Object: anneal.ObjectRef{Key: fmt.Sprintf("f%d.csv", n), Size: 1 << 20}}
-		e.ID = data.EventID(anneal.SourceDirectory)
-		e.Data, _ = json.Marshal(data)
-		if _, _, err := c.Ingest(ctx, e); err != nil {
-			b.Fatal(err)
-		}
+		e := c.drop(fmt.Sprintf("f%d.csv", n))
 		for {
-			if _, err := j.Find(ctx, controller.KindDecision, anneal.DecisionID("history", e.ID)); err == nil {
+			if _, err := c.journal.Find(b.Context(), controller.KindDecision, anneal.DecisionID("history", e.ID)); err == nil {
 				return
 			}
 			time.Sleep(200 * time.Microsecond)
@@ -254,6 +174,4 @@ func BenchmarkWindow(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "median-ms")
-	cancel()
-	<-ended
 }

@@ -2,11 +2,8 @@ package controller_test
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"path"
 	"testing"
@@ -16,11 +13,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/drift"
-	"github.com/anneal-ml/anneal/drift/dataset"
-	"github.com/anneal-ml/anneal/drift/profile"
-	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/objects"
-	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/policy"
 )
 
@@ -44,28 +37,18 @@ func TestExactly(t *testing.T) {
 		"gone.csv": moved(2011, n), "swapped.csv": moved(2012, n),
 	}
 	opened := map[string]int{}
-	open := func(o anneal.Object) ([]byte, error) {
+	again := opener(func(o anneal.Object) (io.ReadCloser, error) { // by one worker
 		name := path.Base(o.URI)
 		opened[name]++
 		switch name {
 		case "gone.csv":
 			return nil, fmt.Errorf("open %s: %w", o.URI, objects.ErrNotFound)
 		case "swapped.csv":
-			return moved(0, n-1), nil
+			return io.NopCloser(bytes.NewReader(moved(0, n-1))), nil
 		}
-		return files[name], nil
-	}
+		return opens(files)(o)
+	})
 	synctest.Test(t, func(t *testing.T) {
-		silent := slog.New(slog.DiscardHandler)
-		j, err := journal.Open(t.Context(), &journal.Memory{}, journal.Options{Logger: silent})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer j.Close()
-		recovery, err := controller.Recover(t.Context(), j)
-		if err != nil {
-			t.Fatal(err)
-		}
 		spec := history{}.policy(t, "signals.drift.verdict == 'drift' && signals.drift.n > 1e9").Spec
 		s := spec.Spec.Signals["drift"]
 		s.Tests = []string{"ks"} // whose threshold is 0.1
@@ -74,32 +57,9 @@ func TestExactly(t *testing.T) {
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		c := controller.New(controller.Config{
-			Journal: j, Log: silent, Workers: 1,
-			Generation: controller.Generation{
-				Policies: []*policy.Policy{p},
-				Machines: map[string]orchestrator.Machine{"history": {Name: "m", Definition: []byte(simMachine)}},
-			},
-			Executors: map[string]orchestrator.Executor{policy.ExecutorEmbedded: newWorld(script{conduct: []conduct{{takes: time.Minute}}})},
-			Profile: func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
-				return profile.Build(ctx, bytes.NewReader(files[path.Base(o.URI)]), path.Base(o.URI), opt)
-			},
-			Open: func(_ context.Context, o anneal.Object) (io.ReadCloser, error) { // by one worker
-				data, err := open(o)
-				return io.NopCloser(bytes.NewReader(data)), err
-			},
-			Stage:    func(context.Context, anneal.Training) error { return nil },
-			Checksum: func(context.Context, string) (string, int64, error) { return "00", 1, nil },
-		}, recovery.State)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		defer func() {
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		}()
+		c := serve(t, p, opens(files), func(cfg *controller.Config) {
+			cfg.Workers, cfg.Open = 1, again.read
+		})
 		for _, step := range []struct {
 			file    string
 			d       float64 // 0: not known exactly
@@ -114,28 +74,15 @@ func TestExactly(t *testing.T) {
 			{"swapped.csv", 0, drift.None, 1},
 		} {
 			before := opened["reference.csv"]
-			e := fileEvent(0, false, time.Now().UTC())
-			data := anneal.ObjectCreated{Version: "0", Bucket: anneal.BucketRef{Name: "inbox"}, Object: anneal.ObjectRef{Key: step.file, Size: 1, SHA256: step.file}}
-			e.ID, e.Subject = data.EventID(anneal.SourceDirectory), step.file
-			e.Data, _ = json.Marshal(data)
-			if _, _, err := c.Ingest(ctx, e); err != nil {
-				t.Fatal(err)
-			}
+			e := c.drop(step.file)
 			time.Sleep(time.Hour)
-			if _, err := j.Find(ctx, controller.KindDecision, anneal.DecisionID("history", e.ID)); err != nil {
+			if _, err := c.journal.Find(t.Context(), controller.KindDecision, anneal.DecisionID("history", e.ID)); err != nil {
 				t.Fatalf("%s: the decision: %v", step.file, err)
 			}
 			if step.file == "reference.csv" {
 				continue
 			}
-			record, err := j.Find(ctx, controller.KindSignal, anneal.ID("signal", e.ID, "history", "drift"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var s anneal.Signal
-			var got drift.Comparison
-			json.Unmarshal(record.Data, &s)
-			json.Unmarshal(s.Detail, &got)
+			s, got := c.drift(e)
 			if s.Status != anneal.SignalOK || s.Error != "" || got.Verdict != step.verdict || len(got.Columns) != 1 {
 				t.Errorf("%s: %s %q, %s; want %s", step.file, s.Status, s.Error, got.Verdict, step.verdict)
 				continue
@@ -151,8 +98,6 @@ func TestExactly(t *testing.T) {
 				t.Errorf("%s: the reference was read %d times again, want %d", step.file, times, step.reads)
 			}
 		}
-		if v, err := controller.Verify(ctx, j); err != nil || !v.Sound() {
-			t.Errorf("decisions made again: %+v %v", v, err)
-		}
+		c.verify()
 	})
 }

@@ -2,11 +2,9 @@ package controller_test
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -22,8 +20,6 @@ import (
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/drift/witness"
-	"github.com/anneal-ml/anneal/journal"
-	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/policy"
 )
 
@@ -115,54 +111,18 @@ func (r replayed) comparison(t *testing.T, batch string) drift.Comparison {
 func (h history) replay(t *testing.T, rule string, rows bool) replayed {
 	r := replayed{signals: map[string]anneal.Signal{}}
 	synctest.Test(t, func(t *testing.T) {
-		silent := slog.New(slog.DiscardHandler)
-		j, err := journal.Open(t.Context(), &journal.Memory{}, journal.Options{Logger: silent})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer j.Close()
-		recovery, err := controller.Recover(t.Context(), j)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := newWorld(script{conduct: []conduct{{takes: time.Minute}}})
-		cfg := controller.Config{
-			Journal: j, Log: silent, Generation: controller.Generation{
-				Policies: []*policy.Policy{h.policy(t, rule)},
-				Machines: map[string]orchestrator.Machine{"history": {Name: "m", Definition: []byte(simMachine)}},
-			},
-			Executors: map[string]orchestrator.Executor{policy.ExecutorEmbedded: w},
-			Profile: func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
-				f, err := h.open(o)
-				if err != nil {
-					return nil, err
-				}
-				defer f.Close()
-				return profile.Build(ctx, f, path.Base(o.URI), opt)
-			},
-			Stage:    func(context.Context, anneal.Training) error { return nil },
-			Staging:  "s3://staging",
-			Checksum: func(context.Context, string) (string, int64, error) { return "00", 1, nil },
-		}
-		if rows {
-			cfg.Open = func(_ context.Context, o anneal.Object) (io.ReadCloser, error) { return h.open(o) }
-		}
-		c := controller.New(cfg, recovery.State)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		for _, name := range append([]string{h.reference()}, h.batches...) {
-			e := fileEvent(0, false, time.Now().UTC())
-			data := anneal.ObjectCreated{Version: "0", Bucket: anneal.BucketRef{Name: "inbox"}, Object: anneal.ObjectRef{Key: name, Size: 1, SHA256: name}}
-			e.ID, e.Subject = data.EventID(anneal.SourceDirectory), name
-			e.Data, _ = json.Marshal(data)
-			if _, _, err := c.Ingest(ctx, e); err != nil {
-				t.Fatal(err)
+		c := serve(t, h.policy(t, rule), h.open, func(cfg *controller.Config) {
+			cfg.Staging = "s3://staging"
+			if rows {
+				cfg.Open = opener(h.open).read
 			}
+		})
+		for _, name := range append([]string{h.reference()}, h.batches...) {
+			c.drop(name)
 			time.Sleep(time.Hour)
 		}
 		events, last := map[string]string{}, h.batches[len(h.batches)-1]
-		for record, err := range j.Read(t.Context(), 1, false) {
+		for record, err := range c.journal.Read(t.Context(), 1, false) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,12 +143,8 @@ func (h history) replay(t *testing.T, rule string, rows bool) replayed {
 				}
 			}
 		}
-		if v, err := controller.Verify(t.Context(), j); err != nil || !v.Sound() || v.Agreed != len(h.batches)+1 {
-			t.Errorf("decisions made again: %+v %v", v, err)
-		}
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
+		if v := c.verify(); v.Agreed != len(h.batches)+1 {
+			t.Errorf("%d decisions made again, want %d", v.Agreed, len(h.batches)+1)
 		}
 	})
 	return r
