@@ -52,7 +52,7 @@ func follow(t *testing.T, cfg Config) (*Source, *triggertest.Sink, *journal) {
 		t.Fatal(err)
 	}
 	sink := triggertest.NewSink()
-	run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
+	triggertest.Run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
 	return s, sink, log
 }
 

@@ -66,7 +66,7 @@ func TestMessages(t *testing.T) {
 	p.send(t, "uploads.bad", "not JSON")
 	p.send(t, "uploads.bad", "")
 	p.send(t, "uploads.again", versity)
-	stop := run(t, func(ctx context.Context) error {
+	stop := triggertest.Run(t, func(ctx context.Context) error {
 		return newSource(t, Config{URLs: []string{s.ClientURL()}, Stream: "uploads"}).Run(ctx, sink)
 	})
 	p.drained(t, "uploads")
@@ -100,7 +100,7 @@ func TestStreamMadeAnew(t *testing.T) {
 	s := newServer(t, nil)
 	p, sink := newPublisher(t, s.ClientURL()), triggertest.NewSink()
 	p.stream(t, "uploads")
-	run(t, func(ctx context.Context) error {
+	triggertest.Run(t, func(ctx context.Context) error {
 		return newSource(t, Config{URLs: []string{s.ClientURL()}, Stream: "uploads"}).Run(ctx, sink)
 	})
 	p.send(t, "uploads.a", `{"n":1}`)
@@ -124,7 +124,7 @@ func TestSubjects(t *testing.T) {
 	}
 	for round, subjects := range [][]string{{"uploads.a"}, {"uploads.b", "uploads.c.*"}} {
 		sink := triggertest.NewSink()
-		stop := run(t, func(ctx context.Context) error {
+		stop := triggertest.Run(t, func(ctx context.Context) error {
 			return newSource(t, Config{URLs: []string{s.ClientURL()}, Stream: "uploads", Subjects: subjects}).Run(ctx, sink)
 		})
 		for i, subject := range []string{"uploads.a", "uploads.b", "uploads.c.d"} {
@@ -158,7 +158,7 @@ func TestHeld(t *testing.T) {
 		}
 		return nil
 	}
-	run(t, func(ctx context.Context) error {
+	triggertest.Run(t, func(ctx context.Context) error {
 		return newSource(t, Config{URLs: []string{s.ClientURL()}, Stream: "uploads", AckWait: time.Second}).Run(ctx, sink)
 	})
 	p.send(t, "uploads.a", notification("a", 1))
@@ -182,7 +182,7 @@ func TestPending(t *testing.T) {
 	}
 	cfg := Config{URLs: []string{s.ClientURL()}, Stream: "uploads", Pending: 40, AckWait: time.Hour}
 	offered := make(chan string, 150)
-	stop := run(t, func(ctx context.Context) error { return newSource(t, cfg).Run(ctx, waiting(offered)) })
+	stop := triggertest.Run(t, func(ctx context.Context) error { return newSource(t, cfg).Run(ctx, waiting(offered)) })
 	eventually(t, "40 to be offered", func() bool { return len(offered) >= 40 })
 	if n := p.info(t, "uploads").NumAckPending; n != 40 {
 		t.Errorf("%d are held; want 40", n)
@@ -192,7 +192,7 @@ func TestPending(t *testing.T) {
 		t.Errorf("%d were offered; want 40", n)
 	}
 	sink := triggertest.NewSink()
-	run(t, func(ctx context.Context) error { return newSource(t, cfg).Run(ctx, sink) })
+	triggertest.Run(t, func(ctx context.Context) error { return newSource(t, cfg).Run(ctx, sink) })
 	p.drained(t, "uploads")
 	if n := len(sink.Events()); n != 150 {
 		t.Errorf("%d events; want 150", n)

@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -125,30 +124,4 @@ func newSource(t testing.TB, cfg Config) *Source {
 func notification(key string, n int) string {
 	return fmt.Sprintf(`{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1","eventTime":"2026-07-01T11:59:59.123Z","eventName":"ObjectCreated:Put",`+
 		`"s3":{"s3SchemaVersion":"1.0","bucket":{"name":"ml-data","arn":"arn:aws:s3:::ml-data"},"object":{"key":"%s","size":7,"eTag":"e","sequencer":"%016X"}}}]}`, key, n)
-}
-
-// run runs a source until stop is called, or the test is over.
-func run(t testing.TB, run func(context.Context) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("Run: %v", err)
-			}
-		case <-time.After(20 * time.Second):
-			t.Error("Run has not ended 20 s after its context")
-		}
-	}
-	t.Cleanup(stop)
-	return stop
 }

@@ -133,7 +133,7 @@ func TestRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			sink := triggertest.NewSink()
-			stop := run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
+			stop := triggertest.Run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
 			eventually(t, "the condition", func() bool { return s.Condition() != "" })
 			if got := s.Condition(); got != c.want {
 				t.Errorf("condition %q; want %q", got, c.want)
@@ -153,7 +153,7 @@ func TestRefused(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	const gone = "http://127.0.0.1:1"
 	s := newSource(t, gone, gone)
-	run(t, func(ctx context.Context) error { return s.Run(ctx, triggertest.NewSink()) })
+	triggertest.Run(t, func(ctx context.Context) error { return s.Run(ctx, triggertest.NewSink()) })
 	eventually(t, "the condition", func() bool { return s.Condition() != "" })
 	if got, want := s.Condition(), "SQS in us-east-1 cannot be reached (connection refused): check network and endpoint"; got != want {
 		t.Errorf("condition %q; want %q", got, want)
@@ -179,7 +179,7 @@ func TestDelete(t *testing.T) {
 		w.bodies = append(w.bodies, sqstest.Notification(fmt.Sprint(n), n))
 	}
 	s, sink := newSource(t, url, url), triggertest.NewSink()
-	run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
+	triggertest.Run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
 	deletes := func() int {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -214,7 +214,7 @@ func TestStop(t *testing.T) {
 		}
 		return nil
 	}
-	stop := run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
+	stop := triggertest.Run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
 	sink.Wait(t, "a")
 	stop()
 	w.mu.Lock()

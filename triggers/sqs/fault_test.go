@@ -40,7 +40,7 @@ func TestRemade(t *testing.T) {
 	queue := server.Make(t, "uploads", nil)
 	var log bytes.Buffer
 	s, sink := faulty(t, server.URL, queue, &log), triggertest.NewSink()
-	stop := run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
+	stop := triggertest.Run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
 	server.Send(t, queue, "", sqstest.Notification("before", 1))
 	sink.Wait(t, "before")
 	if _, err := server.Client.DeleteQueue(t.Context(), &api.DeleteQueueInput{QueueUrl: &queue}); err != nil {
@@ -69,7 +69,7 @@ func TestHalfOpen(t *testing.T) {
 	p := newSwallower(t, strings.TrimPrefix(server.URL, "http://"))
 	var log bytes.Buffer
 	s, sink := faulty(t, "http://"+p.address, queue, &log), triggertest.NewSink()
-	stop := run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
+	stop := triggertest.Run(t, func(ctx context.Context) error { return s.Run(ctx, sink) })
 	server.Send(t, queue, "", sqstest.Notification("before", 1))
 	sink.Wait(t, "before")
 
@@ -160,7 +160,7 @@ func TestDeadLetters(t *testing.T) {
 		return nil
 	}
 	follow := func() (stop func()) {
-		return run(t, func(ctx context.Context) error {
+		return triggertest.Run(t, func(ctx context.Context) error {
 			return source(t, server, Config{QueueURL: queue, Visibility: time.Second}).Run(ctx, sink)
 		})
 	}

@@ -56,7 +56,7 @@ func TestQueue(t *testing.T) {
 			`"detail":{"bucket":{"name":"ml-data"},"object":{"key":"a","size":7,"etag":"e","sequencer":"0000000000000001"},"reason":"PutObject"}}`
 		sns := fmt.Sprintf(`{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:us-east-1:123456789012:t","Message":%q}`, sqstest.Notification("b", 2))
 		s.Send(t, queue, "", two, bridge, sns, "not JSON", `{"model":"churn"}`, `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`)
-		stop := run(t, func(ctx context.Context) error {
+		stop := triggertest.Run(t, func(ctx context.Context) error {
 			return source(t, s, Config{QueueURL: queue}).Run(ctx, sink)
 		})
 		s.Empty(t, queue)
@@ -89,7 +89,7 @@ func TestQueue(t *testing.T) {
 			}
 		}
 		s.Send(t, queue, "", bodies...)
-		run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, sink) })
+		triggertest.Run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, sink) })
 		s.Empty(t, queue)
 		if got, again := len(sink.Events()), sink.Duplicates(); got != 500 || again != 25 {
 			t.Errorf("%d events, %d duplicates; want 500 and 25", got, again)
@@ -112,7 +112,7 @@ func TestQueue(t *testing.T) {
 			}
 			return nil
 		}
-		run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, all) })
+		triggertest.Run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, all) })
 		s.Empty(t, queue)
 		got := map[string][]string{}
 		for _, e := range sink.Events() {
@@ -146,7 +146,7 @@ func TestQueue(t *testing.T) {
 			return nil
 		}
 		s.Send(t, queue, "", sqstest.Notification("a", 1))
-		run(t, func(ctx context.Context) error {
+		triggertest.Run(t, func(ctx context.Context) error {
 			return source(t, s, Config{QueueURL: queue, Consumers: 1, Visibility: time.Second}).Run(ctx, sink)
 		})
 		for tries.Load() == 0 {
@@ -168,7 +168,7 @@ func TestQueue(t *testing.T) {
 		}
 		s.Send(t, queue, "", bodies...)
 		offered := make(chan string, len(bodies))
-		stop := run(t, func(ctx context.Context) error {
+		stop := triggertest.Run(t, func(ctx context.Context) error {
 			return source(t, s, Config{QueueURL: queue, Consumers: 2}).Run(ctx, waiting(offered))
 		})
 		seen := map[string]bool{}
@@ -189,7 +189,7 @@ func TestQueue(t *testing.T) {
 		}
 		// What was held is there again at once, and not when its visibility ends.
 		sink := triggertest.NewSink()
-		run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, sink) })
+		triggertest.Run(t, func(ctx context.Context) error { return source(t, s, Config{QueueURL: queue}).Run(ctx, sink) })
 		s.Empty(t, queue)
 	})
 }

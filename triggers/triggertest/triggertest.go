@@ -148,6 +148,28 @@ func start(t *testing.T, w World, sink triggers.Sink) (stop func()) {
 	}
 }
 
+// Run runs a source until stop is called, or the test is over: it has to end well when
+// its context does.
+func Run(t testing.TB, run func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		case <-time.After(patience):
+			t.Errorf("Run has not ended %s after its context", patience)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
 func wait[T any](t *testing.T, c <-chan T, what string) T {
 	t.Helper()
 	select {
