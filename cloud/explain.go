@@ -24,6 +24,21 @@ type Service struct {
 	Remedies map[string]string
 }
 
+// Answer is the code and the HTTP status of what AWS answered, where err is that;
+// else they are empty and 0.
+func Answer(err error) (code string, status int) {
+	if answer, ok := errors.AsType[smithy.APIError](err); ok {
+		code = answer.ErrorCode()
+	}
+	if answer, ok := errors.AsType[interface {
+		error
+		HTTPStatusCode() int
+	}](err); ok {
+		status = answer.HTTPStatusCode()
+	}
+	return code, status
+}
+
 // Explain is err, which a call gave, in one line with its remedy, which comes last,
 // after a colon. It has no
 // request ID, so that the same is the same. The call is the name of the action

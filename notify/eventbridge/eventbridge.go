@@ -285,15 +285,6 @@ func final(code string) bool {
 }
 
 func (c *Channel) refusal(err error) error {
-	r := &notify.Refusal{Err: errors.New(c.service.Explain("PutEvents", err))}
-	if answer, ok := errors.AsType[smithy.APIError](err); ok {
-		r.Final = final(answer.ErrorCode())
-	}
-	if answer, ok := errors.AsType[interface {
-		error
-		HTTPStatusCode() int
-	}](err); ok {
-		r.Status = answer.HTTPStatusCode()
-	}
-	return r
+	code, status := cloud.Answer(err)
+	return &notify.Refusal{Err: errors.New(c.service.Explain("PutEvents", err)), Final: final(code), Status: status}
 }

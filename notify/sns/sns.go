@@ -25,7 +25,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/cloud"
@@ -135,16 +134,8 @@ func (c *Channel) Notify(ctx context.Context, n anneal.Notice) error {
 		c.condition.Note(ctx, "Publish", began, nil)
 		return nil
 	}
-	r := &notify.Refusal{Err: errors.New(c.service.Explain("Publish", err))}
-	if answer, ok := errors.AsType[smithy.APIError](err); ok {
-		r.Final = final(answer.ErrorCode())
-	}
-	if answer, ok := errors.AsType[interface {
-		error
-		HTTPStatusCode() int
-	}](err); ok {
-		r.Status = answer.HTTPStatusCode()
-	}
+	code, status := cloud.Answer(err)
+	r := &notify.Refusal{Err: errors.New(c.service.Explain("Publish", err)), Final: final(code), Status: status}
 	if !r.Final {
 		c.condition.Note(ctx, "Publish", began, err)
 	}
