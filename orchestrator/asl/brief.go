@@ -20,7 +20,7 @@ import (
 // of its type, what it names, and its data, unless that is what the event before told,
 // or at the beginning the input of the state that the execution is in after the turn.
 // Of an effect that is missing which the state has too. What is otherwise, and what was
-// written before, is an object with all members.
+// written before there were brief events, is an object with all members.
 
 // maxParts is how many things a brief event names.
 const maxParts = 3
@@ -287,23 +287,37 @@ func (o *outline) readEffect(text json.RawMessage) (e Effect, err error) {
 	return e, json.Unmarshal(text, &e)
 }
 
-// A WrittenTurn is a turn as [Turn.WriteMembers] writes it, or package encoding/json.
+// A WrittenTurn is the JSON of a turn as [Turn.WriteMembers] writes it, or package
+// encoding/json.
 type WrittenTurn struct {
-	Turn
+	plainTurn
 	Events  []json.RawMessage `json:"events"`
 	Effects []json.RawMessage `json:"effects"`
 	Status  *string           `json:"status"`
+	At      time.Time         `json:"at"` // of brief events
 }
 
-// Read is the turn, whose first event was at the given time.
-func (t *WrittenTurn) Read(at time.Time) (Turn, error) {
-	turn := t.Turn
+type plainTurn Turn
+
+// UnmarshalJSON reads a [WrittenTurn].
+func (t *Turn) UnmarshalJSON(text []byte) error {
+	var written WrittenTurn
+	err := json.Unmarshal(text, &written)
+	if err == nil {
+		*t, err = written.Turn()
+	}
+	return err
+}
+
+// Turn is the turn.
+func (t *WrittenTurn) Turn() (Turn, error) {
+	turn := Turn(t.plainTurn)
 	if t.Status != nil {
 		turn.Status = *t.Status
 	} else if turn.State != nil {
 		turn.Status = turn.State.Status
 	}
-	o := turn.outline(len(t.Events), at)
+	o := turn.outline(len(t.Events), t.At)
 	if t.Events != nil {
 		turn.Events = make([]HistoryEvent, len(t.Events))
 	}

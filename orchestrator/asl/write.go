@@ -10,7 +10,7 @@ import (
 )
 
 // WriteMembers writes the members of t, within an object that the caller opened, for
-// [WrittenTurn.Read]: the same JSON as package encoding/json makes of it, but for what
+// [WrittenTurn]: the same JSON as package encoding/json makes of it, but for what
 // can be told from the rest.
 func (t *Turn) WriteMembers(w *value.Writer) {
 	w.Key("state")
@@ -19,6 +19,7 @@ func (t *Turn) WriteMembers(w *value.Writer) {
 	if len(t.Events) > 0 {
 		at = t.Events[0].Timestamp
 	}
+	w.TimeSome("at", at)
 	o := t.outline(len(t.Events), at)
 	w.Key("events")
 	if t.Events == nil {

@@ -46,7 +46,7 @@ func (t *turnRecord) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &written); err != nil {
 		return err
 	}
-	turn, err := written.Read(written.Head.First.Timestamp)
+	turn, err := written.Turn()
 	*t = turnRecord{written.Head, written.Machine, written.Previous, written.Pending, turn}
 	return err
 }

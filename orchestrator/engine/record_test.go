@@ -97,7 +97,6 @@ func TestHead(t *testing.T) {
 // likely makes a turn more like those of an engine: what is left out then, or nearly.
 func likely(r *rand.Rand, t *turnRecord) {
 	at := time.Unix(r.Int64N(1e10), 1).UTC()
-	t.Head.First.Timestamp = at
 	data := []string{`{}`, `{"a":1}`, `[]`, ""}
 	some := func() string { return data[r.IntN(len(data))] }
 	types := []asl.EventType{asl.LambdaFunctionSucceeded, asl.TaskStateExited, asl.TaskStateEntered, asl.LambdaFunctionScheduled,
@@ -140,9 +139,6 @@ func likely(r *rand.Rand, t *turnRecord) {
 			e.Timestamp = at.Add(time.Second)
 		}
 		t.Events[i] = e
-	}
-	if len(t.Events) > 0 {
-		t.Head.First.Timestamp = t.Events[0].Timestamp
 	}
 	s := t.State
 	s.Root = &asl.Context{Name: text(r), Input: json.RawMessage(`{"a":1}`), RetryCount: r.Int64N(3)}
