@@ -20,7 +20,9 @@ func ID(parts ...string) string {
 		text = append(binary.BigEndian.AppendUint64(text, uint64(len(p))), p...)
 	}
 	sum := sha256.Sum256(text)
-	return idEncoding.EncodeToString(sum[:16])
+	var id [26]byte
+	idEncoding.Encode(id[:], sum[:16])
+	return string(id[:])
 }
 
 // ShortID is the first 16 letters of [ID], 80 bits, for names with a limit.

@@ -204,6 +204,19 @@ func (t *turn) emit(c *Context, e HistoryEvent, n int) {
 	}
 }
 
+// tell is emit where it is done often: the caller says what the event tells. An event
+// is large, and room for it on the stack of every execution costs more than the rest.
+func (t *turn) tell(c *Context, kind EventType, n int) *HistoryEvent {
+	if t.s.NextEvent >= MaxEvents {
+		t.full = true
+		return new(HistoryEvent)
+	}
+	e := t.next(c.LastEvent, kind)
+	t.bytes += n
+	c.LastEvent = e.ID
+	return e
+}
+
 // append appends an event that follows the one with the ID after. It reports
 // whether the history had a place for it.
 func (t *turn) append(after int64, e HistoryEvent, n int) bool {
@@ -217,9 +230,19 @@ func (t *turn) append(after int64, e HistoryEvent, n int) bool {
 }
 
 func (t *turn) record(after int64, e HistoryEvent) {
-	e.ID, e.PreviousID, e.Timestamp = t.s.NextEvent, after, t.env.Now
+	next := t.next(after, e.Type)
+	e.ID, e.PreviousID, e.Timestamp = next.ID, next.PreviousID, next.Timestamp
+	*next = e
+}
+
+// next is the next event of the history, which follows the one with the ID after.
+func (t *turn) next(after int64, kind EventType) *HistoryEvent {
+	n := len(t.out.Events)
+	t.out.Events = slices.Grow(t.out.Events, 1)[:n+1] // what is behind is clear
+	e := &t.out.Events[n]
+	e.ID, e.PreviousID, e.Timestamp, e.Type = t.s.NextEvent, after, t.env.Now, kind
 	t.s.NextEvent++
-	t.out.Events = append(t.out.Events, e)
+	return e
 }
 
 // finish ends the execution. The event that says so has a place in every
@@ -321,10 +344,7 @@ func (t *turn) enter(c *Context, d datum) {
 	c.Entered, c.EnteredEvent = t.env.Now, t.s.NextEvent
 	c.Retries, c.RetryCount, c.Effect = nil, 0, nil
 	text, before := d.json(), c.LastEvent
-	t.emit(c, HistoryEvent{
-		Type:         st.enters,
-		StateEntered: t.room.entered.add(StateEnteredDetails{Name: st.name, Input: text}),
-	}, len(text))
+	t.tell(c, st.enters, len(text)).StateEntered = t.room.entered.add(StateEnteredDetails{Name: st.name, Input: text})
 	c.Input, c.pending = rawOf(text, c.Input), 0
 	t.room.frames.add(frame{t: t, c: c, st: st, raw: d, entry: true, before: before}).enter()
 }

@@ -96,10 +96,8 @@ func (f *frame) leave(out value.Value, next string) {
 	} else if value.Same(out, f.given.v) {
 		d = f.given
 	}
-	f.t.emit(f.c, HistoryEvent{
-		Type:        f.st.exits,
-		StateExited: f.assigned.told(f.t.room.exited.add(StateExitedDetails{Name: f.st.name, Output: d.json()})),
-	}, len(d.json())+f.assigned.size())
+	f.t.tell(f.c, f.st.exits, len(d.json())+f.assigned.size()).StateExited =
+		f.assigned.told(f.t.room.exited.add(StateExitedDetails{Name: f.st.name, Output: d.json()}))
 	delete(f.t.wide, f.c)
 	f.c.Begun, f.c.Failed, f.c.MapRun = 0, 0, ""
 	if next == "" {

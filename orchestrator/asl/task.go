@@ -57,20 +57,20 @@ func (f *frame) schedule() {
 	}
 	switch r.service {
 	case serviceTask:
-		f.t.emit(f.c, HistoryEvent{Type: TaskScheduled, TaskScheduled: &TaskScheduledDetails{
+		f.t.tell(f.c, TaskScheduled, len(text)).TaskScheduled = &TaskScheduledDetails{
 			TaskDetails: r.details(), Region: f.t.region(), Parameters: text, TimeoutInSeconds: timeout, HeartbeatInSeconds: heartbeat,
 			TaskCredentials: credentials,
-		}}, len(text))
-		f.t.emit(f.c, HistoryEvent{Type: TaskStarted, TaskStarted: new(r.details())}, 0)
+		}
+		f.t.tell(f.c, TaskStarted, 0).TaskStarted = new(r.details())
 	case serviceLambda:
-		f.t.emit(f.c, HistoryEvent{Type: LambdaFunctionScheduled, LambdaScheduled: f.t.room.scheduled.add(WorkScheduledDetails{
+		f.t.tell(f.c, LambdaFunctionScheduled, len(text)).LambdaScheduled = f.t.room.scheduled.add(WorkScheduledDetails{
 			Resource: r.arn, Input: text, TimeoutInSeconds: timeout, TaskCredentials: credentials,
-		})}, len(text))
-		f.t.emit(f.c, HistoryEvent{Type: LambdaFunctionStarted}, 0)
+		})
+		f.t.tell(f.c, LambdaFunctionStarted, 0)
 	case serviceActivity: // starts when a worker takes it
-		f.t.emit(f.c, HistoryEvent{Type: ActivityScheduled, ActivityScheduled: f.t.room.scheduled.add(WorkScheduledDetails{
+		f.t.tell(f.c, ActivityScheduled, len(text)).ActivityScheduled = f.t.room.scheduled.add(WorkScheduledDetails{
 			Resource: r.arn, Input: text, TimeoutInSeconds: timeout, HeartbeatInSeconds: heartbeat,
-		})}, len(text))
+		})
 	}
 	p.beat(now)
 	f.c.Phase = PhaseTask
@@ -241,16 +241,14 @@ func (f *frame) resolve(o Outcome) {
 		}
 	}
 	output := OutputDetails{Output: given.json()}
-	e := HistoryEvent{}
 	switch r.service {
 	case serviceLambda:
-		e.Type, e.LambdaSucceeded = LambdaFunctionSucceeded, f.t.room.outputs.add(output)
+		f.t.tell(f.c, LambdaFunctionSucceeded, len(output.Output)).LambdaSucceeded = f.t.room.outputs.add(output)
 	case serviceActivity:
-		e.Type, e.ActivitySucceeded = ActivitySucceeded, f.t.room.outputs.add(output)
+		f.t.tell(f.c, ActivitySucceeded, len(output.Output)).ActivitySucceeded = f.t.room.outputs.add(output)
 	default:
-		e.Type, e.TaskSucceeded = TaskSucceeded, &TaskOutputDetails{r.details(), output}
+		f.t.tell(f.c, TaskSucceeded, len(output.Output)).TaskSucceeded = &TaskOutputDetails{r.details(), output}
 	}
-	f.t.emit(f.c, e, len(output.Output))
 	out, err := f.harvest(given)
 	if err != nil {
 		f.fail(err)
