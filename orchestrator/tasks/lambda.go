@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -35,10 +36,12 @@ var invokeFields = fields{
 // function is a Task whose resource is a function's ARN: the parameters are
 // the payload, the result is the result.
 func (t *Tasks) function(ctx context.Context, e asl.Effect) (asl.Outcome, error) {
-	if _, ok := t.lookup(e.Resource); !ok && t.cfg.Remote != nil {
-		in := value.OfObject(value.Member{Key: "FunctionName", Value: value.OfString(e.Resource)})
-		_, o, err := t.callLambda(ctx, e, in, e.Input)
-		return o, err
+	if t.cfg.Remote != nil {
+		if _, ok := t.lookup(e.Resource); !ok {
+			in := value.OfObject(value.Member{Key: "FunctionName", Value: value.OfString(e.Resource)})
+			_, o, err := t.callLambda(ctx, e, in, e.Input)
+			return o, err
+		}
 	}
 	return t.call(ctx, e, e.Resource, e.Input, false)
 }
@@ -187,7 +190,7 @@ func callBuiltin(ctx context.Context, f Builtin, payload json.RawMessage) (out j
 		}
 	}()
 	out, err = f(ctx, payload)
-	if err == nil && !json.Valid(out) {
+	if err == nil && !bytes.Equal(out, payload) && !json.Valid(out) { // what it was given is valid
 		err = fmt.Errorf("result is not JSON: %.100q", out)
 	}
 	return out, err

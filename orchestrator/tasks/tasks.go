@@ -148,10 +148,10 @@ type Tasks struct {
 	wake   chan struct{} // a detached job was added, or there is something to end
 
 	mu     sync.Mutex
-	cancel map[string]context.CancelFunc // guarded by mu; what is being done, by effect ID
-	stops  bool                          // guarded by mu; Stop was called
-	ending []noted                       // guarded by mu; what Run has to end
-	lost   map[string]bool               // guarded by mu; services of AWS that were not reached when last called
+	doing  map[string]*doing // guarded by mu; what is being done, by effect ID
+	stops  bool              // guarded by mu; Stop was called
+	ending []noted           // guarded by mu; what Run has to end
+	lost   map[string]bool   // guarded by mu; services of AWS that were not reached when last called
 }
 
 // New checks the settings.
@@ -207,7 +207,7 @@ func New(cfg Config) (*Tasks, error) {
 		queue:  newQueue(cfg.Jobs),
 		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		wake:   make(chan struct{}, 1),
-		cancel: map[string]context.CancelFunc{},
+		doing:  map[string]*doing{},
 		lost:   map[string]bool{},
 	}, nil
 }
@@ -221,16 +221,16 @@ func (t *Tasks) Do(ctx context.Context, e asl.Effect, recovered bool, submitted 
 	if recovered {
 		t.cfg.Log.Debug("effect found again", "effect", e.ID, "resource", e.Resource)
 	}
-	doing, cancel := context.WithCancel(ctx)
-	defer cancel()
+	doing := &doing{Context: ctx}
 	t.mu.Lock()
-	t.cancel[e.ID] = cancel
+	t.doing[e.ID] = doing
 	stops := t.stops
 	t.mu.Unlock()
 	defer func() {
 		t.mu.Lock()
-		delete(t.cancel, e.ID)
+		delete(t.doing, e.ID)
 		t.mu.Unlock()
+		doing.stop()
 	}()
 
 	// Stop first leaves word and then looks for who is doing it; here it is the
@@ -318,8 +318,8 @@ func (t *Tasks) Stop(ctx context.Context, effect string) {
 		t.cfg.Log.ErrorContext(ctx, "job not stopped", "effect", effect, "err", err)
 	}
 	t.mu.Lock()
-	if cancel := t.cancel[effect]; cancel != nil {
-		cancel()
+	if doing := t.doing[effect]; doing != nil {
+		doing.stop()
 	}
 	t.mu.Unlock()
 	t.end(effect)
