@@ -75,6 +75,10 @@ func (j *Journal) submit(ctx context.Context, p *pending) error {
 		j.next()
 		j.release()
 	}
+	if ctx.Done() == nil { // to look at one channel takes half as long as at two
+		<-p.done
+		return p.err
+	}
 	select {
 	case <-p.done:
 		return p.err

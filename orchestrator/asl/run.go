@@ -109,7 +109,7 @@ func (m *Machine) turn(s *State, env Env) *turn {
 		room.events = make([]HistoryEvent, 0, fewEvents)
 	}
 	t := &room.turn
-	*t = turn{m: m, s: s, env: env, room: room, out: Turn{Status: s.Status, Events: room.events}}
+	*t = turn{m: m, s: s, env: env, room: room, ready: room.ready[:0], out: Turn{Status: s.Status, Events: room.events}}
 	return t
 }
 

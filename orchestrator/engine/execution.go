@@ -306,10 +306,10 @@ func (e *Engine) step(ctx context.Context, x *execution, in input, room *asl.Roo
 }
 
 // append makes a turn durable. A full disk is waited for: what has happened
-// must not be forgotten.
+// must not be forgotten. Nor is it when ctx ends meanwhile: a commit takes no time.
 func (e *Engine) append(ctx context.Context, r ...journal.Record) (uint64, error) {
 	for {
-		seq, err := e.journal.Append(ctx, r...)
+		seq, err := e.journal.Append(context.Background(), r...)
 		if !errors.Is(err, journal.ErrFull) {
 			return seq, err
 		}
@@ -444,9 +444,8 @@ func (x *execution) park(why error, now time.Time) asl.Turn {
 
 // record is the turn as it is journaled, written with w.
 func (x *execution) record(w *value.Writer, turn asl.Turn) (journal.Record, error) {
-	var room [8]ask
 	w.Reset()
-	t := turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: pendingIn(turn.State, room[:]), Turn: turn}
+	t := turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: pendingIn(turn.State), Turn: turn}
 	if t.write(w); w.Err != nil {
 		return journal.Record{}, fmt.Errorf("write turn: %w", w.Err)
 	}

@@ -20,9 +20,9 @@ type ask struct {
 	Record uint64
 }
 
-// pendingIn are those of a state, in room if they have some there.
-func pendingIn(s *asl.State, room pending) pending {
-	p := room[:0]
+// pendingIn are those of a state.
+func pendingIn(s *asl.State) pending {
+	var p pending
 	for e := range s.Pending() {
 		if e.Asked != 0 {
 			p = append(p, ask{e.ID, e.Asked})
