@@ -14,7 +14,8 @@ import (
 )
 
 // A turn that comes to one of these stops and goes on at the next Tick, which
-// is due at once: a turn is one record, and a loop must not make it endless.
+// is due at once: a turn is one record, and a loop must not make it endless. As each
+// record has all that the execution holds, much of it has longer turns.
 const (
 	turnEvents = 2_000
 	turnBytes  = 4 << 20
@@ -22,7 +23,7 @@ const (
 
 // maxState is how much data an execution may hold at once, in bytes: each of
 // its branches has an input of its own.
-const maxState = 64 << 20
+const maxState = 32 << 20
 
 // fewEvents is how many events a turn has as a rule: one state is left, a Task
 // entered.
@@ -36,6 +37,7 @@ type turn struct {
 	room  *Room
 	out   Turn
 	bytes int  // of the data in its events
+	most  int  // such bytes, that a line begins nothing after
 	full  bool // there was an event more than a history may have
 
 	ready []ready             // lines that can go on
@@ -54,6 +56,7 @@ type ready struct {
 	c       *Context
 	d       datum
 	entered bool
+	kept    bool // its input is still that of c, which is read when it is its turn
 }
 
 // Start begins an execution with input, a JSON text; an empty one is {}.
@@ -109,7 +112,7 @@ func (m *Machine) turn(s *State, env Env) *turn {
 		room.events = make([]HistoryEvent, 0, fewEvents)
 	}
 	t := &room.turn
-	*t = turn{m: m, s: s, env: env, room: room, ready: room.ready[:0], out: Turn{Status: s.Status, Events: room.events}}
+	*t = turn{m: m, s: s, env: env, room: room, ready: room.ready[:0], most: max(turnBytes, s.size()/4), out: Turn{Status: s.Status, Events: room.events}}
 	return t
 }
 
@@ -167,6 +170,11 @@ func (m *Machine) Tick(s *State, env Env) Turn {
 		if t.s.Ended() || t.gone[c] || late[c] == nil && !due(c.Wake) {
 			continue
 		}
+		if late[c] == nil && c.Phase == PhaseReady && t.m.states[c.Name] != nil {
+			c.Wake = time.Time{}
+			t.ready = append(t.ready, ready{c: c, kept: true})
+			continue
+		}
 		f := t.frame(c)
 		if f == nil {
 			continue
@@ -175,8 +183,6 @@ func (m *Machine) Tick(s *State, env Env) Turn {
 		switch {
 		case late[c] != nil:
 			f.fail(late[c])
-		case c.Phase == PhaseReady:
-			t.goOn(c, f.raw)
 		case c.Phase == PhaseWait:
 			f.waited()
 		case c.Phase == PhaseRetry:
@@ -315,9 +321,11 @@ func (t *turn) goOn(c *Context, d datum) {
 // other, until all wait, the execution has ended or the turn is long enough.
 func (t *turn) run() {
 	for len(t.ready) > 0 && !t.s.Ended() && !t.full {
-		if !t.ready[0].entered && (len(t.out.Events) >= turnEvents || t.bytes >= turnBytes || t.steps >= turnSteps) {
+		if !t.ready[0].entered && (len(t.out.Events) >= turnEvents || t.bytes >= t.most || t.steps >= turnSteps) {
 			for _, r := range t.ready {
-				r.c.Wake, r.c.Input, r.c.pending = t.env.Now, json.RawMessage(r.d.json()), 0
+				if r.c.Wake = t.env.Now; !r.kept {
+					r.c.Input, r.c.pending = json.RawMessage(r.d.json()), 0
+				}
 			}
 			return
 		}
@@ -329,6 +337,10 @@ func (t *turn) run() {
 		case t.gone[next.c]:
 		case next.entered:
 			t.again(next.c)
+		case next.kept:
+			if f := t.frame(next.c); f != nil {
+				t.enter(next.c, f.raw)
+			}
 		default:
 			t.enter(next.c, next.d)
 		}

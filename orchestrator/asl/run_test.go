@@ -3,6 +3,7 @@ package asl
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,21 @@ func TestWide(t *testing.T) {
 	turn = Start(m, info(), json.RawMessage(`"`+strings.Repeat("x", 200_000)+`"`), Env{Now: start})
 	if turn.Error != ErrDataLimitExceeded || turn.State.Root != nil {
 		t.Errorf("branches: got %s: %s", turn.Error, turn.Cause)
+	}
+
+	// Maps in Maps with a large input each are too much before that is written 1,600 times.
+	inner = `{"Type": "Wait", "Seconds": 9, "End": true}`
+	for i := range 2 {
+		inner = fmt.Sprintf(`{"Type": "Map", "ItemsPath": "$.l", "ItemSelector": {"l.$": "$.l", "s.$": "$.s"},
+			"ItemProcessor": {"StartAt": "S%d", "States": {"S%d": %s}}, "End": true}`, i, i, inner)
+	}
+	m = machine(t, `{"StartAt": "M", "States": {"M": `+inner+`}}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	turn = Start(m, info(), json.RawMessage(`{"l": [`+strings.Repeat("1,", 99)+`1], "s": "`+strings.Repeat("x", 200_000)+`"}`), Env{Now: start})
+	runtime.ReadMemStats(&after)
+	if made := (after.TotalAlloc - before.TotalAlloc) >> 20; turn.Error != ErrDataLimitExceeded || made > 100 {
+		t.Errorf("large maps: got %s: %s, after %d MiB; want at most 100", turn.Error, turn.Cause, made)
 	}
 
 	// Outputs that add up to more than a ResultSelector should have to read.
