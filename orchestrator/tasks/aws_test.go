@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -251,10 +252,10 @@ func TestClassName(t *testing.T) {
 // TestLost loses a service of AWS and finds it again: the log has one line of each,
 // however often it is called.
 func TestLost(t *testing.T) {
-	answers := false
+	var answers atomic.Bool
 	var log bytes.Buffer
 	at := cloudAt(t, func(w http.ResponseWriter, r *http.Request) {
-		if !answers {
+		if !answers.Load() {
 			panic(http.ErrAbortHandler)
 		}
 		w.WriteHeader(http.StatusBadRequest)
@@ -274,10 +275,10 @@ func TestLost(t *testing.T) {
 		}
 	}
 	for range 2 {
-		answers = false
+		answers.Store(false)
 		call("dynamodb:getItem", `{"TableName":"t","Key":{}}`, "DynamoDB.SdkClientException")
 		call("lambda:invoke", `{"FunctionName":"f"}`, "Lambda.SdkClientException")
-		answers = true
+		answers.Store(true)
 		call("dynamodb:getItem", `{"TableName":"t","Key":{}}`, "DynamoDB.ResourceNotFoundException")
 		call("lambda:invoke", `{"FunctionName":"f"}`, "Lambda.ResourceNotFoundException")
 	}
