@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
 )
 
 func zstdOf(t testing.TB, s string) string {
@@ -181,8 +182,8 @@ func TestParquet(t *testing.T) {
 					t.Fatalf("%d rows, want %d", len(got), rows)
 				}
 				for i, want := range map[int]string{
-					0: "0|_|0|_|true|0|0.05|0|2026-01-02|0000", 1: "1|1|_|color 1|false|1000000000|1.05|-1|2026-01-02|0001",
-					2: "2|2|0.5|color 2|true|2000000000|2.05|-2|2026-01-02|0002", 1499: "1499|1499|374.75|color 4|false|1499000000000|1499.05|-1499|2026-01-02|0002",
+					0: "0|_|0|_|true|1970-01-01T00:00:00|0.05|0|2026-01-02|0000", 1: "1|1|_|color 1|false|1970-01-01T00:00:01|1.05|-1|2026-01-02|0001",
+					2: "2|2|0.5|color 2|true|1970-01-01T00:00:02|2.05|-2|2026-01-02|0002", 1499: "1499|1499|374.75|color 4|false|1970-01-01T00:24:59|1499.05|-1499|2026-01-02|0002",
 				} {
 					if got[i] != want {
 						t.Errorf("row %d: %s, want %s", i, got[i], want)
@@ -214,9 +215,52 @@ func TestParquetTypes(t *testing.T) {
 	if got, want := types(Options{}), "i numeric, l numeric, f numeric, s categorical, b categorical, T timestamp, d numeric, g.x numeric, date timestamp, code categorical"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	rows, _, err := read(bytes.NewReader(data), "x.parquet", Options{Columns: map[string]Type{"i": Categorical, "code": Numeric, "d": Categorical, "s": Numeric}})
+	rows, _, err := read(bytes.NewReader(data), "x.parquet", Options{Columns: map[string]Type{"i": Categorical, "code": Numeric, "d": Categorical, "s": Numeric, "T": Categorical}})
 	if err != nil || rows[2] != "2|2|0.5|_|true|2000000000|2.05|-2|2026-01-02|2" {
 		t.Errorf("row 2 as other types: %s, %v", rows[2], err)
+	}
+}
+
+// TestParquetTimes reads the dates of every type that has one, as a clock would show
+// them, through dictionaries too, and leaves the times of a day as they are.
+func TestParquetTimes(t *testing.T) {
+	type row struct {
+		Milli int64            `parquet:"milli,timestamp(millisecond)"`
+		Micro int64            `parquet:"micro,timestamp(microsecond),dict"`
+		Nano  *int64           `parquet:"nano,optional,timestamp(nanosecond)"`
+		Day   int32            `parquet:"day,date"`
+		Old   deprecated.Int96 `parquet:"old"`
+		Clock int64            `parquet:"clock,time(microsecond)"`
+	}
+	at := time.Date(1969, 12, 30, 23, 59, 58, 500_000_000, time.UTC) // counted backwards
+	nano := at.UnixNano() + 7
+	var b bytes.Buffer
+	w := parquet.NewGenericWriter[row](&b)
+	if _, err := w.Write([]row{
+		{at.UnixMilli(), at.UnixMicro(), &nano, -2, deprecated.Int96{0, 1 << 10, julian1970 - 2}, 5},
+		{1.7e12, 1.7e15, nil, 19675, deprecated.Int96{1, 0, julian1970 + 19675}, 6},
+		{math.MaxInt64, math.MinInt64, nil, math.MinInt32, deprecated.Int96{math.MaxUint32, math.MaxUint32, math.MaxUint32}, 7},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rows, d, err := read(bytes.NewReader(b.Bytes()), "x.parquet", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"1969-12-30T23:59:58.5|1969-12-30T23:59:58.5|1969-12-30T23:59:58.500000007|1969-12-30T00:00:00|1969-12-30T01:13:18.046511104|5",
+		"2023-11-14T22:13:20|2023-11-14T22:13:20|_|2023-11-14T00:00:00|2023-11-14T00:00:00.000000001|6",
+	}
+	if diff := cmp.Diff(want, rows[:2]); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	for i, text := range strings.Split(rows[2], "|") { // beyond what has four digits
+		if when, ok := Clock([]byte(text)); ok {
+			t.Errorf("%s of the last row is read as %v, of %s", d.Names()[i], when, text)
+		}
 	}
 }
 

@@ -1,9 +1,12 @@
 package profile
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 )
@@ -38,5 +41,39 @@ func TestTimes(t *testing.T) {
 	none, err := BuildPart(t.Context(), strings.NewReader(older), "x.csv", dataset.Options{}, "hour", func(time.Time) bool { return true })
 	if err != nil || none.Counts.Rows != 0 {
 		t.Errorf("%v: %d rows by a column that is not there", err, none.Counts.Rows)
+	}
+}
+
+// TestTimesOfParquet tells the parts of a file by times of its own types.
+func TestTimesOfParquet(t *testing.T) {
+	type row struct {
+		At time.Time `parquet:"at,timestamp(microsecond)"`
+		N  float64   `parquet:"n"`
+	}
+	first := time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC)
+	var data bytes.Buffer
+	w := parquet.NewGenericWriter[row](&data)
+	for i := range 24 * 14 { // hours of two weeks
+		if _, err := w.Write([]row{{first.Add(time.Duration(i) * time.Hour), float64(i % 24)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Build(t.Context(), bytes.NewReader(data.Bytes()), "x.parquet", dataset.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := p.Column("at")
+	if !at.Earliest.Equal(first) || !at.Latest.Equal(first.Add((24*14-1)*time.Hour)) {
+		t.Errorf("from %v to %v", at.Earliest, at.Latest)
+	}
+	part, err := BuildPart(t.Context(), bytes.NewReader(data.Bytes()), "x.parquet", dataset.Options{Columns: p.Schema()}, "at", func(at time.Time) bool { return at.Hour() == 7 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := part.Column("n"); part.Counts.Rows != 14 || n.Moments.Min != 7 || n.Moments.Max != 7 {
+		t.Errorf("%d rows at seven, from %v to %v", part.Counts.Rows, n.Moments.Min, n.Moments.Max)
 	}
 }
