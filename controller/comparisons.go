@@ -78,7 +78,9 @@ type comparing struct {
 	// phases are those of seasons that only rows can be told by, in column.
 	phases []drift.Phase
 	column string
-	alike  string // why nothing is known of the importance of columns, where it should be
+	// same are the reference's objects in the phases that objects are told by.
+	same  map[drift.Phase][]anneal.Object
+	alike string // why nothing is known of the importance of columns, where it should be
 }
 
 // compare is what profiles alone say.
@@ -337,7 +339,7 @@ func (c *Controller) compareAgain(ctx context.Context, job againJob) drift.Compa
 	own.opt = opt
 	comparison.Conclude(own.opt)
 	if !own.opt.Settled() {
-		if exact, err := c.exactly(ctx, job, drift.Undecided(comparison, own.ref, own.cur, own.opt, false)); err == nil && len(exact) > 0 {
+		if exact, err := c.exactly(ctx, job, comparison, own.opt); err == nil && len(exact) > 0 {
 			own.opt.Exact = exact
 			comparison = own.compare()
 		}
@@ -391,17 +393,26 @@ func (c *Controller) eachAgain(ctx context.Context, job againJob, of []anneal.Ob
 	return nil
 }
 
-// exactly compares columns by their values.
-func (c *Controller) exactly(ctx context.Context, job againJob, columns []string) (map[string]drift.Exact, error) {
+// exactly compares by their values the columns that a comparison leaves open.
+func (c *Controller) exactly(ctx context.Context, job againJob, comparison drift.Comparison, opt drift.Options) (map[string]drift.Exact, error) {
 	if max(bytesOf(job.reference), bytesOf(job.window)) > mostAgain {
 		return nil, nil
 	}
-	again := drift.NewAgain(job.c.ref, job.c.cur, job.c.opt, columns, false)
+	of, phase := comparison.Against(job.c.ref)
+	again := drift.NewAgain(of, job.c.cur, opt, drift.Undecided(comparison, job.c.ref, job.c.cur, opt, false), false)
+	reference := job.reference
+	if phase != nil {
+		if same, ok := job.c.same[*phase]; ok {
+			reference = same
+		} else {
+			again.Within(job.c.column, *phase)
+		}
+	}
 	for again.More() {
 		for _, side := range []struct {
 			objects []anneal.Object
 			read    func(context.Context, io.Reader, string, dataset.Options) error
-		}{{job.reference, again.Reference}, {job.window, again.Current}} {
+		}{{reference, again.Reference}, {job.window, again.Current}} {
 			err := c.eachAgain(ctx, job, side.objects, func(r io.Reader, o anneal.Object, opt dataset.Options) error {
 				return side.read(ctx, r, objects.Name(o.URI), opt)
 			})

@@ -38,6 +38,10 @@ func (c *Controller) seasonal(ctx context.Context, p *policy.Policy, reference [
 			return fmt.Errorf("reference: %w", err)
 		}
 		own.opt.Seasons = append(own.opt.Seasons, drift.Part{Phase: phase, Profile: part})
+		if own.same == nil {
+			own.same = map[drift.Phase][]anneal.Object{}
+		}
+		own.same[phase] = same
 	}
 	return nil
 }

@@ -26,7 +26,10 @@ const (
 
 // An Exact is what the values of a column themselves say, where sketches leave a
 // verdict open.
-type Exact struct{ column Column }
+type Exact struct {
+	column Column
+	of     *profile.Column // of the reference, or of a part of it
+}
 
 // again are the values of a column on both sides: each of them, or counted.
 type again struct {
@@ -39,9 +42,7 @@ type again struct {
 // column; or a chosen test needs the values. With all, it is every column that
 // sketches stand for.
 func Undecided(c Comparison, reference, current *profile.Profile, opt Options, all bool) []string {
-	if c.Season != nil {
-		return nil // of a part of the reference, the rows are not read again
-	}
+	reference, _ = c.Against(reference)
 	opt = opt.withDefaults()
 	var names []string
 	for i := range c.Columns {
@@ -89,10 +90,13 @@ type Again struct {
 	all                bool
 	queue, now         []*look
 	exact              map[string]Exact
+	column             string // of the times that phase is of
+	phase              *Phase // that the reference is a part of; nil: of none
 }
 
-// NewAgain is for the columns that [Undecided] names, with the same options. With
-// all, every number that can be is exact; without, as many as decide.
+// NewAgain is for the columns that [Undecided] names, with the same options, and the
+// reference that [Comparison.Against] gives. With all, every number that can be is exact;
+// without, as many as decide.
 func NewAgain(reference, current *profile.Profile, opt Options, columns []string, all bool) *Again {
 	a := &Again{reference: reference, current: current, opt: opt.withDefaults(), all: all, exact: map[string]Exact{}}
 	for _, name := range columns {
@@ -100,6 +104,10 @@ func NewAgain(reference, current *profile.Profile, opt Options, columns []string
 	}
 	return a
 }
+
+// Within has those rows alone of the reference counted whose times, in the column so
+// named, are in the phase: its profile is of that part.
+func (a *Again) Within(column string, phase Phase) { a.column, a.phase = column, &phase }
 
 // More reports whether both sides are to be read, once more: every object of each.
 func (a *Again) More() bool {
@@ -133,6 +141,9 @@ func (a *Again) Current(ctx context.Context, r io.Reader, name string, opt datas
 }
 
 func (a *Again) read(ctx context.Context, side int, r io.Reader, name string, opt dataset.Options) error {
+	if side == 0 && a.phase != nil {
+		return a.readPart(ctx, r, name, opt)
+	}
 	opt.Only = make([]string, len(a.now))
 	for i, l := range a.now {
 		opt.Only[i] = l.ref.Name
@@ -150,6 +161,41 @@ func (a *Again) read(ctx context.Context, side int, r io.Reader, name string, op
 	})
 }
 
+// readPart reads those rows of the reference that are in the phase.
+func (a *Again) readPart(ctx context.Context, r io.Reader, name string, opt dataset.Options) error {
+	d, err := dataset.Open(r, name, opt)
+	if err != nil {
+		return err
+	}
+	at, columns := slices.Index(d.Names(), a.column), make([]int, len(a.now))
+	for i, l := range a.now {
+		columns[i] = slices.Index(d.Names(), l.ref.Name)
+	}
+	for at >= 0 {
+		batch, err := d.Read()
+		if err == io.EOF {
+			break
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		for row, text := range batch.Columns[at].Text {
+			if when, ok := dataset.Clock(text); !ok || !a.phase.Has(when) {
+				continue
+			}
+			for i, column := range columns {
+				if column >= 0 && batch.Columns[column].Type == dataset.Numeric {
+					a.now[i].add(0, batch.Columns[column].Numbers[row:row+1])
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // Exact is what was found, for [Options.Exact], once there is no more to read. A
 // column whose values are not those that the profiles stand for is not in it.
 func (a *Again) Exact() map[string]Exact { return a.exact }
@@ -164,7 +210,7 @@ func (a *Again) finish(l *look) bool {
 	opt := a.opt
 	opt.again = map[string]again{l.ref.Name: values}
 	column := compareColumn(l.ref, l.cur, a.reference.Counts.Rows, a.current.Counts.Rows, opt)
-	a.exact[l.ref.Name] = Exact{column}
+	a.exact[l.ref.Name] = Exact{column, l.ref}
 	if l.narrow != nil || values.bins == nil {
 		return false
 	}

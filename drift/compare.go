@@ -126,8 +126,8 @@ type Comparison struct {
 	// Outlook is what a witness expects of current data without the target.
 	Outlook *witness.Outlook `json:"outlook,omitempty"`
 	// Season is what of the reference it was compared with, where that is not all.
-	Season *Seasonal        `json:"season,omitempty"`
-	part   *profile.Profile // that of Season
+	Season *Seasonal `json:"season,omitempty"`
+	part   *Part     // that of Season
 	votes  votes
 	// ColumnsAlone is why no witness could be asked, where one would have been.
 	ColumnsAlone string `json:"columnsAlone,omitempty"`
@@ -277,7 +277,7 @@ func compare(reference, current *profile.Profile, opt Options) Comparison {
 // nil where the column is on one side only.
 func compareColumn(ref, cur *profile.Column, n, m int64, opt Options) Column {
 	if ref != nil {
-		if e, ok := opt.Exact[ref.Name]; ok {
+		if e, ok := opt.Exact[ref.Name]; ok && e.of == ref {
 			c := e.column
 			c.Tests = slices.Clone(c.Tests)
 			return c

@@ -143,29 +143,45 @@ type Seasonal struct {
 // as. The nearest shows the season if it is at most half as far as the whole is: then it
 // is what counts. With a season chosen, its part does in any case.
 func (whole Comparison) seasonally(current *profile.Profile, opt Options) Comparison {
-	nearest, least, parts := whole, whole.distance()/2, opt.Seasons
-	opt.Exact, opt.Seasons = nil, nil
+	nearest, least, parts, exact := whole, whole.distance()/2, opt.Seasons, opt.Exact
+	opt.Exact, opt.Seasons = nil, nil // which part is chosen by profiles alone, and so stays
 	if !whole.weighs() {
 		opt.Importance = nil // or distances would not be of one kind
+	}
+	with := func(part Part) Comparison {
+		c := compare(part.Profile, current, opt)
+		c.Season = &Seasonal{part.Phase.Season, part.Phase.String(), whole.ReferenceRows, whole.Drifted}
+		c.part, c.Facts = &part, whole.Facts
+		if !whole.weighs() {
+			c.Importance = whole.Importance
+		}
+		return c
 	}
 	for _, part := range parts {
 		if part.Profile.Counts.Rows < opt.MinRows {
 			continue
 		}
-		c := compare(part.Profile, current, opt)
+		c := with(part)
 		far := c.distance()
 		if opt.Season != part.Phase.Season && (whole.votes.drifted == 0 || far > least) {
 			continue
 		}
-		least = far
-		c.Season = &Seasonal{part.Phase.Season, part.Phase.String(), whole.ReferenceRows, whole.Drifted}
-		c.part, c.Facts = part.Profile, whole.Facts
-		if !whole.weighs() {
-			c.Importance = whole.Importance
-		}
-		nearest = c
+		nearest, least = c, far
+	}
+	if nearest.part != nil && len(exact) > 0 {
+		opt.Exact = exact
+		nearest = with(*nearest.part)
 	}
 	return nearest
+}
+
+// Against is the profile of what of the reference c has compared with: all of it, or the
+// part that is in a phase.
+func (c *Comparison) Against(reference *profile.Profile) (*profile.Profile, *Phase) {
+	if c.part == nil {
+		return reference, nil
+	}
+	return c.part.Profile, &c.part.Phase
 }
 
 // distance is how far the columns are from those of the reference together, by the first

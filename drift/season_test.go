@@ -2,10 +2,13 @@ package drift
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -165,5 +168,75 @@ func TestSeasonOfBike(t *testing.T) {
 	t.Logf("of 12 months %d have drifted from the year before, and %d from the same month of it", all, same)
 	if all < 9 || 3*same > all {
 		t.Errorf("%d months have drifted from the year before, and %d from the same month of it: want most, and a third of them at most", all, same)
+	}
+}
+
+// TestSeasonIsReadAgain has the columns read again that sketches leave open of a part of
+// the reference, and its rows alone: what comes of it is as if it were all there is.
+func TestSeasonIsReadAgain(t *testing.T) {
+	reference, current := days("2024-01-01", 84, 0, 0, 1), days("2024-03-30", 2, 2, 0, 2) // the weekends of twelve weeks
+	lines := bytes.SplitAfter(reference, []byte("\n"))
+	weekends := bytes.Clone(lines[0])
+	for _, line := range lines[1:] {
+		if at, ok := dataset.Clock(line[:min(16, len(line))]); ok && (at.Weekday() == time.Saturday || at.Weekday() == time.Sunday) {
+			weekends = append(weekends, line...)
+		}
+	}
+	compare := func(reference []byte, choice Season, within bool) Comparison {
+		read := func(data []byte) *profile.Profile {
+			p, err := profile.Build(t.Context(), bytes.NewReader(data), "rows.csv", dataset.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		opt := Options{Season: choice, Tests: []Choice{{Test: "ks"}, {Test: "cvm"}}}
+		ref, cur := read(reference), read(current)
+		column, of, now := TimeOf(ref, cur)
+		for _, phase := range Phases(of, now, choice) {
+			part, err := profile.BuildPart(t.Context(), bytes.NewReader(reference), "rows.csv", dataset.Options{Columns: ref.Schema()}, column, phase.Has)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opt.Seasons = append(opt.Seasons, Part{phase, part})
+		}
+		c := Compare(ref, cur, opt)
+		open := Undecided(c, ref, cur, opt, false)
+		if !slices.Equal(open, []string{"customers", "price"}) { // there are few numbers of baskets
+			t.Fatalf("%s: %q are open, want customers and price", choice, open)
+		}
+		against, phase := c.Against(ref)
+		again := NewAgain(against, cur, opt, open, false)
+		if phase != nil && within {
+			again.Within(column, *phase)
+		}
+		for again.More() {
+			for _, side := range []struct {
+				data []byte
+				read func(context.Context, io.Reader, string, dataset.Options) error
+			}{{reference, again.Reference}, {current, again.Current}} {
+				if err := side.read(t.Context(), bytes.NewReader(side.data), "rows.csv", dataset.Options{Columns: ref.Schema()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		opt.Exact = again.Exact()
+		return Compare(ref, cur, opt)
+	}
+	part, alone := compare(reference, Week, true), compare(weekends, NoSeason, false)
+	if part.Season == nil || part.Season.Part != "Saturday to Sunday" || part.ReferenceRows != alone.ReferenceRows {
+		t.Fatalf("compared with %+v, %d rows of %d", part.Season, part.ReferenceRows, alone.ReferenceRows)
+	}
+	for _, name := range []string{"customers", "price"} {
+		got, want := column(t, part, name), column(t, alone, name)
+		for _, of := range []string{"ks", "cvm"} {
+			if a, b := test(t, got, of), test(t, want, of); a.Statistic != b.Statistic || a.Low != a.High || *a.PValue != *b.PValue {
+				t.Errorf("%s of %s: %v in [%v, %v], want %v", of, name, a.Statistic, a.Low, a.High, b.Statistic)
+			}
+		}
+	}
+	// Rows that are not those of the part are no reason to be sure.
+	if c := compare(reference, Week, false); len(column(t, c, "price").Tests) > 2 {
+		t.Errorf("of all rows, a part has %v", column(t, c, "price").Tests)
 	}
 }

@@ -17,9 +17,7 @@ func (c *Comparison) Date(reference *profile.Profile, parts []*profile.Profile, 
 		return
 	}
 	opt.Exact, opt.Quality, opt.Outlook, opt.Seasons = nil, nil, nil, nil
-	if c.part != nil {
-		reference = c.part
-	}
+	reference, _ = c.Against(reference)
 	since, open := map[string]string{}, map[string]bool{}
 	for i := range c.Columns {
 		open[c.Columns[i].Name] = c.Columns[i].Verdict == Drift

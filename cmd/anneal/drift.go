@@ -125,9 +125,15 @@ column that should not repeat.`,
 				}
 			}
 			comparison := drift.Compare(ref, cur, opt)
-			again := exact || !cmd.Flags().Changed("exact")
-			if open := drift.Undecided(comparison, ref, cur, opt, exact); again && len(open) > 0 {
-				if opt.Exact, err = readAgain(cmd.Context(), reference, current, ref, cur, opt, open, exact); err != nil {
+			rereads := exact || !cmd.Flags().Changed("exact")
+			if open := drift.Undecided(comparison, ref, cur, opt, exact); rereads && len(open) > 0 {
+				of, phase := comparison.Against(ref)
+				again := drift.NewAgain(of, cur, opt, open, exact)
+				if phase != nil {
+					column, _, _ := drift.TimeOf(ref, cur)
+					again.Within(column, *phase)
+				}
+				if opt.Exact, err = readAgain(cmd.Context(), reference, current, ref.Schema(), again); err != nil {
 					return usage(err)
 				}
 				comparison = drift.Compare(ref, cur, opt)

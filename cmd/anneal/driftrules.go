@@ -138,13 +138,12 @@ func shuffled(p float64) string {
 
 // readAgain reads columns again whose verdict sketches leave open, or all that
 // sketches stand for: both sides at the same time.
-func readAgain(ctx context.Context, reference, current string, ref, cur *profile.Profile, opt drift.Options, columns []string, all bool) (map[string]drift.Exact, error) {
-	again := drift.NewAgain(ref, cur, opt, columns, all)
+func readAgain(ctx context.Context, reference, current string, types map[string]dataset.Type, again *drift.Again) (map[string]drift.Exact, error) {
 	for again.More() {
 		ctx, cancel := context.WithCancelCause(ctx)
 		side := func(name string, read func(context.Context, io.Reader, string, dataset.Options) error) {
 			err := each(ctx, name, func(r io.Reader, uri string) error {
-				return read(ctx, r, uri, dataset.Options{Columns: ref.Schema()})
+				return read(ctx, r, uri, dataset.Options{Columns: types})
 			})
 			if err != nil {
 				cancel(err) // the other side is not needed either
