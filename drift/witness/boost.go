@@ -47,32 +47,74 @@ type node struct {
 
 // grow fits a forest to y; bins is by feature, then by row.
 func grow(features []feature, bins [][]uint8, y []float64, base float64, of loss) *forest {
+	g, f := newGrower(features, bins, len(y)), &forest{base: base, gain: make([]float64, len(bins))}
 	score := make([]float64, len(y))
 	for i := range score {
 		score[i] = base
 	}
-	f := growOn(features, bins, y, score, of, rounds)
-	f.base = base
-	return f
-}
-
-// growOn fits a forest to what scores leave to be learnt of y, and moves them by
-// it.
-func growOn(features []feature, bins [][]uint8, y, score []float64, of loss, rounds int) *forest {
-	f := &forest{gain: make([]float64, len(bins))}
-	n := len(y)
-	g := &grower{features: features, bins: bins, gradient: make([]float64, n), curvature: make([]float64, n), order: make([]int32, n), spare: make([]int32, n), near: make([]slope, n), gain: f.gain}
 	for range rounds {
-		for i := range n {
+		for i := range y {
 			g.gradient[i], g.curvature[i] = of(y[i], score[i])
 		}
-		tree := g.tree(score)
+		tree := g.tree(score, f.gain)
 		if len(tree) == 1 {
 			break // nothing is left to be learnt
 		}
 		f.trees = append(f.trees, tree)
 	}
 	return f
+}
+
+// growClasses fits forests to several classes at once, whose probabilities are those of
+// their scores together (Friedman 2001, multiclass logistic): y is by class, 1 for the
+// rows of it.
+func growClasses(features []feature, bins [][]uint8, y [][]float64, base []float64) []*forest {
+	n := len(y[0])
+	g := newGrower(features, bins, n)
+	forests, scores, p := make([]*forest, len(y)), make([][]float64, len(y)), make([][]float64, len(y))
+	for k := range y {
+		forests[k] = &forest{base: base[k], gain: make([]float64, len(bins))}
+		scores[k], p[k] = make([]float64, n), make([]float64, n)
+		for i := range n {
+			scores[k][i] = base[k]
+		}
+	}
+	for range rounds {
+		for k := range p {
+			copy(p[k], scores[k])
+		}
+		softmax(p)
+		learnt := false
+		for k, f := range forests {
+			for i, at := range p[k] {
+				g.gradient[i], g.curvature[i] = at-y[k][i], at*(1-at)
+			}
+			tree := g.tree(scores[k], f.gain)
+			f.trees = append(f.trees, tree)
+			learnt = learnt || len(tree) > 1
+		}
+		if !learnt {
+			break
+		}
+	}
+	return forests
+}
+
+// softmax makes probabilities of raw scores, which are by class, then by row.
+func softmax(scores [][]float64) {
+	for i := range scores[0] {
+		most, sum := math.Inf(-1), 0.0
+		for k := range scores {
+			most = max(most, scores[k][i])
+		}
+		for k := range scores {
+			scores[k][i] = math.Exp(scores[k][i] - most)
+			sum += scores[k][i]
+		}
+		for k := range scores {
+			scores[k][i] /= sum
+		}
+	}
 }
 
 // block is how many rows are scored at a time: they and a tree fit into the processor's
@@ -129,7 +171,10 @@ type grower struct {
 	order, spare        []int32 // rows; those of a leaf lie side by side
 	near                []slope // of the rows of a leaf, side by side
 	free                [][]sums
-	gain                []float64
+}
+
+func newGrower(features []feature, bins [][]uint8, n int) *grower {
+	return &grower{features: features, bins: bins, gradient: make([]float64, n), curvature: make([]float64, n), order: make([]int32, n), spare: make([]int32, n), near: make([]slope, n)}
 }
 
 type slope struct{ g, h float64 }
@@ -156,8 +201,8 @@ type leaf struct {
 	bin, shift uint8
 }
 
-// tree grows one tree and moves the scores by it.
-func (g *grower) tree(score []float64) []node {
+// tree grows one tree, moves the scores by it, and adds to gain what its splits win.
+func (g *grower) tree(score, gain []float64) []node {
 	for i := range g.order {
 		g.order[i] = int32(i)
 	}
@@ -177,7 +222,7 @@ func (g *grower) tree(score []float64) []node {
 		if l == nil {
 			break
 		}
-		g.gain[l.feature] += l.gain
+		gain[l.feature] += l.gain
 		middle := g.split(l)
 		right := &leaf{at: len(tree) + 1, start: middle, end: l.end}
 		tree[l.at] = node{feature: uint16(l.feature), bin: l.bin, shift: l.shift, left: int32(len(tree))}

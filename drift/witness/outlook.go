@@ -74,12 +74,17 @@ func (w *Witness) expect(r *Rows, rows []int, columns []string) {
 func (w *Witness) probabilities(r *Rows, rows []int) [][]float64 {
 	bins, all := encode(w.features, r, rows), make([][]float64, len(w.forests))
 	for k, f := range w.forests {
-		p := f.scores(bins, len(rows))
-		for i, s := range p {
-			p[i] = 1 / (1 + math.Exp(-s))
+		all[k] = f.scores(bins, len(rows))
+	}
+	if len(all) > 1 {
+		softmax(all)
+	} else {
+		for i, s := range all[0] {
+			all[0][i] = 1 / (1 + math.Exp(-s))
 		}
+	}
+	for _, p := range all {
 		slices.Sort(p)
-		all[k] = p
 	}
 	return all
 }

@@ -207,21 +207,31 @@ func (w *Witness) fit(r *Rows, rows []int, columns []string) {
 	}
 	w.features = learn(r, columns, rows)
 	bins := encode(w.features, r, rows)
-	w.forests = nil
-	for _, class1 := range own {
+	y, mean := make([][]float64, len(own)), make([]float64, len(own))
+	for k, class1 := range own {
 		all := w.targets(r, class1)
-		y, mean := make([]float64, len(rows)), 0.0
+		y[k] = make([]float64, len(rows))
 		for at, i := range rows {
-			y[at] = all[i]
-			mean += all[i] / float64(len(rows))
+			y[k][at] = all[i]
+			mean[k] += all[i] / float64(len(rows))
 		}
-		if w.task == Regression {
-			w.forests = append(w.forests, grow(w.features, bins, y, mean, squared))
-			continue
-		}
-		mean = max(1e-6, min(1-1e-6, mean))
-		w.forests = append(w.forests, grow(w.features, bins, y, math.Log(mean/(1-mean)), logistic))
 	}
+	if w.task == Regression {
+		w.forests = []*forest{grow(w.features, bins, y[0], mean[0], squared)}
+		return
+	}
+	for k, m := range mean {
+		m = max(1e-6, min(1-1e-6, m))
+		mean[k] = math.Log(m / (1 - m))
+		if len(own) > 1 {
+			mean[k] = math.Log(m)
+		}
+	}
+	if len(own) > 1 {
+		w.forests = growClasses(w.features, bins, y, mean)
+		return
+	}
+	w.forests = []*forest{grow(w.features, bins, y[0], mean[0], logistic)}
 }
 
 // metrics are those of the task.

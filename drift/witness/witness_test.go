@@ -112,6 +112,42 @@ func TestScikit(t *testing.T) {
 	}
 }
 
+// TestScikitClasses holds probabilities of three classes to those of scikit-learn's
+// HistGradientBoosting of the same constants: 1,000 rows learnt, the next 500 predicted.
+func TestScikitClasses(t *testing.T) {
+	rows := numbers(t, 1500, 7, func(r *rand.Rand) string {
+		x, c := r.Float64(), r.Float64()
+		kind := "low"
+		switch at := x + c*c + 0.3*r.NormFloat64(); {
+		case at > 1.2:
+			kind = "high"
+		case at > 0.6:
+			kind = "middle"
+		}
+		return fmt.Sprintf("%.4f,%.4f,%s", x, c, kind)
+	})
+	w, all, err := begin(rows, "y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.fit(rows, all[:1000], []string{"x", "c"})
+	if got := w.measure(rows, all[1000:])[0].Value; math.Abs(got-0.636) > 0.02 {
+		t.Errorf("accuracy is %v, want 0.636", got)
+	}
+	want := map[string][]float64{"high": {0.0347813, 0.810603, 0.207814}, "low": {0.146906, 0.964920, 0.337145}, "middle": {0.463098, 0.911669, 0.455042}}
+	for k, p := range w.probabilities(rows, all[1000:]) {
+		mean := 0.0
+		for _, v := range p {
+			mean += v / float64(len(p))
+		}
+		for i, got := range []float64{p[250], p[450], mean} {
+			if of := want[w.classes[k]][i]; math.Abs(got-of) > 0.02 { // a model for each class alone is off by 0.1
+				t.Errorf("%s: %v, want %v", w.classes[k], got, of)
+			}
+		}
+	}
+}
+
 // made is rows of CSV: y by some law of x and a category.
 func made(t *testing.T, n int, seed uint64, row func(r *rand.Rand) string) *Rows {
 	t.Helper()
