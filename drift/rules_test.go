@@ -2,6 +2,8 @@ package drift
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -130,6 +132,55 @@ func TestConclude(t *testing.T) {
 		if c.Verdict != test.want {
 			t.Errorf("%d of %d columns drifted, %+v, %+v: %s, want %s", c.Drifted, c.Tested, test.quality, test.outlook, c.Verdict, test.want)
 		}
+	}
+}
+
+// TestSmallBatches replays amounts with a heavy tail, sixty at a time, whose columns go with
+// the seasons: half way their law changes. Columns alone alarm at nearly each batch, and of
+// most a witness cannot be sure; both together find what is to be found.
+func TestSmallBatches(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 0))
+	batch := func(n int, season, level float64) (*profile.Profile, *witness.Rows) {
+		var b strings.Builder
+		b.WriteString("x,y,amount\n")
+		for i := range n {
+			at := season
+			if n > 60 { // all of a year
+				at = math.Sin(2 * math.Pi * float64(i) / float64(n))
+			}
+			x, y := r.NormFloat64()+at, r.NormFloat64()-at
+			fmt.Fprintf(&b, "%.4f,%.4f,%.2f\n", x, y, x+y+level*math.Exp(1.5*r.NormFloat64()))
+		}
+		rows := &witness.Rows{}
+		p := profileOf(t, b.String(), nil)
+		if err := rows.Add(t.Context(), strings.NewReader(b.String()), "x.csv", dataset.Options{Columns: p.Schema()}); err != nil {
+			t.Fatal(err)
+		}
+		return p, rows
+	}
+	reference, rows := batch(2000, 0, 1)
+	w, err := witness.New(rows, "amount", []string{"x", "y"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns, unsure, alarms := 0, 0, [2]int{}
+	for i := range 24 {
+		p, rows := batch(60, math.Sin(2*math.Pi*float64(i)/12), map[bool]float64{true: 1, false: 4}[i < 12])
+		opt := Options{Target: "amount"}
+		if Compare(reference, p, opt).Verdict == Drift {
+			columns++
+		}
+		opt.Ask(w, rows)
+		if opt.Quality.Verdict == witness.TooFew {
+			unsure++
+		}
+		if Compare(reference, p, opt).Verdict == Drift {
+			alarms[i/12]++
+		}
+	}
+	if columns < 20 || unsure < 12 || alarms[0] > 2 || alarms[1] < 11 {
+		t.Errorf("columns alone alarm %d times; with a witness, unsure %d times, %d times before the change and %d after: want at least 20, 12, at most 2 and at least 11 of 12",
+			columns, unsure, alarms[0], alarms[1])
 	}
 }
 
