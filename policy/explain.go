@@ -13,8 +13,8 @@ import (
 
 // Explain says in words for people what d decided and why, rule by rule and
 // guard by guard, and what would have to change for a run to start. p is the
-// policy of d's revision; with nil, or another revision, what would have to
-// change is left out. Times are told from now.
+// policy of d's revision; with nil, or another revision, what the rules say and what
+// would have to change is left out. Times are told from now.
 func Explain(d anneal.Decision, p *Policy, now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s  %s\n  %s\n", strings.ToUpper(string(d.Verdict)), d.Policy, d.At.UTC().Format(time.RFC3339), d.Reason)
@@ -32,10 +32,16 @@ func Explain(d anneal.Decision, p *Policy, now time.Time) string {
 		fmt.Fprintf(&b, ", champion %s", d.Champion)
 	}
 	b.WriteString("\n")
-	for _, r := range d.Rules {
+	if p != nil && p.Revision != d.Revision {
+		p = nil
+	}
+	for i, r := range d.Rules {
 		fmt.Fprintf(&b, "\nrule %s is %s", r.ID, r.Result)
 		if r.For != "" {
 			fmt.Fprintf(&b, " (%s)", r.For)
+		}
+		if p != nil {
+			fmt.Fprintf(&b, ": %s", strings.Join(strings.Fields(p.Spec.Spec.Rules[i].If), " "))
 		}
 		b.WriteString("\n")
 		for _, c := range r.Clauses {
@@ -58,7 +64,7 @@ func Explain(d anneal.Decision, p *Policy, now time.Time) string {
 		return b.String()
 	}
 	b.WriteString("\nwhat would have to change for a run:\n")
-	if p == nil || p.Revision != d.Revision {
+	if p == nil {
 		b.WriteString("  the policy has changed since; ask about a newer decision\n")
 		return b.String()
 	}
