@@ -56,8 +56,12 @@ type Queue struct {
 	Role       string
 }
 
-// A Location is the objects of a bucket whose keys begin with a prefix.
-type Location struct{ Bucket, Prefix string }
+// A Location is the objects of a bucket whose keys begin with a prefix, or the one
+// object whose key that is.
+type Location struct {
+	Bucket, Prefix string
+	One            bool
+}
 
 // Store is how objects are reached.
 type Store struct {

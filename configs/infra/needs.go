@@ -139,7 +139,7 @@ func (d Daemon) objectNeeds() []Need {
 		if _, ok := prefixes[l.Bucket]; !ok {
 			buckets = append(buckets, l.Bucket)
 		}
-		prefixes[l.Bucket] = append(prefixes[l.Bucket], exactly(l.Prefix)+"*")
+		prefixes[l.Bucket] = append(prefixes[l.Bucket], l.keys())
 	}
 	all = append(all, Need{Role: d.Store.Role, Service: "S3", Actions: []string{"s3:GetObject", "s3:GetObjectVersion"}, Resources: objectsOf(reads),
 		Why: "reads data, by the version that an event named"})
@@ -171,7 +171,23 @@ func objectsOf(all []Location) (arns []string) {
 	return arns
 }
 
-func (l Location) objects() string { return bucketARN(l.Bucket) + "/" + exactly(l.Prefix) + "*" }
+func (l Location) objects() string { return bucketARN(l.Bucket) + "/" + l.keys() }
+
+// keys are the keys of its objects, as IAM writes them.
+func (l Location) keys() string {
+	if l.One {
+		return exactly(l.Prefix)
+	}
+	return exactly(l.Prefix) + "*"
+}
+
+// holds says whether all objects of other are among those of l.
+func (l Location) holds(other Location) bool {
+	if l.One {
+		return l == other
+	}
+	return l.Bucket == other.Bucket && strings.HasPrefix(other.Prefix, l.Prefix)
+}
 
 func bucketARN(name string) string { return "arn:${AWS::Partition}:s3:::" + exactly(name) }
 
@@ -181,7 +197,7 @@ func compact(all []Location) []Location {
 	for i, l := range all {
 		below := false
 		for j, other := range all {
-			if other.Bucket == l.Bucket && strings.HasPrefix(l.Prefix, other.Prefix) && (other.Prefix != l.Prefix || j < i) {
+			if other.holds(l) && (j < i || other != l) {
 				below = true
 			}
 		}

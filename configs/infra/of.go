@@ -175,7 +175,7 @@ func (o *of) unmapped(uri string) bool {
 
 func locationOf(uri string) Location {
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
-	return Location{bucket, prefix}
+	return Location{Bucket: bucket, Prefix: prefix}
 }
 
 func inOrder(all []Location) []Location {
@@ -286,25 +286,26 @@ func (o *of) objects(p policy.Pattern, who string) []string {
 		return buckets
 	}
 	for _, bucket := range buckets {
-		for _, prefix := range prefixes(p[keyPath]) {
-			o.d.Reads = append(o.d.Reads, Location{bucket, prefix})
+		for _, l := range locations(p[keyPath]) {
+			l.Bucket = bucket
+			o.d.Reads = append(o.d.Reads, l)
 		}
 	}
 	return buckets
 }
 
-// prefixes are what the keys that pass the tests begin with.
-func prefixes(tests []policy.Test) []string {
-	var all []string
+// locations are the objects whose keys pass the tests, in whatever bucket.
+func locations(tests []policy.Test) []Location {
+	var all []Location
 	for _, t := range tests {
-		if text, ok := t.Value.(string); ok && (t.Is == "==" || t.Is == "prefix") {
-			all = append(all, text)
-			continue
+		text, ok := t.Value.(string)
+		if !ok || t.Is != "==" && t.Is != "prefix" {
+			return []Location{{}}
 		}
-		return []string{""}
+		all = append(all, Location{Prefix: text, One: t.Is == "=="})
 	}
 	if all == nil {
-		return []string{""}
+		return []Location{{}}
 	}
 	return all
 }
@@ -320,7 +321,7 @@ func (o *of) measured(path string, buckets []string, who string) {
 	} else {
 		for _, bucket := range append(slices.Clone(o.options.Buckets), buckets...) {
 			if _, mapped := o.cfg.Settings.Buckets[bucket]; !mapped {
-				all = append(all, Location{bucket, path})
+				all = append(all, Location{Bucket: bucket, Prefix: path})
 			}
 		}
 	}
