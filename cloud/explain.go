@@ -81,6 +81,8 @@ func (s Service) Explain(call string, err error) string {
 		return fmt.Sprintf("no credentials (%s): give the daemon a role, a profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", last(err))
 	case strings.Contains(err.Error(), "an AWS region is required"):
 		return "no region: set region, or AWS_REGION"
+	case strings.Contains(err.Error(), "Invalid region"): // also where there is none, of S3
+		return "no region, or none that there can be: set region, or AWS_REGION"
 	case errors.Is(err, context.DeadlineExceeded), strings.Contains(err.Error(), "timeout awaiting response headers"):
 		return fmt.Sprintf("%s: no answer in time: check the network, proxy and endpoint of %s in %s", call, s.Name, s.Region)
 	case errors.As(err, &unsent):

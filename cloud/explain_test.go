@@ -46,6 +46,7 @@ func TestExplain(t *testing.T) {
 		{api("SlowDown"), "SlowDown: AWS asks for fewer requests: they are made fewer"},
 		{api("New"), "New: its text"},
 		{context.DeadlineExceeded, "ReceiveMessage: no answer in time: check the network, proxy and endpoint of SQS in eu-central-1"},
+		{errors.New("resolve endpoint: endpoint rule error, Invalid region: region was not a valid DNS name."), "no region, or none that there can be: set region, or AWS_REGION"},
 		{errors.New("odd"), "ReceiveMessage: odd"},
 	} {
 		if got := queue.Explain("ReceiveMessage", c.err); got != c.want {
