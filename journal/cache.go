@@ -51,6 +51,9 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// errOtherForm is of what another version of this program made, in its form.
+var errOtherForm = errors.New("another version made it")
+
 // load opens the runs that follow each other from frame base on, and returns
 // the kinds and blocks in them. The other files are of no use.
 func (c *cache) load(base uint64) (runs []*run, kinds []string, blocks []block, err error) {
@@ -134,6 +137,9 @@ func (r *run) open() (kinds []string, blocks []block, err error) {
 		return nil, nil, err
 	}
 	at := int64(le.Uint64(foot[8:]))
+	if string(foot[:4]) == runMagic[:4] && string(foot[:8]) != runMagic {
+		return nil, nil, errOtherForm
+	}
 	if string(foot[:8]) != runMagic || at < 0 || at%pageSize != 0 || at > info.Size()-footerSize {
 		return nil, nil, errors.New("footer is not one")
 	}

@@ -58,7 +58,10 @@ func openIndex(dir string, m Mark, log *slog.Logger) *index {
 			runs, kinds, blocks, err = c.load(m.Base)
 		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errOtherForm):
+		log.Debug("cache is of another version, reading the log instead", "err", err)
+	case err != nil:
 		log.Warn("cache cannot be read, reading the log instead", "err", err)
 	}
 	x.runs, x.kinds, x.blocks, x.size, x.cache = runs, kinds, blocks, blockSize, c
