@@ -47,7 +47,11 @@ type node struct {
 
 // grow fits a forest to y; bins is by feature, then by row.
 func grow(features []feature, bins [][]uint8, y []float64, base float64, of loss) *forest {
-	g, f := newGrower(features, bins, len(y)), &forest{base: base, gain: make([]float64, len(bins))}
+	f := &forest{base: base, gain: make([]float64, len(bins))}
+	if len(bins) == 0 {
+		return f // there is nothing to learn by
+	}
+	g := newGrower(features, bins, len(y))
 	score := make([]float64, len(y))
 	for i := range score {
 		score[i] = base

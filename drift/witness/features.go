@@ -47,7 +47,7 @@ func learn(r *Rows, names []string, rows []int) []feature {
 	every := spread(r.n, r.n)
 	for _, name := range names {
 		c := r.column(name)
-		if c == nil || c.kind != dataset.Numeric && c.kind != dataset.Categorical {
+		if !learnable(c) {
 			continue
 		}
 		f := feature{name: name, gaps: slices.ContainsFunc(rows, func(i int) bool { return !c.has(i) })}
@@ -60,6 +60,11 @@ func learn(r *Rows, names []string, rows []int) []feature {
 		features = append(features, f)
 	}
 	return features
+}
+
+// learnable says whether something can be learnt by a column; nil is none.
+func learnable(c *column) bool {
+	return c != nil && (c.kind == dataset.Numeric || c.kind == dataset.Categorical)
 }
 
 // edges are between neighbouring values where they are few, and quantiles

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/anneal-ml/anneal/drift/performance"
 )
@@ -81,7 +82,7 @@ type Metric struct {
 // New fits a witness of target by the columns named, and measures what such a model
 // is worth where it comes from.
 func New(reference *Rows, target string, columns []string) (*Witness, error) {
-	w, rows, err := begin(reference, target)
+	w, rows, err := begin(reference, target, columns)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func New(reference *Rows, target string, columns []string) (*Witness, error) {
 // Fit fits a witness that can be asked for its [Witness.Worth] alone, for half the
 // work.
 func Fit(reference *Rows, target string, columns []string) (*Witness, error) {
-	w, rows, err := begin(reference, target)
+	w, rows, err := begin(reference, target, columns)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +107,8 @@ func Fit(reference *Rows, target string, columns []string) (*Witness, error) {
 	return w, nil
 }
 
-// begin finds the task, and the rows to learn it from.
-func begin(reference *Rows, target string) (*Witness, []int, error) {
+// begin finds the task, and the rows to learn it from by the columns.
+func begin(reference *Rows, target string, columns []string) (*Witness, []int, error) {
 	c := reference.column(target)
 	if c == nil {
 		return nil, nil, fmt.Errorf("%w: the reference has no column %q", ErrNoWitness, target)
@@ -116,6 +117,8 @@ func begin(reference *Rows, target string) (*Witness, []int, error) {
 	w.learnTask(c)
 	rows := w.labelled(reference)
 	switch {
+	case !slices.ContainsFunc(columns, func(name string) bool { return learnable(reference.column(name)) }):
+		return nil, nil, fmt.Errorf("%w: the reference has no column to learn %s from", ErrNoWitness, target)
 	case len(rows) < leastRows:
 		return nil, nil, fmt.Errorf("%w: %d rows of the reference have the target %s: want %d", ErrNoWitness, len(rows), target, leastRows)
 	case w.task == Classification && len(w.classes) < 2:

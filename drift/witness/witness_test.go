@@ -126,7 +126,7 @@ func TestScikitClasses(t *testing.T) {
 		}
 		return fmt.Sprintf("%.4f,%.4f,%s", x, c, kind)
 	})
-	w, all, err := begin(rows, "y")
+	w, all, err := begin(rows, "y", []string{"x", "c"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,6 +368,21 @@ func TestNoWitness(t *testing.T) {
 		if _, err := New(rows, target, []string{"x"}); !errors.Is(err, ErrNoWitness) {
 			t.Errorf("target %s: %v, want no witness", target, err)
 		}
+	}
+}
+
+// TestNothingToLearnBy has no column that says anything of the target.
+func TestNothingToLearnBy(t *testing.T) {
+	rows := made(t, 400, 1, func(r *rand.Rand) string { return fmt.Sprintf("%v,%d,1", r.Float64(), r.IntN(2)) })
+	for _, columns := range [][]string{nil, {"gone"}} {
+		for name, fit := range map[string]func(*Rows, string, []string) (*Witness, error){"new": New, "fit": Fit} {
+			if _, err := fit(rows, "c", columns); !errors.Is(err, ErrNoWitness) || !strings.Contains(err.Error(), "no column to learn c from") {
+				t.Errorf("%s by %q: %v, want no witness", name, columns, err)
+			}
+		}
+	}
+	if got := Regress(nil, []float64{1, 2, 6}).Of(nil, 2); len(got) != 2 || got[0] != 3 || got[1] != 3 {
+		t.Errorf("learnt by nothing: %v, want the mean", got)
 	}
 }
 
