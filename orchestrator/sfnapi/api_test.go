@@ -98,7 +98,7 @@ func TestRefusals(t *testing.T) {
 		{"RedriveExecution", object{"executionArn": done}, "400 ExecutionNotRedrivable: Execution is SUCCEEDED and cannot be redriven"},
 		{"SendTaskSuccess", object{"taskToken": "x", "output": "{}"}, "400 InvalidToken: Invalid Token: 'Invalid token'"},
 		{"SendTaskSuccess", object{"taskToken": "x", "output": "{"}, "400 InvalidToken: Invalid Token: 'Invalid token'"},
-		{"SendTaskSuccess", object{"taskToken": "eC95", "output": "{"}, "400 InvalidOutput: Invalid Output: 'Unexpected end-of-input'"},
+		{"SendTaskSuccess", object{"taskToken": "eC95", "output": "{"}, "400 InvalidOutput: Invalid Output: 'Unexpected end-of-input: expected close marker for Object (start marker at [Source: (String)\"{\"; line: 1, column: 1])'"},
 		{"TagResource", object{"resourceArn": machine, "tags": many}, "400 TooManyTags: A resource may have at most 50 tags"},
 		{"DescribeMapRun", object{"mapRunArn": account + "mapRun:m/x:1"}, "400 ResourceNotFound: Resource not found: '" + account + "mapRun:m/x:1'"},
 		{"CreateStateMachineAlias", object{"name": "1", "routingConfiguration": []object{{"stateMachineVersionArn": machine + ":1", "weight": 100}}}, "400 ValidationException: 1 validation error detected: Value '1' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: ^(?=.*[a-zA-Z_\\-\\.])[a-zA-Z0-9_\\-\\.]+$"},

@@ -65,7 +65,7 @@ func diagnose(definition, kind string) []diagnostic {
 		return wrong(codeSchema, "Definition must be a valid JSON object", "")
 	}
 	if message, line, column := jackson(definition); message != "" {
-		where := fmt.Sprintf("[Source: (String)%q; line: %d, column: %d]", shortened(definition), line, column)
+		where := source(definition, line, column)
 		return wrong(codeJSON, message+"\n at "+where, where)
 	}
 	var members map[string]json.RawMessage

@@ -137,7 +137,7 @@ func TestStateRules(t *testing.T) {
 		{object{"stateConfiguration": object{"retrierRetryCount": 0}}, "ValidationException: TestState does not support RetrierRetryCount when a mock is not specified."},
 		{object{"stateConfiguration": object{"mapItemReaderData": "[]"}}, "ValidationException: TestState does not support MapItemReaderData when a mock is not specified."},
 		{object{"roleArn": "r"}, "InvalidArn: Invalid Role Arn: 'r'"},
-		{object{"input": "{"}, "InvalidExecutionInput: Invalid State Machine Execution Input: 'Unexpected end-of-input'"},
+		{object{"input": "{"}, "InvalidExecutionInput: Invalid State Machine Execution Input: 'Unexpected end-of-input: expected close marker for Object (start marker at [Source: (String)\"{\"; line: 1, column: 1])'"},
 		{object{"variables": "[1]"}, "ValidationException: Variables must be a JSON object"},
 		{object{"definition": task, "mock": object{"result": "{"}}, "ValidationException: Mocked result must be valid JSON."},
 		{object{"definition": task, "mock": object{}}, "ValidationException: A test mock should have only one of the following fields: [result, errorOutput]."},
