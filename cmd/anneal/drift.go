@@ -112,6 +112,7 @@ column that should not repeat.`,
 			done := keepWithin(len(ref.Columns))
 			cur, err := profileAll(cmd.Context(), current, ref.Schema(), uniques...)
 			done()
+			keepSmall() // as there is more to keep now
 			if err != nil {
 				return usage(err)
 			}

@@ -139,6 +139,7 @@ func shuffled(p float64) string {
 // readAgain reads columns again whose verdict sketches leave open, or all that
 // sketches stand for: both sides at the same time.
 func readAgain(ctx context.Context, reference, current string, types map[string]dataset.Type, again *drift.Again) (map[string]drift.Exact, error) {
+	defer keepSmaller()()
 	for again.More() {
 		ctx, cancel := context.WithCancelCause(ctx)
 		side := func(name string, read func(context.Context, io.Reader, string, dataset.Options) error) {

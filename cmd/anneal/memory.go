@@ -52,13 +52,34 @@ func growthFor(live uint64) int {
 	return int(min(max(percent-percent%50, 100), mostGrowth))
 }
 
-// keepSmall has the heap collected whenever it has grown by half: what reads much and
-// keeps little takes a third less memory for a few hundredths of its time. Where the
-// environment has GOGC, that decides.
+// keepSmall has the heap collected whenever it has grown by half, or, where more than
+// some of it is in use, by smallRoom, or a fifth: what reads much and keeps little takes
+// a third less memory for a few hundredths of its time. It goes by what is in use when it
+// is called. Where the environment has GOGC, that decides.
 func keepSmall() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(smallGrowthFor(inUse()))
 	}
+}
+
+const smallRoom = 16 << 20
+
+func smallGrowthFor(live uint64) int { return int(min(max(smallRoom*100/max(live, 1), 20), 50)) }
+
+// inUse is how much of the heap was when it was last collected, in bytes.
+func inUse() uint64 {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	return live[0].Value.Uint64()
+}
+
+// keepSmaller has it collected whenever it has grown by a fifth, until it is called off.
+func keepSmaller() (done func()) {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	before := debug.SetGCPercent(20)
+	return func() { debug.SetGCPercent(before) }
 }
 
 const (
@@ -77,8 +98,6 @@ func keepWithin(columns int) (done func()) {
 		return func() {}
 	}
 	runtime.GC()
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	before := debug.SetMemoryLimit(max(leastWithin, int64(live[0].Value.Uint64())+int64(columns)*columnWithin))
+	before := debug.SetMemoryLimit(max(leastWithin, int64(inUse())+int64(columns)*columnWithin))
 	return func() { debug.SetMemoryLimit(before) }
 }

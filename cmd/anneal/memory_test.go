@@ -16,3 +16,17 @@ func TestGrowthFor(t *testing.T) {
 		}
 	}
 }
+
+func TestSmallGrowthFor(t *testing.T) {
+	for live, want := range map[uint64]int{
+		0:         50,
+		32 << 20:  50,
+		40 << 20:  40,
+		64 << 20:  25,
+		500 << 20: 20,
+	} {
+		if got := smallGrowthFor(live); got != want {
+			t.Errorf("%d MiB in use: the heap grows by %d %%, want %d", live>>20, got, want)
+		}
+	}
+}
