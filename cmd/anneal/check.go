@@ -77,6 +77,14 @@ func loadForCheck(file string, named bool, paths []string) (*configs.Config, err
 	return loadWith(loadOptions(), file, named, paths)
 }
 
+// noSettings says where settings come from, to who has named none.
+func noSettings(err error, named bool) error {
+	if named {
+		return err
+	}
+	return fmt.Errorf("%w: name the settings with --config, or begin with those of `anneal demo --dir DIR`", err)
+}
+
 func loadWith(options configs.Options, file string, named bool, paths []string) (*configs.Config, error) {
 	if len(paths) > 0 && named {
 		return nil, errors.New("check takes --config FILE or POLICY files, not both")
@@ -87,8 +95,8 @@ func loadWith(options configs.Options, file string, named bool, paths []string) 
 	}
 	for _, path := range read {
 		if _, err := os.Stat(path); err != nil {
-			if len(paths) == 0 && !named {
-				err = fmt.Errorf("%w: name the settings with --config, or begin with those of `anneal demo --dir DIR`", err)
+			if len(paths) == 0 {
+				err = noSettings(err, named)
 			}
 			return nil, err // nothing to check: not a problem of the configuration
 		}

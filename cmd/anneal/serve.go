@@ -72,6 +72,9 @@ signal ends the process at once, with status 130 or 143, and loses nothing eithe
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := newLog(cmd.ErrOrStderr(), verbose)
+			if _, err := os.Stat(path); err != nil {
+				return usage(noSettings(err, cmd.Flags().Changed("config")))
+			}
 			cfg, err := configs.Load(path, loadOptions())
 			if err != nil {
 				return usage(err)
