@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -292,8 +293,14 @@ func (c *Controller) again(ctx context.Context, job againJob) {
 	})
 }
 
-// fitOne fits a witness.
-func (c *Controller) fitOne(ctx context.Context, job againJob) fitted {
+// fitOne fits a witness; where that panics, there is none.
+func (c *Controller) fitOne(ctx context.Context, job againJob) (f fitted) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("fitting a witness panicked", "target", job.c.opt.Target, "err", p, "stack", string(debug.Stack()))
+			f = fitted{reason: fmt.Sprintf("reference: fitting a witness panicked: %v", p)}
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, fitWithin)
 	defer cancel()
 	rows, err := c.rowsOf(ctx, job, job.reference)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -416,6 +417,18 @@ func (j profileJob) kind() string {
 	return KindProfile
 }
 
+// sheltered reads an object; a panic over it is that it cannot be read. It would come
+// again at each start, and keep all other data from being looked at.
+func (c *Controller) sheltered(o anneal.Object, read func() (known, []byte, error)) (got known, data []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("reading panicked", "object", o.URI, "err", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%s: reading it panicked: %v", o.URI, p)
+		}
+	}()
+	return read()
+}
+
 // profileOne reads one object, or finds that it was read before, and hands the
 // loop what came of it.
 func (c *Controller) profileOne(ctx context.Context, job profileJob) {
@@ -426,7 +439,7 @@ func (c *Controller) profileOne(ctx context.Context, job profileJob) {
 	if job.report != nil {
 		read = c.readReport
 	}
-	got, data, err := read(ctx, job)
+	got, data, err := c.sheltered(job.object, func() (known, []byte, error) { return read(ctx, job) })
 	if ctx.Err() != nil {
 		return
 	}
