@@ -70,13 +70,13 @@ func grow(features []feature, bins [][]uint8, y []float64, base float64, of loss
 }
 
 // growClasses fits forests to several classes at once, whose probabilities are those of
-// their scores together (Friedman 2001, multiclass logistic): y is by class, 1 for the
-// rows of it.
-func growClasses(features []feature, bins [][]uint8, y [][]float64, base []float64) []*forest {
-	n := len(y[0])
+// their scores together (Friedman 2001, multiclass logistic): y is the class of each row,
+// by its place in base.
+func growClasses(features []feature, bins [][]uint8, y []uint8, base []float64) []*forest {
+	n := len(y)
 	g := newGrower(features, bins, n)
-	forests, scores, p := make([]*forest, len(y)), make([][]float64, len(y)), make([][]float64, len(y))
-	for k := range y {
+	forests, scores, p := make([]*forest, len(base)), make([][]float64, len(base)), make([][]float64, len(base))
+	for k := range base {
 		forests[k] = &forest{base: base[k], gain: make([]float64, len(bins))}
 		scores[k], p[k] = make([]float64, n), make([]float64, n)
 		for i := range n {
@@ -91,7 +91,10 @@ func growClasses(features []feature, bins [][]uint8, y [][]float64, base []float
 		learnt := false
 		for k, f := range forests {
 			for i, at := range p[k] {
-				g.gradient[i], g.curvature[i] = at-y[k][i], at*(1-at)
+				g.gradient[i], g.curvature[i] = at, at*(1-at)
+				if y[i] == uint8(k) {
+					g.gradient[i]--
+				}
 			}
 			tree := g.tree(scores[k], f.gain)
 			f.trees = append(f.trees, tree)

@@ -184,16 +184,16 @@ func (w *Witness) labelled(r *Rows) []int {
 	return rows
 }
 
-// targets are, for each row of r, the number to learn: of a class, whether it is
-// the one.
-func (w *Witness) targets(r *Rows, class1 string) []float64 {
+// targets are, for each row of r, the number to learn: of two classes, whether it is
+// the second.
+func (w *Witness) targets(r *Rows) []float64 {
 	c := r.column(w.target)
 	if w.task == Regression {
 		return c.numbers
 	}
 	y := make([]float64, r.n)
 	for i := range y {
-		if class(c, i) == class1 {
+		if class(c, i) == w.classes[1] {
 			y[i] = 1
 		}
 	}
@@ -201,40 +201,33 @@ func (w *Witness) targets(r *Rows, class1 string) []float64 {
 }
 
 func (w *Witness) fit(r *Rows, rows []int, columns []string) {
-	own := []string{""}
-	switch {
-	case len(w.classes) == 2:
-		own = w.classes[1:]
-	case len(w.classes) > 2:
-		own = w.classes
-	}
 	w.features = learn(r, columns, rows)
 	bins := encode(w.features, r, rows)
-	y, mean := make([][]float64, len(own)), make([]float64, len(own))
-	for k, class1 := range own {
-		all := w.targets(r, class1)
-		y[k] = make([]float64, len(rows))
+	if len(w.classes) > 2 {
+		c, y, base := r.column(w.target), make([]uint8, len(rows)), make([]float64, len(w.classes))
 		for at, i := range rows {
-			y[k][at] = all[i]
-			mean[k] += all[i] / float64(len(rows))
+			k := slices.Index(w.classes, class(c, i))
+			y[at] = uint8(k)
+			base[k] += 1 / float64(len(rows))
 		}
+		for k, share := range base {
+			base[k] = math.Log(max(1e-6, share))
+		}
+		w.forests = growClasses(w.features, bins, y, base)
+		return
+	}
+	all := w.targets(r)
+	y, mean := make([]float64, len(rows)), 0.0
+	for at, i := range rows {
+		y[at] = all[i]
+		mean += all[i] / float64(len(rows))
 	}
 	if w.task == Regression {
-		w.forests = []*forest{grow(w.features, bins, y[0], mean[0], squared)}
+		w.forests = []*forest{grow(w.features, bins, y, mean, squared)}
 		return
 	}
-	for k, m := range mean {
-		m = max(1e-6, min(1-1e-6, m))
-		mean[k] = math.Log(m / (1 - m))
-		if len(own) > 1 {
-			mean[k] = math.Log(m)
-		}
-	}
-	if len(own) > 1 {
-		w.forests = growClasses(w.features, bins, y, mean)
-		return
-	}
-	w.forests = []*forest{grow(w.features, bins, y[0], mean[0], logistic)}
+	mean = max(1e-6, min(1-1e-6, mean))
+	w.forests = []*forest{grow(w.features, bins, y, math.Log(mean/(1-mean)), logistic)}
 }
 
 // metrics are those of the task.
