@@ -189,25 +189,14 @@ func named(s map[string]any, element, value string, anyCase bool) bool {
 	return ok && matches(v)
 }
 
-var pieces = regexp.MustCompile(`(?s)\$\{[^}]*\}|.`)
+// wild makes a regular expression of a pattern that was quoted: * is any letters and ? is
+// one, and there are variables for each of these letters themselves. Others have no value
+// here, and what has none is like nothing.
+var wild = strings.NewReplacer(`\$\{\*\}`, `\*`, `\$\{\?\}`, `\?`, `\$\{\$\}`, `\$`, `\$\{`, `\z.`, `\*`, ".*", `\?`, ".")
 
-// like compares with * for any letters and ? for one, and variables for each of these
-// letters themselves. Others have no value here, and what has none is like nothing.
+// like compares as IAM does.
 func like(pattern, value string, anyCase bool) bool {
-	quoted := pieces.ReplaceAllStringFunc(pattern, func(piece string) string {
-		switch piece {
-		case "*":
-			return ".*"
-		case "?":
-			return "."
-		case "${*}", "${?}", "${$}":
-			return regexp.QuoteMeta(piece[2:3])
-		}
-		if len(piece) > 1 && piece[0] == '$' {
-			return `\z.`
-		}
-		return regexp.QuoteMeta(piece)
-	})
+	quoted := wild.Replace(regexp.QuoteMeta(pattern))
 	if anyCase {
 		quoted = "(?i)" + quoted
 	}
