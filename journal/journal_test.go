@@ -1,18 +1,12 @@
 package journal_test
 
 import (
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
 )
-
-// quiet is a logger that shows its lines only if the test fails.
-func quiet(t *testing.T) *slog.Logger {
-	return slog.New(slog.NewTextHandler(t.Output(), nil))
-}
 
 func TestMemoryInABubble(t *testing.T) {
 	var m journal.Memory // made outside, used in two bubbles
