@@ -117,14 +117,14 @@ func begin(reference *Rows, target string, columns []string) (*Witness, []int, e
 	w.learnTask(c)
 	rows := w.labelled(reference)
 	switch {
-	case !slices.ContainsFunc(columns, func(name string) bool { return learnable(reference.column(name)) }):
-		return nil, nil, fmt.Errorf("%w: the reference has no column to learn %s from", ErrNoWitness, target)
 	case len(rows) < leastRows:
 		return nil, nil, fmt.Errorf("%w: %d rows of the reference have the target %s: want %d", ErrNoWitness, len(rows), target, leastRows)
 	case w.task == Classification && len(w.classes) < 2:
 		return nil, nil, fmt.Errorf("%w: %s is always the same", ErrNoWitness, target)
 	case len(w.classes) > mostClasses:
 		return nil, nil, fmt.Errorf("%w: %s has %d classes: want at most %d", ErrNoWitness, target, len(w.classes), mostClasses)
+	case !slices.ContainsFunc(columns, func(name string) bool { return learnable(reference.column(name)) }):
+		return nil, nil, fmt.Errorf("%w: the reference has no column to learn %s from", ErrNoWitness, target)
 	}
 	return w, rows, nil
 }
