@@ -26,7 +26,7 @@ type scanner struct {
 // where nothing is found.
 func mistake(text string) (why string, end int) {
 	r := &scanner{text: text}
-	for r.why == "" && r.more() {
+	for r.why == "" && r.more() && !r.mismatched() {
 		r.value()
 		for r.why == "" && len(r.open) > 0 {
 			r.inside()
@@ -81,6 +81,9 @@ func (r *scanner) inside() {
 		r.open = r.open[:len(r.open)-1]
 		return
 	}
+	if r.mismatched() {
+		return
+	}
 	if !first {
 		if r.text[r.at] != ',' {
 			r.strange("", "was expecting comma to separate "+r.kind()+" entries")
@@ -94,11 +97,27 @@ func (r *scanner) inside() {
 	if object && !r.name() {
 		return
 	}
-	if c := r.text[r.at]; c == ']' || c == '}' {
+	if r.text[r.at] == '}' {
 		r.strange("", "expected a value")
 		return
 	}
 	r.value()
+}
+
+// mismatched fails where the end of an array or object comes next, though something
+// else is open, or nothing is.
+func (r *scanner) mismatched() bool {
+	want := map[byte]byte{']': '}', '}': ']'}[r.text[r.at]]
+	if want == 0 {
+		return false
+	}
+	line, column := 1, 0 // where Jackson has the root begin
+	if n := len(r.open); n > 0 {
+		line, column = place(r.text, r.open[n-1])
+	}
+	r.at++
+	r.fail("Unexpected close marker '%c': expected '%c' (for %s starting at %s)", r.text[r.at-1], want, r.kind(), source(r.text, line, column))
+	return true
 }
 
 // name reads the name of a member and the colon; a value is to follow then.
