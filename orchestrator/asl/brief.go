@@ -284,7 +284,8 @@ func (o *outline) readEffect(text json.RawMessage) (e Effect, err error) {
 			}
 		}()
 	}
-	return e, json.Unmarshal(text, &e)
+	err = json.Unmarshal(text, &e)
+	return e, err
 }
 
 // A WrittenTurn is the JSON of a turn as [Turn.WriteMembers] writes it, or package
