@@ -116,14 +116,6 @@ func lacking(members map[string]json.RawMessage) string {
 	return strings.Join(missing, ", ")
 }
 
-func shortened(s string) string {
-	const most = 500
-	if len(s) <= most {
-		return s
-	}
-	return fmt.Sprintf("%s[truncated %d chars]", s[:most], len(s)-most)
-}
-
 // unsupported is a field that an object does not have.
 var unsupported = regexp.MustCompile(`^Field '.*' is not supported$`)
 

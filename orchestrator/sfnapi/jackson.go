@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -49,11 +50,18 @@ func (r *scanner) fail(format string, args ...any) { r.why = fmt.Sprintf(format,
 func (r *scanner) strange(where, why string) {
 	c, size := utf8.DecodeRuneInString(r.text[r.at:])
 	r.at += size
-	shown := fmt.Sprintf("'%c' (code %d)", c, c)
-	if c < ' ' {
-		shown = fmt.Sprintf("(CTRL-CHAR, code %d)", c)
+	r.fail("Unexpected character (%s)%s: %s", described(c), where, why)
+}
+
+// described is how Jackson shows a character.
+func described(c rune) string {
+	switch {
+	case unicode.IsControl(c):
+		return fmt.Sprintf("(CTRL-CHAR, code %d)", c)
+	case c > 255:
+		return fmt.Sprintf("'%c' (code %d / 0x%x)", c, c, c)
 	}
-	r.fail("Unexpected character (%s)%s: %s", shown, where, why)
+	return fmt.Sprintf("'%c' (code %d)", c, c)
 }
 
 // kind is what it is in.
@@ -165,7 +173,7 @@ func (r *scanner) quoted(what, unended string) {
 			return
 		case c < ' ':
 			r.at++
-			r.fail("Illegal unquoted character ((CTRL-CHAR, code %d)): has to be escaped using backslash to be included in %s", c, what)
+			r.fail("Illegal unquoted character (%s): has to be escaped using backslash to be included in %s", described(rune(c)), what)
 			return
 		case c == '\\':
 			if r.at++; r.at == len(r.text) {
@@ -188,7 +196,7 @@ func (r *scanner) escape() bool {
 		return true
 	case c != 'u':
 		r.at += size
-		r.fail("Unrecognized character escape '%c' (code %d)", c, c)
+		r.fail("Unrecognized character escape %s", described(c))
 		return false
 	}
 	for range 4 {
@@ -272,10 +280,27 @@ func (r *scanner) token() {
 // place is the line and column of an offset, from 1.
 func place(text string, offset int) (line, column int) {
 	before := text[:offset]
-	return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
+	return strings.Count(before, "\n") + 1, len(chars(before[strings.LastIndexByte(before, '\n')+1:])) + 1
 }
 
-// source is how Jackson writes a place in a text.
+// chars are what Java counts.
+func chars(text string) []uint16 { return utf16.Encode([]rune(text)) }
+
+// source is how Jackson writes a place in a text: with the beginning of it as it is, but
+// for control characters (ContentReference).
 func source(text string, line, column int) string {
-	return fmt.Sprintf("[Source: (String)%q; line: %d, column: %d]", shortened(text), line, column)
+	const most = 500
+	begin, more := chars(text), ""
+	if n := len(begin) - most; n > 0 {
+		begin, more = begin[:most], fmt.Sprintf("[truncated %d chars]", n)
+	}
+	var shown strings.Builder
+	for _, c := range utf16.Decode(begin) {
+		if unicode.IsControl(c) && c != '\r' && c != '\n' {
+			fmt.Fprintf(&shown, `\u%04X`, c)
+		} else {
+			shown.WriteRune(c)
+		}
+	}
+	return fmt.Sprintf(`[Source: (String)"%s"%s; line: %d, column: %d]`, &shown, more, line, column)
 }

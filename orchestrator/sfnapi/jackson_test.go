@@ -2,6 +2,7 @@ package sfnapi
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -17,6 +18,8 @@ func TestJackson(t *testing.T) {
 		{`{"a": NaN}`, "Non-standard token 'NaN': enable JsonParser.Feature.ALLOW_NON_NUMERIC_NUMBERS to allow", 1, 10},
 		{`{'a': 1}`, "Unexpected character (''' (code 39)): was expecting double-quote to start field name", 1, 3},
 		{"{\n  // no\n}", "Unexpected character ('/' (code 47)): was expecting double-quote to start field name", 2, 4},
+		{"{“a”: 1}", "Unexpected character ('“' (code 8220 / 0x201c)): was expecting double-quote to start field name", 1, 3},
+		{"[\"\U0001f600\" 1]", "Unexpected character ('1' (code 49)): was expecting comma to separate Array entries", 1, 8},
 		{`{"a": 1,}`, "Unexpected character ('}' (code 125)): was expecting double-quote to start field name", 1, 10},
 		{`{"a" 1}`, "Unexpected character ('1' (code 49)): was expecting a colon to separate field name and value", 1, 7},
 		{`{"a": 1 "b": 2}`, `Unexpected character ('"' (code 34)): was expecting comma to separate Object entries`, 1, 10},
@@ -50,6 +53,19 @@ func TestJackson(t *testing.T) {
 	} {
 		if why, line, column := jackson(tt.text); why != tt.want || line != tt.line || column != tt.column {
 			t.Errorf("%q:\n got %d:%d %s\nwant %d:%d %s", tt.text, line, column, why, tt.line, tt.column, tt.want)
+		}
+	}
+}
+
+// TestSource shows texts as the service's parser does.
+func TestSource(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{`{"a": "\"é\u0001" 1}`, `[Source: (String)"{"a": "\"é\u0001" 1}"; line: 2, column: 3]`},
+		{"{\"a\":\r\n\t\x01\u009b}", "[Source: (String)\"{\"a\":\r\n\\u0009\\u0001\\u009B}\"; line: 2, column: 3]"},
+		{strings.Repeat("é", 499) + "\U0001f600[", `[Source: (String)"` + strings.Repeat("é", 499) + `�"[truncated 2 chars]; line: 2, column: 3]`},
+	} {
+		if got := source(tt.text, 2, 3); got != tt.want {
+			t.Errorf("%q:\n got %s\nwant %s", tt.text, got, tt.want)
 		}
 	}
 }
