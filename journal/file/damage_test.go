@@ -533,9 +533,10 @@ func TestNewer(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		name        string
-		frame, mark bool
-	}{{"frame", true, false}, {"mark", false, true}, {"both", true, true}} {
+		name  string
+		frame bool
+		slots []int // of the mark
+	}{{"frame", true, nil}, {"mark", false, []int{0, 1}}, {"both", true, []int{0, 1}}, {"first slot", false, []int{0}}, {"second slot", false, []int{1}}} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			j := mustOpen(t, dir)
@@ -558,9 +559,8 @@ func TestNewer(t *testing.T) {
 				}
 				age(t, segments[0], bytes.LastIndex(b, frame.Magic), frame.HeaderSize)
 			}
-			if c.mark {
-				age(t, filepath.Join(dir, "mark"), 0, frame.MarkSize)
-				age(t, filepath.Join(dir, "mark"), slotSize, frame.MarkSize)
+			for _, slot := range c.slots {
+				age(t, filepath.Join(dir, "mark"), slot*slotSize, frame.MarkSize)
 			}
 			before := snapshotOf(t, dir)
 			_, err = openIn(t, dir)

@@ -24,7 +24,8 @@ const (
 func (s *Store) markPath() string { return filepath.Join(s.dir, "mark") }
 
 // Mark implements [journal.Store]. A damaged slot is borne: the other one is
-// one commit older at most.
+// one commit older at most. One that a newer version wrote is not: the other may say
+// what that version has changed since.
 func (s *Store) Mark(context.Context) (journal.Mark, error) {
 	b, err := os.ReadFile(s.markPath())
 	if errors.Is(err, fs.ErrNotExist) || err == nil && allZero(b) {
@@ -34,18 +35,21 @@ func (s *Store) Mark(context.Context) (journal.Mark, error) {
 		return journal.Mark{}, err
 	}
 	var newest journal.Mark
-	damage := &journal.DamageError{Problem: journal.Changed, File: s.markPath(), Detail: "neither of the mark's two slots matches its checksum"}
+	damage := func(p journal.Problem, detail string) error {
+		return &journal.DamageError{Problem: p, File: s.markPath(), Detail: detail}
+	}
 	for slot := range 2 {
 		at := min(slot*slotSize, len(b))
 		m, err := frame.ParseMark(b[at:])
 		if errors.As(err, new(frame.VersionError)) {
-			damage.Problem, damage.Detail = journal.Newer, err.Error()
-		} else if err == nil && m.Order > newest.Order {
+			return journal.Mark{}, damage(journal.Newer, err.Error())
+		}
+		if err == nil && m.Order > newest.Order {
 			newest = m
 		}
 	}
 	if newest.Order == 0 {
-		return journal.Mark{}, damage
+		return journal.Mark{}, damage(journal.Changed, "neither of the mark's two slots matches its checksum")
 	}
 	return newest, nil
 }
