@@ -75,7 +75,7 @@ func (r *rehearsal) does(ctx context.Context, e asl.Effect) (asl.Outcome, error)
 			continue
 		}
 		if err := r.tasks.Check(resource); err != nil {
-			return asl.Outcome{}, fmt.Errorf("%w, or give it a response with --mocks and --case", err)
+			return asl.Outcome{}, fmt.Errorf("%w; or give it a response with --mocks and --case, as a run neither goes to AWS nor begins other state machines", err)
 		}
 	}
 	doing, cancel := ctx, func() {}
