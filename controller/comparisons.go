@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -297,8 +296,7 @@ func (c *Controller) again(ctx context.Context, job againJob) {
 func (c *Controller) fitOne(ctx context.Context, job againJob) (f fitted) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.log.Error("fitting a witness panicked", "target", job.c.opt.Target, "err", p, "stack", string(debug.Stack()))
-			f = fitted{reason: fmt.Sprintf("reference: fitting a witness panicked: %v", p)}
+			f = fitted{reason: fmt.Sprintf("reference: fitting a witness panicked: %v", c.panicked("fitting a witness", p, "target", job.c.opt.Target))}
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, fitWithin)
@@ -316,17 +314,25 @@ func (c *Controller) fitOne(ctx context.Context, job againJob) (f fitted) {
 }
 
 // compareAgain compares with what the rows say: a witness, and, where that has not
-// the last word, the values of columns whose sketches leave the verdict open.
-func (c *Controller) compareAgain(ctx context.Context, job againJob) drift.Comparison {
+// the last word, the values of columns whose sketches leave the verdict open. Where that
+// panics, it is what profiles alone say.
+func (c *Controller) compareAgain(ctx context.Context, job againJob) (comparison drift.Comparison) {
+	var columns sync.WaitGroup
+	defer func() {
+		if p := recover(); p != nil {
+			alone := fmt.Sprintf("window: reading again panicked: %v", c.panicked("reading again", p, "window", windowID(job.window)))
+			columns.Wait()
+			comparison = job.c.compare()
+			comparison.ColumnsAlone = alone
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, againWithin)
 	defer cancel()
 	own, alone := job.c, job.fitted.reason
 	if err := c.seasonOfRows(ctx, job, &own); err != nil {
 		own.opt.Seasons = job.c.opt.Seasons
 	}
-	var comparison drift.Comparison // is made while the rows are read
-	var columns sync.WaitGroup
-	columns.Go(func() { comparison = own.compare() })
+	columns.Go(func() { comparison = own.compare() }) // while the rows are read
 	opt := own.opt
 	switch {
 	case job.witness == "":

@@ -422,11 +422,21 @@ func (j profileJob) kind() string {
 func (c *Controller) sheltered(o anneal.Object, read func() (known, []byte, error)) (got known, data []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.log.Error("reading panicked", "object", o.URI, "err", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("%s: reading it panicked: %v", o.URI, p)
+			err = fmt.Errorf("%s: reading it panicked: %v", o.URI, c.panicked("reading", p, "object", o.URI))
 		}
 	}()
 	return read()
+}
+
+// panicked logs that something did, and gives what it says of it: a panic of a goroutine
+// that worked for this one says where that was.
+func (c *Controller) panicked(what string, p any, about ...any) (value any) {
+	value, stack := p, debug.Stack()
+	if within, ok := p.(*dataset.Panic); ok {
+		value, stack = within.Value, within.Stack
+	}
+	c.log.Error(what+" panicked", append(about, "err", value, "stack", string(stack))...)
+	return value
 }
 
 // profileOne reads one object, or finds that it was read before, and hands the

@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -17,38 +18,53 @@ import (
 	"github.com/anneal-ml/anneal/drift/profile"
 )
 
-// TestPanics has data over which reading or learning panics, as a bug would: their event
-// is parked, or there is no witness, and everything else goes on.
+// TestPanics has data over which reading, learning or looking again panics, as a bug
+// would, be it in a goroutine of the reader's own: their event is parked, or there is no
+// witness, and everything else goes on.
 func TestPanics(t *testing.T) {
 	files := map[string][]byte{"reference.csv": rowsOf(1, 2000, 0, false), "same.csv": rowsOf(2, 500, 0, false)}
-	synctest.Test(t, func(t *testing.T) {
-		c := serve(t, history{Target: "y"}.policy(t, "false"), opens(files), func(cfg *controller.Config) {
-			cfg.Profile = func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
-				if path.Base(o.URI) == "odd.csv" {
-					panic("a column of nothing")
+	for of, alone := range map[string]string{
+		"reference.csv": "reference: fitting a witness panicked: a tree of nothing",
+		"same.csv":      "window: reading again panicked: a tree of nothing",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := serve(t, history{Target: "y"}.policy(t, "false"), opens(files), func(cfg *controller.Config) {
+				cfg.Profile = func(ctx context.Context, o anneal.Object, opt dataset.Options) (*profile.Profile, error) {
+					if path.Base(o.URI) == "odd.csv" {
+						d, err := dataset.Open(bytes.NewReader(files["same.csv"]), "odd.csv", opt)
+						if err != nil {
+							return nil, err
+						}
+						return nil, d.EachColumn(ctx, func(int, *dataset.Values, int) error { panic("a column of nothing") })
+					}
+					return opens(files).profile(ctx, o, opt)
 				}
-				return opens(files).profile(ctx, o, opt)
-			}
-			cfg.Open = func(context.Context, anneal.Object) (io.ReadCloser, error) { panic("a tree of nothing") }
-		})
-		c.drop("reference.csv")
-		time.Sleep(time.Hour)
-		odd := c.drop("odd.csv")
-		time.Sleep(time.Hour)
-		same := c.drop("same.csv")
-		time.Sleep(time.Hour)
+				cfg.Open = func(ctx context.Context, o anneal.Object) (io.ReadCloser, error) {
+					if path.Base(o.URI) == of {
+						panic("a tree of nothing")
+					}
+					return opens(files).read(ctx, o)
+				}
+			})
+			c.drop("reference.csv")
+			time.Sleep(time.Hour)
+			odd := c.drop("odd.csv")
+			time.Sleep(time.Hour)
+			same := c.drop("same.csv")
+			time.Sleep(time.Hour)
 
-		record, err := c.journal.Find(t.Context(), controller.KindParked, odd.ID)
-		if err != nil {
-			t.Fatalf("what panics is not parked: %v", err)
-		}
-		var parked struct{ Reason string }
-		if err := json.Unmarshal(record.Data, &parked); err != nil || !strings.Contains(parked.Reason, "odd.csv: reading it panicked: a column of nothing") {
-			t.Errorf("parked for %q (%v)", parked.Reason, err)
-		}
-		if s, got := c.drift(same); got.Verdict != drift.None || !strings.Contains(got.ColumnsAlone, "panicked: a tree of nothing") {
-			t.Errorf("afterwards: %s %s, columns alone %q; want a comparison without a witness", s.Status, got.Verdict, got.ColumnsAlone)
-		}
-		c.verify()
-	})
+			record, err := c.journal.Find(t.Context(), controller.KindParked, odd.ID)
+			if err != nil {
+				t.Fatalf("what panics is not parked: %v", err)
+			}
+			var parked struct{ Reason string }
+			if err := json.Unmarshal(record.Data, &parked); err != nil || !strings.HasSuffix(parked.Reason, "odd.csv: reading it panicked: a column of nothing") {
+				t.Errorf("parked for %q (%v)", parked.Reason, err)
+			}
+			if s, got := c.drift(same); got.Verdict != drift.None || got.ColumnsAlone != alone {
+				t.Errorf("afterwards: %s %s, columns alone %q; want a comparison without a witness: %q", s.Status, got.Verdict, got.ColumnsAlone, alone)
+			}
+			c.verify()
+		})
+	}
 }

@@ -25,6 +25,7 @@ type block struct {
 	ascii  bool   // so is all of the text
 	counts Counts
 	err    error
+	odd    *Panic // that ended the finding of its fields
 }
 
 // A span is where a field lies in its block. A missing value may be an empty one.

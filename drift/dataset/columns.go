@@ -61,31 +61,34 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 		free <- &block{}
 	}
 	var cut error // that ended the cutting; read once order is closed
+	var odd *Panic
 	running.Go(func() {
 		defer close(work)
 		defer close(order)
-		for {
-			var b *block
-			select {
-			case b = <-free:
-			case <-ctx.Done():
-				cut = context.Cause(ctx)
-				return
+		odd = Catch(func() {
+			for {
+				var b *block
+				select {
+				case b = <-free:
+				case <-ctx.Done():
+					cut = context.Cause(ctx)
+					return
+				}
+				b.lines = d.split.lines
+				if b.text, cut = d.split.block(b.text, d.mostLines()); cut != nil {
+					return
+				}
+				b.found = make(chan struct{})
+				order <- b // has room for all that there are
+				work <- b
 			}
-			b.lines = d.split.lines
-			if b.text, cut = d.split.block(b.text, d.mostLines()); cut != nil {
-				return
-			}
-			b.found = make(chan struct{})
-			order <- b // has room for all that there are
-			work <- b
-		}
+		})
 	})
 	for range workers {
 		running.Go(func() {
 			finder := d.finder()
 			for b := range work {
-				b.err = finder.find(b)
+				b.odd = Catch(func() { b.err = finder.find(b) })
 				close(b.found)
 			}
 		})
@@ -93,6 +96,9 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 	columns := make([]Values, workers) // one at a time each
 	for b := range order {
 		<-b.found
+		if b.odd != nil {
+			panic(b.odd)
+		}
 		d.counts.Add(b.counts)
 		if b.err != nil {
 			return b.err
@@ -110,6 +116,9 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 			return err
 		}
 		free <- b
+	}
+	if odd != nil {
+		panic(odd)
 	}
 	for i := range columns {
 		d.counts.NotUTF8 += columns[i].notUTF8
@@ -129,16 +138,23 @@ func fork(ctx context.Context, workers, n int, do func(worker, i int) error) err
 }
 
 // spread does n things by as many goroutines as there are workers, and gives the
-// error of the first of them that has one.
+// error of the first of them that has one. If one panics, so does spread.
 func spread(workers, n int, do func(worker, i int) error) error {
 	errs := make([]error, n)
 	var next atomic.Int64
 	var failed atomic.Bool
+	var odd atomic.Pointer[Panic]
 	one := func(worker int) {
-		for i := int(next.Add(1)) - 1; i < n && !failed.Load(); i = int(next.Add(1)) - 1 {
-			if errs[i] = do(worker, i); errs[i] != nil {
-				failed.Store(true)
+		p := Catch(func() {
+			for i := int(next.Add(1)) - 1; i < n && !failed.Load(); i = int(next.Add(1)) - 1 {
+				if errs[i] = do(worker, i); errs[i] != nil {
+					failed.Store(true)
+				}
 			}
+		})
+		if p != nil {
+			odd.Store(p)
+			failed.Store(true)
 		}
 	}
 	var running sync.WaitGroup
@@ -147,6 +163,9 @@ func spread(workers, n int, do func(worker, i int) error) error {
 	}
 	one(0)
 	running.Wait()
+	if p := odd.Load(); p != nil {
+		panic(p)
+	}
 	for _, err := range errs {
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -211,6 +212,29 @@ func TestEachColumnFails(t *testing.T) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 		}
 	}
+}
+
+// TestEachColumnPanics has what a goroutine of the reader's panics over go on where it
+// can be recovered from, and nothing left running.
+func TestEachColumnPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, err := Open(strings.NewReader("a,b,c,d\n"+strings.Repeat("1,2,3,4\n", 400_000)), "x.csv", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var parts atomic.Int64
+		odd := Catch(func() {
+			err = d.EachColumn(t.Context(), func(int, *Values, int) error {
+				if parts.Add(1) > 10 {
+					panic("odd")
+				}
+				return nil
+			})
+		})
+		if odd == nil || odd.Value != "odd" || !strings.Contains(string(odd.Stack), "TestEachColumnPanics") {
+			t.Errorf("ends with %v and %v, want the panic", err, odd)
+		}
+	})
 }
 
 // Lines of JSON need not name their columns: a block of them may have a thousand times

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/anneal-ml/anneal/drift/dataset"
 )
 
 // The constants of gradient boosting are scikit-learn's HistGradientBoosting's.
@@ -132,15 +134,24 @@ const block = 1024
 func (f *forest) scores(bins [][]uint8, n int) []float64 {
 	all, next := make([]float64, n), atomic.Int64{}
 	var workers sync.WaitGroup
+	var odd atomic.Pointer[dataset.Panic]
 	for range min(runtime.GOMAXPROCS(0), (n+block-1)/block) {
 		workers.Go(func() {
-			row := make([]uint8, block*len(bins))
-			for from := int(next.Add(block)) - block; from < n; from = int(next.Add(block)) - block {
-				f.score(bins, from, all[from:min(n, from+block)], row)
+			p := dataset.Catch(func() {
+				row := make([]uint8, block*len(bins))
+				for from := int(next.Add(block)) - block; from < n; from = int(next.Add(block)) - block {
+					f.score(bins, from, all[from:min(n, from+block)], row)
+				}
+			})
+			if p != nil {
+				odd.Store(p)
 			}
 		})
 	}
 	workers.Wait()
+	if p := odd.Load(); p != nil {
+		panic(p)
+	}
 	return all
 }
 
