@@ -223,7 +223,7 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 	opt = opt.withDefaults()
 	c := compare(reference, current, opt)
 	if opt.Rules == AnnealRules {
-		c = c.seasonally(current, opt)
+		c = c.seasonally(reference, current, opt)
 	}
 	return c
 }

@@ -142,9 +142,15 @@ type Seasonal struct {
 // seasonally compares with the parts of a reference that current is of the same season
 // as. The nearest shows the season if it is at most half as far as the whole is: then it
 // is what counts. With a season chosen, its part does in any case.
-func (whole Comparison) seasonally(current *profile.Profile, opt Options) Comparison {
-	nearest, least, parts, exact := whole, whole.distance()/2, opt.Seasons, opt.Exact
-	opt.Exact, opt.Seasons = nil, nil // which part is chosen by profiles alone, and so stays
+//
+// Which part it is, is chosen by profiles alone: so it stays where rows are read again.
+func (whole Comparison) seasonally(reference, current *profile.Profile, opt Options) Comparison {
+	nearest, chosen, parts, exact := whole, whole, opt.Seasons, opt.Exact
+	opt.Exact, opt.Seasons = nil, nil
+	if len(exact) > 0 && len(parts) > 0 {
+		chosen = compare(reference, current, opt)
+	}
+	least := chosen.distance() / 2
 	if !whole.weighs() {
 		opt.Importance = nil // or distances would not be of one kind
 	}
@@ -163,7 +169,7 @@ func (whole Comparison) seasonally(current *profile.Profile, opt Options) Compar
 		}
 		c := with(part)
 		far := c.distance()
-		if opt.Season != part.Phase.Season && (whole.votes.drifted == 0 || far > least) {
+		if opt.Season != part.Phase.Season && (chosen.votes.drifted == 0 || far > least) {
 			continue
 		}
 		nearest, least = c, far

@@ -182,7 +182,8 @@ func TestSeasonIsReadAgain(t *testing.T) {
 			weekends = append(weekends, line...)
 		}
 	}
-	compare := func(reference []byte, choice Season, within bool) Comparison {
+	both := []Choice{{Test: "ks"}, {Test: "cvm"}}
+	compare := func(reference []byte, choice Season, within bool, tests []Choice, want ...string) Comparison {
 		read := func(data []byte) *profile.Profile {
 			p, err := profile.Build(t.Context(), bytes.NewReader(data), "rows.csv", dataset.Options{})
 			if err != nil {
@@ -190,7 +191,7 @@ func TestSeasonIsReadAgain(t *testing.T) {
 			}
 			return p
 		}
-		opt := Options{Season: choice, Tests: []Choice{{Test: "ks"}, {Test: "cvm"}}}
+		opt := Options{Season: choice, Tests: tests}
 		ref, cur := read(reference), read(current)
 		column, of, now := TimeOf(ref, cur)
 		for _, phase := range Phases(of, now, choice) {
@@ -202,8 +203,8 @@ func TestSeasonIsReadAgain(t *testing.T) {
 		}
 		c := Compare(ref, cur, opt)
 		open := Undecided(c, ref, cur, opt, false)
-		if !slices.Equal(open, []string{"customers", "price"}) { // there are few numbers of baskets
-			t.Fatalf("%s: %q are open, want customers and price", choice, open)
+		if !slices.Equal(open, want) {
+			t.Fatalf("%s: %q are open, want %q", choice, open, want)
 		}
 		against, phase := c.Against(ref)
 		again := NewAgain(against, cur, opt, open, false)
@@ -223,7 +224,7 @@ func TestSeasonIsReadAgain(t *testing.T) {
 		opt.Exact = again.Exact()
 		return Compare(ref, cur, opt)
 	}
-	part, alone := compare(reference, Week, true), compare(weekends, NoSeason, false)
+	part, alone := compare(reference, Week, true, both, "customers", "price"), compare(weekends, NoSeason, false, both, "customers", "price") // there are few numbers of baskets
 	if part.Season == nil || part.Season.Part != "Saturday to Sunday" || part.ReferenceRows != alone.ReferenceRows {
 		t.Fatalf("compared with %+v, %d rows of %d", part.Season, part.ReferenceRows, alone.ReferenceRows)
 	}
@@ -236,7 +237,11 @@ func TestSeasonIsReadAgain(t *testing.T) {
 		}
 	}
 	// Rows that are not those of the part are no reason to be sure.
-	if c := compare(reference, Week, false); len(column(t, c, "price").Tests) > 2 {
+	if c := compare(reference, Week, false, both, "customers", "price"); len(column(t, c, "price").Tests) > 2 {
 		t.Errorf("of all rows, a part has %v", column(t, c, "price").Tests)
+	}
+	// A test that sketches know nothing of shows no season: it is the whole, as was read.
+	if c := compare(reference, AnySeason, true, both[1:], "customers", "baskets", "price"); c.Season != nil || c.Verdict != Drift || c.Tested != 3 {
+		t.Errorf("by what is read alone: %s, %d columns tested, season %+v; want drift of 3 from the whole", c.Verdict, c.Tested, c.Season)
 	}
 }
