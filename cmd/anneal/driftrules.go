@@ -35,7 +35,7 @@ func askRules(ctx context.Context, opt *drift.Options, reference, current string
 			return err.Error(), nil
 		}
 		if err == nil && opt.Quality == nil {
-			alone = "too few rows of " + current + " have it"
+			alone = "too few rows of " + current + " have the target"
 		}
 	}
 	return alone, err
@@ -74,10 +74,12 @@ func seasonsOf(ctx context.Context, reference string, ref, cur *profile.Profile,
 			own = append(own, p)
 			return err
 		})
-		if errors.Is(err, errKept) {
+		switch {
+		case errors.Is(err, errKept) && choice == drift.AnySeason:
 			return nil, nil
-		}
-		if err != nil {
+		case errors.Is(err, errKept):
+			return nil, fmt.Errorf("--season %s: %w", choice, err)
+		case err != nil:
 			return nil, err
 		}
 		parts = append(parts, drift.Part{Phase: phase, Profile: profile.Merge(own...)})
