@@ -263,7 +263,7 @@ func compare(reference, current *profile.Profile, opt Options) Comparison {
 			c.votes.drifted += c.weight(col)
 		}
 	}
-	c.attribute()
+	c.attribute(opt.Rules)
 	c.Facts = facts(reference, current, c.Columns)
 	for i := range c.Columns {
 		col := &c.Columns[i]

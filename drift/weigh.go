@@ -102,7 +102,7 @@ func round(share float64) float64 { return math.Round(1e9*share) / 1e9 }
 // attribute names the columns that make the drift, those first that matter most: by
 // how far beyond a threshold they are, of which twice as far is less than twice as
 // much, and by their importance where that counts.
-func (c *Comparison) attribute() {
+func (c *Comparison) attribute(rules RuleSet) {
 	c.Attribution = nil
 	var drifted []*Column
 	for i := range c.Columns {
@@ -111,16 +111,20 @@ func (c *Comparison) attribute() {
 		}
 	}
 	slices.SortStableFunc(drifted, func(a, b *Column) int {
-		return cmp.Compare(c.weight(b)*b.far(), c.weight(a)*a.far())
+		return cmp.Compare(c.weight(b)*b.far(rules), c.weight(a)*a.far(rules))
 	})
 	for _, col := range drifted[:min(mostAttributed, len(drifted))] {
 		c.Attribution = append(c.Attribution, col.Name)
 	}
 }
 
-// far is how far a column is beyond its thresholds, from 0 to 1; a half is at one.
-func (c *Column) far() float64 {
-	_, times := c.Furthest()
+// far is how far a column is beyond its thresholds, from 0 to 1; a half is at one. Those
+// of Evidently's tests are probabilities: the less, the further.
+func (c *Column) far(rules RuleSet) float64 {
+	test, times := c.Furthest()
+	if test != nil && rules == EvidentlyRules && test.PValue != nil {
+		times = test.Threshold / *test.PValue
+	}
 	return 1 - 1/(1+times)
 }
 

@@ -102,6 +102,28 @@ func TestWeighing(t *testing.T) {
 	}
 }
 
+// TestAttributionOfEvidently goes by probabilities, which its thresholds are of: a
+// statistic of chi-squared is a large number beside a distance.
+func TestAttributionOfEvidently(t *testing.T) {
+	rows := func(by, third int) *profile.Profile {
+		return table(t, "name,number", 300, func(i int) string {
+			name := "a"
+			if i%100 < third {
+				name = string("bc"[i%2])
+			}
+			return fmt.Sprintf("%s,%d", name, by+i*37%100)
+		})
+	}
+	c := Compare(rows(0, 30), rows(40, 45), Options{Rules: EvidentlyRules})
+	name, number := test(t, column(t, c, "name"), "chi2"), test(t, column(t, c, "number"), "ks")
+	if name.Statistic < 10*number.Statistic || *name.PValue < 10**number.PValue {
+		t.Fatalf("chi2 %+v, ks %+v; want the larger statistic to be the likelier", name, number)
+	}
+	if want := []string{"number", "name"}; !slices.Equal(c.Attribution, want) {
+		t.Errorf("drift is by %q, want %q", c.Attribution, want)
+	}
+}
+
 // TestWeighingOneSided has a column that is gone count what it was worth, and a new
 // one nothing.
 func TestWeighingOneSided(t *testing.T) {
