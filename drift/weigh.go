@@ -118,11 +118,16 @@ func (c *Comparison) attribute(rules RuleSet) {
 	}
 }
 
-// far is how far a column is beyond its thresholds, from 0 to 1; a half is at one. Those
-// of Evidently's tests are probabilities: the less, the further.
+// far is how far a column is beyond its thresholds, from 0 to 1; a half is at one. One that
+// is gone, new or of another type is as far as can be. The thresholds of Evidently's tests
+// are probabilities: the less, the further.
 func (c *Column) far(rules RuleSet) float64 {
 	test, times := c.Furthest()
-	if test != nil && rules == EvidentlyRules && test.PValue != nil {
+	switch {
+	case test == nil:
+	case test.Test == "column":
+		times = math.Inf(1)
+	case rules == EvidentlyRules && test.PValue != nil:
 		times = test.Threshold / *test.PValue
 	}
 	return 1 - 1/(1+times)

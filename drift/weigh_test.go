@@ -147,6 +147,16 @@ func TestWeighingOneSided(t *testing.T) {
 	}
 }
 
+// TestAttributionOfOneSided names a column that is gone, and a new one, before any that
+// has only moved.
+func TestAttributionOfOneSided(t *testing.T) {
+	ref, cur := movedBy(t, 1, 500, 0, 0, 0), movedBy(t, 2, 500, 3, 0, 0)
+	cur.Columns[2].Name = "d"
+	if c, want := Compare(ref, cur, Options{}), []string{"c", "d", "a"}; !slices.Equal(c.Attribution, want) {
+		t.Errorf("drift is by %q, want %q", c.Attribution, want)
+	}
+}
+
 // TestWeighingTooFew weighs columns that may have drifted by chance, and says that
 // there is too little to tell where what the model goes by cannot be tested.
 func TestWeighingTooFew(t *testing.T) {
