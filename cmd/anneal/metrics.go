@@ -21,9 +21,12 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator/engine"
 )
 
-// maxSources bounds how many event sources have a series of their own: their
-// names come from outside.
+// maxSources bounds how many event sources have a series of their own beside
+// anneal's own: their names come from outside.
 const maxSources = 50
+
+// ownSources have a series from the start, whatever else floods in.
+var ownSources = []string{anneal.SourceDirectory, anneal.SourceCron, anneal.SourceManual, anneal.SourceTimer, anneal.SourceRun}
 
 // measures are what happened since the daemon began: counted as it is
 // recorded, from the records.
@@ -55,7 +58,7 @@ func newMeasures() *measures {
 	gauge := func(name, help string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"policy", "model", "signal"})
 	}
-	return &measures{
+	m := &measures{
 		events:    counter("anneal_events_total", "Events recorded, by the source they name.", "source"),
 		parked:    prometheus.NewCounter(prometheus.CounterOpts{Name: "anneal_events_parked_total", Help: "Events put aside because they could not be processed."}),
 		decisions: counter("anneal_decisions_total", "Decisions, by verdict.", "policy", "verdict"),
@@ -73,6 +76,10 @@ func newMeasures() *measures {
 
 		sources: map[string]prometheus.Counter{}, machines: map[string]bool{},
 	}
+	for _, name := range ownSources {
+		m.sources[name] = m.events.WithLabelValues(name)
+	}
+	return m
 }
 
 // followMetrics counts what is recorded from now on. What signals were measured
@@ -200,7 +207,7 @@ func plainSource(event []byte) (string, bool) {
 func (m *measures) source(name string) prometheus.Counter {
 	counter := m.sources[name]
 	if counter == nil {
-		if len(m.sources) >= maxSources {
+		if len(m.sources) >= len(ownSources)+maxSources {
 			return m.events.WithLabelValues("other")
 		}
 		counter = m.events.WithLabelValues(name)
