@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -134,7 +135,7 @@ func (q query) wants(item []byte) bool {
 		return false
 	}
 	word, _ := of.Status.(string)
-	status, at := word+of.Verdict+of.Stage, of.At // one of each is there
+	status, at := cmp.Or(word, of.Verdict, of.Stage), of.At // a signal's verdict is beside its status
 	switch {
 	case of.Channel != "":
 		status = noticeStatus(anneal.Notice{Delivered: of.Delivered, GivenUp: of.GivenUp})

@@ -77,6 +77,8 @@ func TestList(t *testing.T) {
 		[3]string{"parked", "e1", `{"reason":"not text"}`},
 		[3]string{"event", "e3", `{"id":"e3","seen":"2026-07-03T00:00:00Z"}`},
 		[3]string{"decision", "d1", `{"id":"d1","policy":"a","model":"m","verdict":"hold","at":"2026-07-01T00:00:00Z"}`},
+		[3]string{"signal", "s1", `{"id":"s1","policy":"a","model":"m","status":"ok","verdict":"drift","at":"2026-07-01T00:00:00Z"}`},
+		[3]string{"signal", "s2", `{"id":"s2","policy":"a","model":"m","status":"ok","at":"2026-07-01T00:00:00Z"}`},
 		[3]string{"notice", "n1", `{"id":"n1","channel":"c","policy":"a","attempts":0,"at":"2026-07-01T00:00:00Z"}`},
 		[3]string{"notice", "n2", `{"id":"n2","channel":"c","policy":"b","attempts":1,"status":410,"givenUp":true,"at":"2026-07-01T00:00:00Z"}`},
 		[3]string{"model", "m@1", `{"id":"m@1","group":"m","version":1,"stage":"retired","trainedAt":"2026-07-01T00:00:00Z"}`},
@@ -107,7 +109,8 @@ func TestList(t *testing.T) {
 		{"notices?status=failed", []string{"n2"}, false},
 		{"models?model=m&status=retired", []string{"m@1"}, false},
 		{"models?status=live", []string{}, false},
-		{"signals", []string{}, false},
+		{"signals?status=ok", []string{"s2 ok", "s1 ok"}, false},
+		{"signals?status=missing&policy=a", []string{}, false},
 	} {
 		w := ask(h, "GET", "/api/v1/"+test.path, "")
 		if diff := cmp.Diff(test.want, ids(t, w)); diff != "" {
