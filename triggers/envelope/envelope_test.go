@@ -130,6 +130,25 @@ func TestOneChange(t *testing.T) {
 	}
 }
 
+// A message that is delivered again is the same event, also where two of its
+// attributes differ in their spelling alone.
+func TestAttributesTwice(t *testing.T) {
+	m := Message{Source: "nats", ID: "uploads/1", Attributes: map[string]string{
+		"ce-specversion": "1.0", "ce-source": "shop", "ce-type": "sold", "ce-id": "1", "ce_id": "2", "CE-ID": "3",
+	}}
+	ids := map[string]bool{}
+	for range 20 {
+		events := m.Events(now)
+		if len(events) != 1 || events[0].Parked != "" {
+			t.Fatalf("got %+v; want 1 event", events)
+		}
+		ids[events[0].ID] = true
+	}
+	if len(ids) != 1 {
+		t.Errorf("20 deliveries have %d IDs; want 1", len(ids))
+	}
+}
+
 // So is one change of an alarm, and of what SageMaker tells of several times.
 func TestTellings(t *testing.T) {
 	for _, c := range []struct {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -117,8 +119,10 @@ func readMessage(m Message, now time.Time) []told {
 
 func cloudAttributes(all map[string]string) (attributes map[string]string, contentType string) {
 	attributes = map[string]string{}
-	for name, value := range all {
-		name = strings.ToLower(name)
+	// In order: two that differ in their spelling alone are the same one each time,
+	// for they make the event's ID.
+	for _, written := range slices.Sorted(maps.Keys(all)) {
+		name, value := strings.ToLower(written), all[written]
 		switch name {
 		case "content-type", "content_type", "contenttype", "datacontenttype":
 			contentType = value
