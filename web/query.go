@@ -70,11 +70,11 @@ func texts[T ~string](values ...T) []string {
 func parseQuery(noun string, values url.Values, now time.Time) (query, error) {
 	q := query{limit: 100}
 	have := append([]string{"limit", "cursor"}, filters[noun]...)
-	for name, given := range values {
+	for _, name := range sortedKeys(values) {
 		if !slices.Contains(have, name) {
 			return q, Refuse(http.StatusBadRequest, "unknown parameter %q of %s (have %s)", name, noun, strings.Join(have, ", "))
 		}
-		value := given[0]
+		value := values[name][0]
 		if value == "" {
 			continue
 		}

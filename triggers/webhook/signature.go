@@ -80,8 +80,8 @@ func hubClaim(h http.Header) (claim, error) {
 // standardClaim reads the headers of the Standard Webhooks specification 1.0.
 func standardClaim(h http.Header, now time.Time) (claim, error) {
 	id, timestamp, signatures := h.Get("webhook-id"), h.Get("webhook-timestamp"), h.Get("webhook-signature")
-	for name, value := range map[string]string{"webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": signatures} {
-		if value == "" {
+	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+		if h.Get(name) == "" {
 			return claim{}, fmt.Errorf("%s: is missing; want webhook-id, webhook-timestamp and webhook-signature", name)
 		}
 	}

@@ -170,6 +170,16 @@ func FuzzSignature(f *testing.F) {
 	})
 }
 
+// Of several headers that are missing, the same one is told of each time.
+func TestMissingHeaders(t *testing.T) {
+	for range 20 {
+		_, err := Standard.claim(header(), time.Now())
+		if want := "webhook-id: is missing; want webhook-id, webhook-timestamp and webhook-signature"; err == nil || err.Error() != want {
+			t.Fatalf("without headers: %v; want %s", err, want)
+		}
+	}
+}
+
 func TestConfig(t *testing.T) {
 	for _, test := range []struct {
 		config Config
