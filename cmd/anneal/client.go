@@ -30,6 +30,7 @@ const defaultServer = "http://127.0.0.1:8080"
 type client struct {
 	base  string
 	token string // sent where it is not empty
+	hint  string // what helps where nobody answers
 	do    func(*http.Request) (*http.Response, error)
 }
 
@@ -37,15 +38,18 @@ type client struct {
 type reach struct {
 	server string
 	data   string
+	hint   string // what helps where no daemon answers
 }
 
 func (r *reach) flags(c *cobra.Command) {
 	r.daemonFlags(c)
+	r.hint = "start `anneal serve`, set ANNEAL_SERVER, or read a data folder with --data"
 	c.Flags().StringVar(&r.data, "data", "", "read the journal in this data folder instead of asking a daemon")
 }
 
 // daemonFlags are those of a command that only a daemon can answer.
 func (r *reach) daemonFlags(c *cobra.Command) {
+	r.hint = "start `anneal serve`, or set ANNEAL_SERVER"
 	c.Flags().StringVar(&r.server, "server", "", "address of the daemon (default $ANNEAL_SERVER, then "+defaultServer+")")
 }
 
@@ -56,7 +60,7 @@ func (r *reach) client(ctx context.Context) (c *client, close func(), err error)
 		if !strings.Contains(server, "://") {
 			server = "http://" + server
 		}
-		return &client{base: strings.TrimSuffix(server, "/"), token: os.Getenv("ANNEAL_TOKEN"), do: http.DefaultClient.Do}, func() {}, nil
+		return &client{base: strings.TrimSuffix(server, "/"), token: os.Getenv("ANNEAL_TOKEN"), hint: r.hint, do: http.DefaultClient.Do}, func() {}, nil
 	}
 	j, err := openJournal(ctx, r.data, journal.Options{ReadOnly: true})
 	if err != nil {
@@ -169,7 +173,7 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) (
 		if errors.As(err, &u) {
 			err = u.Err
 		}
-		return nil, broken(fmt.Errorf("no daemon answers at %s: %w (start `anneal serve`, set ANNEAL_SERVER, or read a data folder with --data)", c.base, err))
+		return nil, broken(fmt.Errorf("no daemon answers at %s: %w (%s)", c.base, err, c.hint))
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)

@@ -47,6 +47,8 @@ end a table says what that was worth.
 The project folder is an ordinary one: ` + "`anneal serve --config DIR/anneal.yaml`" + ` goes on in it.`,
 		Example: "  anneal demo\n  anneal demo --data ./batches --target price --ignore id,comment\n  anneal demo --keep",
 		Args:    cobra.NoArgs,
+		// It is what makes a project.
+		SuggestFor: []string{"init", "new"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (o.data == "") != (o.target == "") {
 				return usage(errors.New("--data DIR and --target COLUMN go together"))

@@ -12,7 +12,7 @@ import (
 )
 
 func newPolicies() *cobra.Command {
-	c := &cobra.Command{Use: "policies", Short: "The loaded policies and how each stands"}
+	c := &cobra.Command{Use: "policies", Short: "The loaded policies and how each stands", SuggestFor: []string{"status"}}
 	var from reach
 	var out output
 	list := &cobra.Command{
