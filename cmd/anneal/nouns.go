@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -269,9 +268,4 @@ func noticeRow(n anneal.Notice) []string {
 }
 
 // clock is a time as tables show it, in the reader's zone.
-func clock(t time.Time) string {
-	if os.Getenv("TZ") == "UTC" {
-		t = t.UTC()
-	}
-	return t.Local().Format("2006-01-02 15:04:05")
-}
+func clock(t time.Time) string { return t.Local().Format(time.DateTime) }
