@@ -118,6 +118,7 @@ func runDemo(ctx context.Context, o demoOptions, out io.Writer) error {
 	if err != nil {
 		return broken(err)
 	}
+	cfg.Settings.Listen, cfg.Settings.Embedded.Listen = "127.0.0.1:0", "127.0.0.1:0" // a daemon may be here already
 	d, err := assemble(ctx, cfg, slog.New(slog.NewTextHandler(logFile, nil)), 0)
 	if err != nil {
 		return err
@@ -140,7 +141,7 @@ func runDemo(ctx context.Context, o demoOptions, out io.Writer) error {
 	case err = <-told:
 	}
 	if err == nil && o.keep {
-		fmt.Fprintf(out, "\nserving on http://%s until stopped; drop CSV files into %s\n", d.listener.Addr(), filepath.Join(dir, demo.Inbox))
+		fmt.Fprintf(out, "\nserving on %s until stopped; drop CSV files into %s\nfor commands   export ANNEAL_SERVER=%[1]s\n", d.address(), filepath.Join(dir, demo.Inbox))
 		return <-ended
 	}
 	stop()

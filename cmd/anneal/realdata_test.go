@@ -62,6 +62,11 @@ func TestRealData(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			settings, err := os.ReadFile(filepath.Join(dir, "anneal.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir, map[string]string{"anneal.yaml": strings.Replace(string(settings), "127.0.0.1:8080", "127.0.0.1:0", 1)})
 			h := &history{t: t, p: begin(t, dir), metric: set.metric}
 			for _, file := range files {
 				h.drop(file)

@@ -164,6 +164,9 @@ func TestWriteMarket(t *testing.T) {
 	if err := yaml.Unmarshal(read(t, folder, "policies", "market.yaml"), &policy); err != nil {
 		t.Fatal(err)
 	}
+	if got := at(t, settings, "listen"); got != "127.0.0.1:8080" {
+		t.Errorf("the project is served on %v, where no command looks", got)
+	}
 	// What the pipeline and the policy name is in the settings.
 	pipeline := string(read(t, folder, "policies", "pipeline.asl.json"))
 	for function := range at(t, settings, "embedded", "functions").(map[string]any) {
