@@ -51,21 +51,21 @@ func (d *daemon) addHook(settings *configs.Webhook) error {
 
 // listen takes a port, with the certificate where there is one; key is the setting
 // of the address.
-func listen(cfg *configs.Config, key, address string) (net.Listener, error) {
-	var certificates []tls.Certificate
+func (d *daemon) listen(key, address string) (net.Listener, error) {
+	cfg := d.cfg
+	var pair *keyPair
 	if t := cfg.Settings.TLS; t != nil {
-		certificate, err := tls.LoadX509KeyPair(string(t.Cert), string(t.Key))
-		if err != nil {
+		var err error
+		if pair, err = openPair(string(t.Cert), string(t.Key), d.log); err != nil {
 			return nil, usage(fmt.Errorf("certificate of tls in %s: %w", cfg.File, err))
 		}
-		certificates = append(certificates, certificate)
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, broken(fmt.Errorf("listen on %s: %w (set %s in %s)", address, err, key, cfg.File))
 	}
-	if certificates != nil {
-		l = tls.NewListener(l, &tls.Config{Certificates: certificates, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	if pair != nil {
+		l = tls.NewListener(l, &tls.Config{GetCertificate: pair.newest, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
 	}
 	return l, nil
 }

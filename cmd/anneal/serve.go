@@ -147,7 +147,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger, wait t
 			d.close()
 		}
 	}()
-	if d.listener, err = listen(cfg, "listen", cfg.Settings.Listen); err != nil {
+	if d.listener, err = d.listen("listen", cfg.Settings.Listen); err != nil {
 		return nil, err
 	}
 	data := string(cfg.Settings.Data)

@@ -49,7 +49,7 @@ func (d *daemon) newAPI(activities *sfnapi.Activities, fold sfnapi.Fold) (*api, 
 	if groups, ok := d.logs.(*logGroups); ok {
 		cfg.LogGroup = groups.exists
 	}
-	l, err := listen(d.cfg, "embedded.listen", settings.Listen)
+	l, err := d.listen("embedded.listen", settings.Listen)
 	if err != nil {
 		return nil, err
 	}
