@@ -116,7 +116,7 @@ func (d *doctor) examine(path string) {
 		d.dataFolder()
 		d.disk()
 		d.journal()
-		d.port()
+		d.ports()
 		d.sources()
 		d.channels()
 		d.remote()

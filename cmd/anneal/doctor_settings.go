@@ -22,24 +22,33 @@ import (
 
 // This file checks what the settings name, besides the data folder.
 
-func (d *doctor) port() {
-	address := d.cfg.Settings.Listen
+// ports looks whether what is listened on is free.
+func (d *doctor) ports() {
+	d.port("port", "listen", d.cfg.Settings.Listen)
+	if api := d.cfg.Settings.Embedded.Listen; api != "off" {
+		d.port("port of the Step Functions API", "embedded.listen", api)
+	}
+}
+
+// port looks at an address; key is its setting.
+func (d *doctor) port(check, key, address string) {
 	l, err := net.Listen("tcp", address)
 	if err == nil {
 		l.Close()
-		d.ok("port", "%s is free", address)
+		d.ok(check, "%s is free", address)
 		return
 	}
+	set := "set " + key + " in " + d.cfg.File
 	if !errors.Is(err, unix.EADDRINUSE) {
-		d.fail("port", "set listen in "+d.cfg.File, "%v", err)
+		d.fail(check, set, "%v", err)
 		return
 	}
 	holder := portHolder(address)
 	if pid, held := journalHolder(d.journalFolder()); held && holder.pid == pid && pid != 0 {
-		d.ok("port", "%s is held by the daemon of this data folder, process %d", address, pid)
+		d.ok(check, "%s is held by the daemon of this data folder, process %d", address, pid)
 		return
 	}
-	d.fail("port", "stop it, or set listen in "+d.cfg.File, "%s is held by %s", address, holder)
+	d.fail(check, "stop it, or "+set, "%s is held by %s", address, holder)
 }
 
 func (d *doctor) sources() {
