@@ -169,11 +169,7 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) (
 		return nil, broken(fmt.Errorf("%s had not answered yet, and may still do what it was asked", c.base))
 	}
 	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
-		return nil, broken(fmt.Errorf("no daemon answers at %s: %w (%s)", c.base, err, c.hint))
+		return nil, c.unanswered(err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
@@ -191,6 +187,15 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) (
 		return nil, broken(fmt.Errorf("%s did not answer as an anneal daemon does: %w", c.base, err))
 	}
 	return resp.Header, nil
+}
+
+// unanswered is the error of a request that had no answer.
+func (c *client) unanswered(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // without the address, which is told already
+	}
+	return broken(fmt.Errorf("no daemon answers at %s: %w (%s)", c.base, err, c.hint))
 }
 
 // refusal turns an error answer of a server into an error with its exit status.

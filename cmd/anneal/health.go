@@ -43,7 +43,7 @@ checks of containers that have no other program. Exit status 0: yes; 1: it answe
 			}
 			resp, err := client.do(req)
 			if err != nil {
-				return broken(err)
+				return client.unanswered(err)
 			}
 			defer resp.Body.Close()
 			if _, err := io.Copy(cmd.OutOrStdout(), io.LimitReader(resp.Body, 64<<10)); err != nil {
