@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/journal"
 	publish "github.com/anneal-ml/anneal/notify/cloudwatch"
@@ -48,8 +49,14 @@ type measures struct {
 	machines map[string]bool               // state machines that have one; as sources
 
 	mu      sync.Mutex
-	pending []uint64 // guarded by mu; event records that were not taken when last looked at
+	pending []uint64                        // guarded by mu; event records that were not taken when last looked at
+	room    int                             // guarded by mu; how many of them there may be before they are looked at
+	loaded  map[signalKey]bool              // guarded by mu; signals of the policies that decide
+	shown   map[signalKey]prometheus.Labels // guarded by mu; those that have series
 }
+
+// A signalKey is a signal of a policy.
+type signalKey struct{ policy, signal string }
 
 func newMeasures() *measures {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -75,6 +82,7 @@ func newMeasures() *measures {
 		executions: counter("anneal_executions_changed_total", "Changes of the status of executions of the embedded engine, by what they came to.", "machine", "status"),
 
 		sources: map[string]prometheus.Counter{}, machines: map[string]bool{},
+		loaded: map[signalKey]bool{}, shown: map[signalKey]prometheus.Labels{},
 	}
 	for _, name := range ownSources {
 		m.sources[name] = m.events.WithLabelValues(name)
@@ -99,6 +107,7 @@ func (d *daemon) followMetrics(ctx context.Context) error {
 		if err := d.measures.record(record); err != nil {
 			return err
 		}
+		d.measures.settle(func() uint64 { return d.controller.Status().Taken })
 	}
 	return nil
 }
@@ -115,7 +124,7 @@ func counted(r journal.Record) bool { return r.Kind != kindTurn || engine.Change
 const lookBack = 2000
 
 func (d *daemon) lastSignals(ctx context.Context, before uint64) error {
-	seen, n := map[[2]string]bool{}, 0
+	seen, n := map[signalKey]bool{}, 0
 	for record, err := range d.journal.Newest(ctx, controller.KindSignal, before) {
 		if err != nil {
 			return fmt.Errorf("look for the last signals: %w", err)
@@ -124,7 +133,7 @@ func (d *daemon) lastSignals(ctx context.Context, before uint64) error {
 		if err := json.Unmarshal(record.Data, &s); err != nil {
 			return fmt.Errorf("read signal record %d: %w", record.Seq, err)
 		}
-		if key := [2]string{s.Policy, s.Name}; !seen[key] {
+		if key := (signalKey{s.Policy, s.Name}); !seen[key] {
 			seen[key] = true
 			d.measures.measured(s)
 		}
@@ -216,9 +225,44 @@ func (m *measures) source(name string) prometheus.Counter {
 	return counter
 }
 
+// load has the signals of these policies shown, and no others any more.
+func (m *measures) load(policies []configs.Policy) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.loaded)
+	for _, p := range policies {
+		for name := range p.Spec.Spec.Signals {
+			m.loaded[signalKey{p.Name(), name}] = true
+		}
+	}
+	for key := range m.shown {
+		if !m.loaded[key] {
+			m.hide(key)
+		}
+	}
+}
+
+// hide ends the series of a signal. The caller holds m.mu.
+func (m *measures) hide(key signalKey) {
+	for _, vec := range []*prometheus.GaugeVec{m.signal, m.share, m.usable} {
+		vec.Delete(m.shown[key])
+	}
+	delete(m.shown, key)
+}
+
 // measured shows a signal. One that has no value now shows none.
 func (m *measures) measured(s anneal.Signal) {
 	labels := prometheus.Labels{"policy": s.Policy, "model": s.Model, "signal": s.Name}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := signalKey{s.Policy, s.Name}
+	if !m.loaded[key] {
+		return // its policy was unloaded meanwhile, or is another by now
+	}
+	if m.shown[key]["model"] != s.Model {
+		m.hide(key)
+	}
+	m.shown[key] = labels
 	for vec, value := range map[*prometheus.GaugeVec]*float64{m.signal: s.Value, m.share: s.Share} {
 		if value != nil && s.Status == anneal.SignalOK {
 			vec.With(labels).Set(*value)
@@ -233,6 +277,21 @@ func (m *measures) measured(s anneal.Signal) {
 	m.usable.With(labels).Set(usable)
 }
 
+// fewPending is how many event records may be pending, however few are, before those
+// that were taken are dropped.
+const fewPending = 4096
+
+// settle drops the pending event records that were taken, where there have come to be
+// many: nobody may ever ask for the lag.
+func (m *measures) settle(taken func() uint64) {
+	m.mu.Lock()
+	many := len(m.pending) > max(m.room, fewPending)
+	m.mu.Unlock()
+	if many {
+		m.lag(taken())
+	}
+}
+
 // lag is how many events are recorded that the controller, who has taken those
 // up to record number taken, has not.
 func (m *measures) lag(taken uint64) int {
@@ -243,6 +302,7 @@ func (m *measures) lag(taken uint64) int {
 		n++
 	}
 	m.pending = append(m.pending[:0], m.pending[n:]...)
+	m.room = 2 * len(m.pending)
 	return len(m.pending)
 }
 

@@ -166,6 +166,7 @@ func (d *daemon) reload(ctx context.Context, watch *fileWatch) {
 		return
 	}
 	d.generation.take(next)
+	d.measures.load(next.Policies)
 	d.schedules.set(d.scheduled(next))
 	d.log.Info("policies reloaded", "policies", len(next.Policies))
 }

@@ -188,6 +188,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger, wait t
 	}
 	d.controller = controller.New(controllerConfig, recovery.State)
 	d.generation.take(cfg)
+	d.measures.load(cfg.Policies)
 	if d.publisher, err = d.newPublisher(ctx); err != nil {
 		return nil, err
 	}
