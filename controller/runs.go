@@ -36,7 +36,7 @@ func (c *Controller) startRun(ctx context.Context, run anneal.Run) {
 		if ctx.Err() != nil {
 			return // goes on elsewhere; adopted at the next start
 		}
-		end := c.outcome(ctx, run, execution, err)
+		end := c.outcome(ctx, run, err)
 		if ctx.Err() != nil {
 			return
 		}
@@ -146,8 +146,8 @@ func (c *Controller) machineOf(ctx context.Context, run anneal.Run) (orchestrato
 	return machine, time.Duration(p.Spec.Spec.Run.Timeout), nil
 }
 
-// outcome finds the model that an execution made.
-func (c *Controller) outcome(ctx context.Context, run anneal.Run, execution orchestrator.Execution, err error) candidate {
+// outcome finds the model that the execution of a run made, where it ended without err.
+func (c *Controller) outcome(ctx context.Context, run anneal.Run, err error) candidate {
 	if err != nil {
 		return candidate{problem: err.Error()}
 	}

@@ -383,7 +383,7 @@ func (c stateCollector) Collect(metrics chan<- prometheus.Metric) {
 		oldest = max(0, time.Since(*status.Oldest).Seconds())
 	}
 	gauge(oldestWake, oldest)
-	policies, _, refused := c.d.generation.state()
+	policies, refused := c.d.generation.state()
 	gauge(policiesLoaded, float64(policies))
 	gauge(reloadRefused, yes(refused != nil))
 	for _, p := range status.Policies {

@@ -50,11 +50,12 @@ func (g *generation) config() *configs.Config {
 	return g.good
 }
 
-// state is the good generation's age, and what is wrong with a newer one.
-func (g *generation) state() (policies int, loaded time.Time, bad error) {
+// state is how many policies the good generation has, and what is wrong with a newer
+// one.
+func (g *generation) state() (policies int, bad error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.good.Policies), g.loaded, g.bad
+	return len(g.good.Policies), g.bad
 }
 
 // String is what /readyz says of the policies.
@@ -144,7 +145,7 @@ func (d *daemon) reload(ctx context.Context, watch *fileWatch) {
 			err = problems
 		}
 	}
-	switch _, _, bad := d.generation.state(); {
+	switch _, bad := d.generation.state(); {
 	case err != nil:
 		if bad == nil || bad.Error() != err.Error() {
 			d.log.Error("policies not reloaded, the last good ones go on", "err", err)
