@@ -517,7 +517,7 @@ func (p *process) post(path, body string, header map[string]string) (status int,
 		req.Header.Set(name, value)
 	}
 	req.Host = header["Host"]
-	client := http.Client{Timeout: 20 * time.Second}
+	client := http.Client{Timeout: time.Minute}
 	resp, err := client.Do(req)
 	if err != nil {
 		p.t.Fatal(err)

@@ -180,7 +180,7 @@ func scriptTake(ts *testscript.TestScript, neg bool, args []string) {
 
 // soon waits for ok to have nothing to complain of.
 func soon(ts *testscript.TestScript, ok func() error) {
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(5 * time.Minute); ; {
 		err := ok()
 		if err == nil {
 			return
