@@ -3,7 +3,6 @@ package deploy_test
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/anneal-ml/anneal/cloud/cloudtest"
 )
 
 // A workload is a container as a manifest describes it.
@@ -23,8 +24,8 @@ type workload struct {
 	env      map[string]string
 	folders  map[string]string // of the container, and where each is on this machine
 	settings string
-	port     int32 // that the daemon listens on, in the settings
-	free     int32 // the port in its place here
+	port     int32  // that the daemon listens on, in the settings
+	free     string // the port in its place here
 }
 
 // mapped is text of the container with this machine's folders and port.
@@ -33,7 +34,7 @@ func (w *workload) mapped(text string) string {
 	for inside, here := range w.folders {
 		pairs = append(pairs, inside, here)
 	}
-	pairs = append(pairs, ":"+strconv.Itoa(int(w.port)), ":"+strconv.Itoa(int(w.free)))
+	pairs = append(pairs, ":"+strconv.Itoa(int(w.port)), ":"+w.free)
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
@@ -41,13 +42,8 @@ func (w *workload) mapped(text string) string {
 // a link that is replaced.
 func (w *workload) mount(t *testing.T, folder string, files map[string]string) {
 	t.Helper()
-	if w.free == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.free = int32(l.Addr().(*net.TCPAddr).Port)
-		l.Close()
+	if w.free == "" {
+		w.free = cloudtest.Port(t)
 	}
 	at, err := os.MkdirTemp(folder, "..generation-")
 	if err != nil {
@@ -127,7 +123,7 @@ func (w *workload) run(t *testing.T) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{binary: binary, server: fmt.Sprintf("http://127.0.0.1:%d", w.free)}
+	p := &process{binary: binary, server: "http://127.0.0.1:" + w.free}
 	p.env = append(os.Environ(), "ANNEAL_SERVER="+p.server)
 	for name, value := range w.env {
 		p.env = append(p.env, name+"="+value)

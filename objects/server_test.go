@@ -7,18 +7,17 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/anneal-ml/anneal/cloud/cloudtest"
 )
 
 // A server speaks S3 and is another's work.
@@ -40,34 +39,14 @@ var servers = []server{
 // start runs the server, as the environment's S3, with a bucket.
 func (s server) start(t *testing.T) *Store {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
-	cmd := s.command(port, t.TempDir())
-	if path, err := exec.LookPath(cmd.Path); err != nil {
+	dir := t.TempDir()
+	if path, err := exec.LookPath(s.command("", dir).Path); err != nil {
 		if os.Getenv("ANNEAL_STRICT") != "" {
 			t.Fatalf("%s is not there: `make tools` gets versitygw, pip gets moto[server]: %v", s.name, err)
 		}
 		t.Skipf("%s is not there", path)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	endpoint := "http://127.0.0.1:" + port
-	environment(t, endpoint)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if answer, err := http.Get(endpoint); err == nil {
-			answer.Body.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not answer", s.name)
-		}
-	}
+	environment(t, cloudtest.Start(t, "/", func(port string) *exec.Cmd { return s.command(port, dir) }))
 	store := reached(t, S3{})
 	client, _, err := store.s3.reach(t.Context(), "b")
 	if err != nil {

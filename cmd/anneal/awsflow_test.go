@@ -7,10 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/cloud/cloudtest"
 	"github.com/anneal-ml/anneal/notify"
 )
 
@@ -36,38 +34,10 @@ type moto struct {
 	url string
 }
 
-// newMoto starts a server and makes it the daemon's AWS. Where moto_server is
-// missing the test is skipped, and fails under ANNEAL_STRICT=1.
+// newMoto starts a server and makes it the daemon's AWS.
 func newMoto(t *testing.T) *moto {
 	t.Helper()
-	program, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("ANNEAL_STRICT") != "" {
-			t.Fatalf("moto_server is not there: pip install 'moto[server]': %v", err)
-		}
-		t.Skip("moto_server is not there; pip install 'moto[server]'")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	log := &logged{}
-	cmd := exec.Command(program, "-H", "127.0.0.1", "-p", fmt.Sprint(port))
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	m := &moto{t: t, url: fmt.Sprintf("http://127.0.0.1:%d", port)}
-	eventually(t, 90*time.Second, func() error {
-		resp, err := http.Get(m.url + "/moto-api/data.json")
-		if err != nil {
-			return fmt.Errorf("%w\n%s", err, log)
-		}
-		return resp.Body.Close()
-	})
+	m := &moto{t: t, url: cloudtest.Moto(t)}
 	for name, value := range map[string]string{
 		"AWS_ENDPOINT_URL": m.url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 		"AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere", "AWS_PROFILE": "",

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/cloud/cloudtest"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
 
@@ -40,8 +41,9 @@ spec:
   promote: {if: "candidate.metrics.accuracy >= champion.metrics.accuracy"}
 `
 
+// remoteMachine trains until there is a file `go` in the folder of whoever runs it.
 const remoteMachine = `{"StartAt": "Train", "States": {
-  "Train": {"Type": "Wait", "Seconds": 4, "Next": "Register"},
+  "Train": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "Train"}, "ResultPath": null, "Next": "Register"},
   "Register": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": true,
     "Parameters": {"FunctionName": "Register", "Payload": {"Artifact.$": "$.Artifact", "Metrics": {"accuracy": 0.9}}}}
 }}`
@@ -50,15 +52,11 @@ const remoteMachine = `{"StartAt": "Train", "States": {
 // another whose policy runs there. Both are killed while a run is open.
 func TestStepFunctionsExecutor(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := "127.0.0.1:" + cloudtest.Port(t) // which it has again when it is started again
 	far, near := t.TempDir(), t.TempDir()
 	write(t, far, map[string]string{
-		"anneal.yaml":               "listen: 127.0.0.1:0\npolicies: [./policies]\nembedded: {listen: '" + address + "', functions: {Register: {builtin: noop}}}\n",
+		"anneal.yaml": "listen: 127.0.0.1:0\npolicies: [./policies]\nembedded: {listen: '" + address + "', functions: {Register: {builtin: noop}, " +
+			"Train: {command: [sh, -c, 'while [ ! -e go ]; do sleep 0.05; done; echo {}']}}}\n",
 		"policies/react.yaml":       strings.Replace(reactingPolicy, "mode: enforce", "mode: observe", 1),
 		"policies/machine.asl.json": `{"StartAt":"A","States":{"A":{"Type":"Pass","End":true}}}`,
 	})
@@ -103,7 +101,6 @@ func TestStepFunctionsExecutor(t *testing.T) {
 		p.awaitReady()
 	}
 	restart()
-	t.Cleanup(func() { p.kill() })
 	r := rand.New(rand.NewPCG(1, 2))
 	newest := func(n int, status anneal.Status) (run anneal.Run) {
 		t.Helper()
@@ -123,9 +120,12 @@ func TestStepFunctionsExecutor(t *testing.T) {
 	if want := strings.Replace(machine, "stateMachine", "execution", 1) + ":" + run.ID; run.ExecutionARN != want || run.Executor != "step-functions" || run.Machine != machine+":1" {
 		t.Errorf("the run is %+v, want the execution %s", run, want)
 	}
-	if got := p.readyz(); !strings.Contains(got, `"executor step-functions":"ok"`) && !strings.Contains(got, "executor step-functions: ok") {
-		t.Errorf("/readyz: %s", got)
-	}
+	eventually(t, 10*time.Second, func() error {
+		if got := p.readyz(); !strings.Contains(got, `"executor step-functions":"ok"`) && !strings.Contains(got, "executor step-functions: ok") {
+			return fmt.Errorf("/readyz: %s", got)
+		}
+		return nil
+	})
 	aws.kill() // AWS is lost, which is seen and changes nothing
 	eventually(t, time.Minute, func() error {
 		if got := p.readyz(); !strings.Contains(got, "degraded: the state machine churn: Step Functions in us-east-1 cannot be reached") || p.status("/readyz") != http.StatusOK {
@@ -142,15 +142,19 @@ func TestStepFunctionsExecutor(t *testing.T) {
 	newest(1, anneal.StatusRunning)
 	aws.start()
 	aws.awaitReady()
-	t.Cleanup(aws.kill)
+	trained := filepath.Join(far, "go")
+	write(t, far, map[string]string{"go": ""})
 	run = newest(1, anneal.StatusSucceeded)
 	var models []anneal.Model
 	if err := p.get("models", &models); err != nil || len(models) != 1 || models[0].Stage != anneal.StageLive || models[0].Metrics["accuracy"] != 0.9 || models[0].Artifact.URI != run.Training.Prefix {
 		t.Errorf("models %+v, %v; want one that is live, with its metrics", models, err)
 	}
-	if got := p.readyz(); strings.Contains(got, "degraded") {
-		t.Errorf("/readyz: %s", got)
-	}
+	eventually(t, 10*time.Second, func() error {
+		if got := p.readyz(); strings.Contains(got, "degraded") {
+			return fmt.Errorf("/readyz: %s", got)
+		}
+		return nil
+	})
 	types := func() (all []asl.EventType) {
 		for _, e := range p.history(run.ID) {
 			all = append(all, e.Type)
@@ -162,6 +166,9 @@ func TestStepFunctionsExecutor(t *testing.T) {
 	}
 
 	// Stopped and redriven by a person, with a kill in between.
+	if err := os.Remove(trained); err != nil {
+		t.Fatal(err)
+	}
 	drop(t, filepath.Join(near, "inbox"), "two.csv", csvBatch(r, 20))
 	run = newest(2, anneal.StatusRunning)
 	if out, status := p.anneal("runs", "stop", run.ID); status != 0 {
@@ -174,6 +181,7 @@ func TestStepFunctionsExecutor(t *testing.T) {
 		t.Fatalf("redrive: %d %s", status, out)
 	}
 	p.kill()
+	write(t, far, map[string]string{"go": ""})
 	restart()
 	if run = newest(2, anneal.StatusSucceeded); run.Redrives != 1 {
 		t.Errorf("%d redrives, want 1", run.Redrives)

@@ -2,42 +2,21 @@ package stepfunctions_test
 
 import (
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/cloud/cloudtest"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
 
 // TestMoto has a server that is another's work for Step Functions. It executes
 // one execution between two resets.
 func TestMoto(t *testing.T) {
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("ANNEAL_STRICT") != "" {
-			t.Fatalf("moto_server is not there (pip install 'moto[server]==5.2.1'): %v", err)
-		}
-		t.Skip("moto_server is not there")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().(*net.TCPAddr)
-	l.Close()
-	cmd := exec.Command(path, "-H", "127.0.0.1", "-p", strings.TrimPrefix(address.String(), "127.0.0.1:"))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	s := &service{url: "http://" + address.String(), counts: map[string]int{}, wrong: map[string]string{}}
+	s := &service{url: cloudtest.Moto(t), counts: map[string]int{}, wrong: map[string]string{}}
 	s.client = sfn.NewFromConfig(s.aws())
 	post := func(path, body string) bool {
 		resp, err := http.Post(s.url+"/moto-api/"+path, "application/json", strings.NewReader(body))
@@ -48,10 +27,8 @@ func TestMoto(t *testing.T) {
 		io.Copy(io.Discard, resp.Body)
 		return resp.StatusCode < 300
 	}
-	for deadline := time.Now().Add(time.Minute); !post("config", `{"stepfunctions": {"execute_state_machine": true}}`); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("moto does not answer within a minute")
-		}
+	if !post("config", `{"stepfunctions": {"execute_state_machine": true}}`) {
+		t.Fatal("moto is not to execute")
 	}
 	for _, c := range []struct {
 		definition string

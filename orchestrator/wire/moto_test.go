@@ -3,10 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,40 +12,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
+	"github.com/anneal-ml/anneal/cloud/cloudtest"
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // moto is a moto_server of the test's own, which stands for AWS.
 func moto(t *testing.T) *Client {
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("ANNEAL_STRICT") != "" {
-			t.Fatalf("there is no moto_server (pip install 'moto[server]'): %v", err)
-		}
-		t.Skip("there is no moto_server (pip install 'moto[server]')")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
-	server := exec.Command(path, "-H", host, "-p", port)
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
-	url := "http://" + net.JoinHostPort(host, port)
-	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		resp, err := http.Get(url + "/moto-api/data.json")
-		if err == nil {
-			resp.Body.Close()
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal(err)
-		}
-	}
+	url := cloudtest.Moto(t)
 	return New(func(context.Context, string) (aws.Config, error) {
 		return aws.Config{Region: "us-east-1", BaseEndpoint: &url, HTTPClient: http.DefaultClient, Credentials: credentials.NewStaticCredentialsProvider("id", "key", "")}, nil
 	})

@@ -4,7 +4,6 @@ package sqstest
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	api "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/anneal-ml/anneal/cloud/cloudtest"
 )
 
 // Account is how tests sign; the server does not look. An empty endpoint is
@@ -57,29 +58,11 @@ func New(t testing.TB) *Server {
 		}
 		t.Skip("fauxqs is not there; `make tools` gets it")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	cmd := exec.Command(node, cli)
-	cmd.Env = append(os.Environ(), "FAUXQS_PORT="+strconv.Itoa(port), "FAUXQS_LOGGER=false")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	s := &Server{URL: fmt.Sprintf("http://127.0.0.1:%d", port)}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get(s.URL + "/health")
-		if err == nil {
-			resp.Body.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("fauxqs does not answer: %v", err)
-		}
-	}
+	s := &Server{URL: cloudtest.Start(t, "/health", func(port string) *exec.Cmd {
+		cmd := exec.Command(node, cli)
+		cmd.Env = append(os.Environ(), "FAUXQS_PORT="+port, "FAUXQS_LOGGER=false")
+		return cmd
+	})}
 	// Its connections are not those whose goroutines a source may leave behind.
 	s.Client = api.NewFromConfig(Account(s.URL), func(o *api.Options) {
 		o.HTTPClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
