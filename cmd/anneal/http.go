@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -84,6 +86,13 @@ func addressOf(cfg *configs.Config, listener net.Listener) string {
 		return fmt.Sprintf("%s127.0.0.1:%d", scheme, at.Port)
 	}
 	return scheme + at.String()
+}
+
+// leaveAddress leaves an address in a file of the data folder.
+func (d *daemon) leaveAddress(name, address string) {
+	if err := os.WriteFile(filepath.Join(string(d.cfg.Settings.Data), name), []byte(address+"\n"), 0o666); err != nil {
+		d.log.Warn("address not written", "err", err)
+	}
 }
 
 // serveHTTP answers requests until ctx ends, and then those that are open.

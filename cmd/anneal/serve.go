@@ -553,8 +553,9 @@ func (d *daemon) run(ctx context.Context) error {
 	work := newGate()
 	start(&server, last, "http", func(ctx context.Context) error { return d.serveEntrance(ctx, work.handler(d.handler())) })
 	address := d.address()
-	if err := os.WriteFile(filepath.Join(string(d.cfg.Settings.Data), "address"), []byte(address+"\n"), 0o666); err != nil {
-		d.log.Warn("address not written", "err", err)
+	d.leaveAddress("address", address)
+	if d.api != nil {
+		d.leaveAddress("address-stepfunctions", addressOf(d.cfg, d.api.listener))
 	}
 	d.ready.Store(true)
 	if d.api != nil {

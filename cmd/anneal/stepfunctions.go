@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"net"
-	"os"
-	"path/filepath"
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/controller"
@@ -56,12 +54,8 @@ func (d *daemon) newAPI(activities *sfnapi.Activities, fold sfnapi.Fold) (*api, 
 	return &api{server: sfnapi.New(cfg, fold), listener: l}, nil
 }
 
-// serveAPI serves the API, and leaves its address in the data folder.
+// serveAPI serves the API.
 func (d *daemon) serveAPI(ctx context.Context) error {
-	path := filepath.Join(string(d.cfg.Settings.Data), "address-stepfunctions")
-	if err := os.WriteFile(path, []byte(addressOf(d.cfg, d.api.listener)+"\n"), 0o666); err != nil {
-		d.log.Warn("address not written", "err", err)
-	}
 	return d.serveHTTP(ctx, d.api.listener, d.api.server)
 }
 
