@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +41,7 @@ func (f finding) String() string {
 type doctor struct {
 	ctx      context.Context
 	cfg      *configs.Config // nil where the settings cannot be loaded
+	within   time.Duration   // bounds each question to AWS, with its repetitions
 	findings []finding
 }
 
@@ -83,7 +85,7 @@ if any fails.`,
 			if err != nil {
 				return err
 			}
-			d := &doctor{ctx: cmd.Context(), findings: []finding{}}
+			d := &doctor{ctx: cmd.Context(), within: askWithin, findings: []finding{}}
 			d.examine(path)
 			if online && d.cfg != nil {
 				d.online()

@@ -31,7 +31,7 @@ import (
 // calls are allowed is asked of IAM.
 
 const (
-	// askWithin bounds each question to AWS, with its repetitions.
+	// askWithin bounds each question to AWS, as it is asked for a person.
 	askWithin = 10 * time.Second
 	// At a skew of five minutes AWS refuses signatures.
 	skewWarn, skewFail = time.Minute, 5 * time.Minute
@@ -73,7 +73,7 @@ func (d *doctor) askAWS(needs infra.Daemon) {
 		for _, q := range all {
 			q.externalID = externalIDs[q.role]
 		}
-		askAll(d.ctx, all)
+		askAll(d.ctx, all, d.within)
 	}
 	who := identities(needs)
 	ask(who)
@@ -122,14 +122,14 @@ func (d *doctor) externalIDs() map[string]string {
 	return all
 }
 
-// askAll asks, at the same time, and has each question know what came of it.
-func askAll(ctx context.Context, all []*question) {
+// askAll asks, at the same time and so long at most, and has each question know what came of it.
+func askAll(ctx context.Context, all []*question, within time.Duration) {
 	var asked sync.WaitGroup
 	for _, q := range all {
 		asked.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, askWithin)
+			ctx, cancel := context.WithTimeout(ctx, within)
 			defer cancel()
-			with, err := cloud.Load(ctx, cloud.Config{Region: q.region, Role: q.role, ExternalID: q.externalID, Patience: askWithin})
+			with, err := cloud.Load(ctx, cloud.Config{Region: q.region, Role: q.role, ExternalID: q.externalID, Patience: within})
 			var a reply
 			if err == nil {
 				q.service.Region = with.Region

@@ -135,7 +135,7 @@ func TestDoctorOnline(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			iam(t, c.denied...)
-			d := &doctor{ctx: t.Context()}
+			d := &doctor{ctx: t.Context(), within: 5 * time.Minute}
 			d.askAWS(needs)
 			var got []string
 			for _, f := range d.findings {
@@ -209,7 +209,7 @@ func TestDoctorSkew(t *testing.T) {
 		t.Setenv("AWS_ACCESS_KEY_ID", "test")
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 		all := identities(infra.Daemon{})
-		askAll(t.Context(), all)
+		askAll(t.Context(), all, time.Minute)
 		if got := all[0].with; got.Status != want {
 			t.Errorf("a clock %s off: %s, want %s", skew, got, want)
 		}
