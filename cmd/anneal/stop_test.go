@@ -18,17 +18,16 @@ import (
 
 // ends waits for a process that was told to stop, and returns its status: that
 // of a shell where a signal has ended it.
-func (p *process) ends(within time.Duration) (status int, took time.Duration) {
+func (p *process) ends(told time.Time) (status int, took time.Duration) {
 	p.t.Helper()
-	begun := time.Now()
 	ended := make(chan error, 1)
 	go func() { ended <- p.cmd.Wait() }()
 	select {
 	case <-ended:
-	case <-time.After(within):
-		p.t.Fatalf("the daemon has not ended within %s\n%s", within, p.log)
+	case <-time.After(5 * time.Minute):
+		p.t.Fatalf("the daemon has not ended within 5 minutes\n%s", p.log)
 	}
-	return p.cmd.ProcessState.ExitCode(), time.Since(begun)
+	return p.cmd.ProcessState.ExitCode(), time.Since(told)
 }
 
 func (p *process) status(path string) int {
@@ -60,6 +59,11 @@ func (p *process) endless(path string) net.Conn {
 	return c
 }
 
+// stopTries is how often a test looks at a daemon that stops, before it believes what it
+// sees: the daemon holds out for [stopWithin] only, and where the test stood still for as
+// long, there is nobody left to look at.
+const stopTries = 5
+
 // TestStop stops a daemon in the middle of a run, with peers that hold it up: it
 // ends in order and in time, and the run goes on at the next start.
 func TestStop(t *testing.T) {
@@ -74,39 +78,33 @@ func TestStop(t *testing.T) {
 		}
 		return nil
 	})
-	slow := p.endless("events")
-	p.endless("policies/train/trigger")
-
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	// Held up by the two, it is alive and not ready, and takes nothing.
-	eventually(t, 2*time.Second, func() error {
-		if status := p.status("/readyz"); status != http.StatusServiceUnavailable {
-			return fmt.Errorf("/readyz answers %d", status)
+	for try := 1; ; try++ {
+		slow := p.endless("events")
+		p.endless("policies/train/trigger")
+		told := time.Now()
+		wrong := p.stops()
+		drop(t, filepath.Join(dir, "inbox"), "late.csv", []byte("x,y\n1,0\n"))
+		status, took := p.ends(told)
+		if took > 10*time.Second {
+			wrong = append(wrong, fmt.Sprintf("it took %s", took))
 		}
-		return nil
-	})
-	if status := p.status("/livez"); status != http.StatusOK {
-		t.Errorf("/livez answers %d while it stops", status)
-	}
-	if status := p.status("/api/v1/runs"); status != http.StatusOK {
-		t.Errorf("reading is answered %d while it stops", status)
-	}
-	resp, err := http.Post(p.server+"/api/v1/events", "application/json", strings.NewReader("{}"))
-	if err != nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
-		t.Errorf("an event that comes while it stops: %v, %v, want 503 with Retry-After", resp, err)
-	}
-	drop(t, filepath.Join(dir, "inbox"), "late.csv", []byte("x,y\n1,0\n"))
-
-	if status, took := p.ends(10 * time.Second); status != 0 {
-		t.Errorf("status %d after %s, want 0\n%s", status, took, p.log)
-	}
-	if _, err := io.ReadAll(slow); err != nil && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the endless request: %v", err)
-	}
-	if out, status := p.anneal("journal", "verify", filepath.Join(dir, "anneal-data")); status != 0 || strings.Contains(out, "torn") {
-		t.Errorf("journal verify: status %d\n%s", status, out)
+		if status != 0 {
+			t.Errorf("status %d after %s, want 0\n%s", status, took, p.log)
+		}
+		if _, err := io.ReadAll(slow); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the endless request: %v", err)
+		}
+		if out, status := p.anneal("journal", "verify", filepath.Join(dir, "anneal-data")); status != 0 || strings.Contains(out, "torn") {
+			t.Errorf("journal verify: status %d\n%s", status, out)
+		}
+		if len(wrong) == 0 {
+			break
+		}
+		if took < stopWithin || try == stopTries {
+			t.Errorf("while it stopped, for %s: %s\n%s", took, strings.Join(wrong, "; "), p.log)
+			break
+		}
+		p = begin(t, dir)
 	}
 	write(t, dir, map[string]string{"go": ""}) // the job was not stopped: it ends now
 	p = begin(t, dir)
@@ -117,12 +115,53 @@ func TestStop(t *testing.T) {
 		t.Errorf("%d trainings, want 1", n)
 	}
 	p.event("late.csv")
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
+	for try := 1; ; try++ {
+		told := time.Now()
+		if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		status, took := p.ends(told)
+		if status != 0 || took > stopWithin && try == stopTries {
+			t.Errorf("SIGINT with nothing to wait for: status %d after %s, want 0 at once", status, took)
+		}
+		if took <= stopWithin || try == stopTries {
+			break
+		}
+		p = begin(t, dir)
 	}
-	if status, took := p.ends(10 * time.Second); status != 0 || took > 3*time.Second {
-		t.Errorf("SIGINT with nothing to wait for: status %d after %s, want 0 at once", status, took)
+}
+
+// stops tells a daemon that is held up to stop, and says what is wrong with how it
+// answers meanwhile: it is alive and not ready, and takes nothing.
+func (p *process) stops() (wrong []string) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
 	}
+	for deadline := time.Now().Add(stopWithin); ; time.Sleep(20 * time.Millisecond) {
+		status := p.status("/readyz")
+		if status == http.StatusServiceUnavailable {
+			break
+		}
+		if time.Now().After(deadline) {
+			return []string{fmt.Sprintf("/readyz answers %d", status)}
+		}
+	}
+	if status := p.status("/livez"); status != http.StatusOK {
+		wrong = append(wrong, fmt.Sprintf("/livez answers %d", status))
+	}
+	if status := p.status("/api/v1/runs"); status != http.StatusOK {
+		wrong = append(wrong, fmt.Sprintf("reading is answered %d", status))
+	}
+	resp, err := http.Post(p.server+"/api/v1/events", "application/json", strings.NewReader("{}"))
+	if err != nil {
+		return append(wrong, fmt.Sprintf("an event: %v", err))
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		wrong = append(wrong, fmt.Sprintf("an event is answered %s, want 503 with Retry-After", resp.Status))
+	}
+	return wrong
 }
 
 // TestSecondSignal ends a daemon that stops at once, and loses nothing by it.
@@ -136,21 +175,25 @@ func TestSecondSignal(t *testing.T) {
 		p := begin(t, dir)
 		drop(t, filepath.Join(dir, "inbox"), "a.csv", []byte("x,y\n1,2\n"))
 		p.decisionAbout(p.event("a.csv"))
-		p.endless("events")
-		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, 2*time.Second, func() error {
-			if status := p.status("/readyz"); status != http.StatusServiceUnavailable {
-				return fmt.Errorf("/readyz answers %d", status)
+		for try := 1; ; try++ {
+			p.endless("events")
+			told := time.Now()
+			wrong := p.stops()
+			if err := p.cmd.Process.Signal(c.second); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				t.Fatal(err)
 			}
-			return nil
-		})
-		if err := p.cmd.Process.Signal(c.second); err != nil {
-			t.Fatal(err)
-		}
-		if status, took := p.ends(5 * time.Second); status != c.status || took > time.Second {
-			t.Errorf("a second signal, %v: status %d after %s, want %d at once", c.second, status, took, c.status)
+			status, took := p.ends(told)
+			if status != c.status || took > stopWithin { // which the first signal alone takes
+				wrong = append(wrong, fmt.Sprintf("status %d after %s, want %d at once", status, took, c.status))
+			}
+			if len(wrong) == 0 {
+				break
+			}
+			if took < stopWithin || try == stopTries {
+				t.Errorf("a second signal, %v: %s\n%s", c.second, strings.Join(wrong, "; "), p.log)
+				break
+			}
+			p = begin(t, dir)
 		}
 		p = begin(t, dir)
 		p.decisionAbout(p.event("a.csv"))
