@@ -509,25 +509,11 @@ func (p *process) decisionAbout(event anneal.Event) anneal.Decision {
 // post asks the API; the header Host is the request's host.
 func (p *process) post(path, body string, header map[string]string) (status int, answer string) {
 	p.t.Helper()
-	req, err := http.NewRequest("POST", p.server+"/api/v1/"+path, strings.NewReader(body))
-	if err != nil {
-		p.t.Fatal(err)
+	status, answer = p.send("/api/v1/"+path, strings.NewReader(body), header)
+	if status == 0 {
+		p.t.Fatal(answer)
 	}
-	for name, value := range header {
-		req.Header.Set(name, value)
-	}
-	req.Host = header["Host"]
-	client := http.Client{Timeout: time.Minute}
-	resp, err := client.Do(req)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return resp.StatusCode, string(data)
+	return status, answer
 }
 
 // peakMemory is the most memory that the daemon had resident, in bytes.
