@@ -198,14 +198,21 @@ func TestPipelineTriesAgain(t *testing.T) {
 }
 
 // TestPipelineTimesOut has a trainer that never ends: the run's timeout ends it,
-// with all its processes.
+// with all its processes. On a machine that stands still a run may be over before its
+// trainer has begun: then another one is started.
 func TestPipelineTimesOut(t *testing.T) {
 	t.Parallel()
 	dir := pipelineProject(t, endlessTrainer, "2s")
 	p := begin(t, dir)
-	drop(t, filepath.Join(dir, "inbox"), "a.csv", []byte("x,y\n1,0\n2,1\n3,1\n4,0\n"))
+	var run anneal.Run
+	for n := 1; len(lines(t, filepath.Join(dir, "pids.log"))) == 0; n++ {
+		if n > 10 {
+			t.Fatal("no training has begun")
+		}
+		drop(t, filepath.Join(dir, "inbox"), fmt.Sprintf("%d.csv", n), fmt.Appendf(nil, "x,y\n1,0\n2,1\n3,1\n4,%d\n", n))
+		run = p.ended(n)[n-1]
+	}
 	pids := trainerProcesses(t, dir)
-	run := p.ended(1)[0]
 	if run.Status != anneal.StatusTimedOut || run.Error != "States.Timeout" {
 		t.Errorf("the run ended %s %q: %s, want TIMED_OUT", run.Status, run.Error, run.Cause)
 	}
@@ -227,12 +234,15 @@ func TestPipelineStopped(t *testing.T) {
 	drop(t, filepath.Join(dir, "inbox"), "a.csv", []byte("x,y\n1,0\n2,1\n3,1\n4,0\n"))
 	pids := trainerProcesses(t, dir)
 	var runs []anneal.Run
-	if err := p.get("runs", &runs); err != nil {
-		t.Fatal(err)
-	}
-	if len(runs) != 1 || runs[0].Status != anneal.StatusRunning {
-		t.Fatalf("runs %+v, want one, RUNNING", runs)
-	}
+	eventually(t, 10*time.Second, func() error { // its trainer may have begun before that is recorded
+		if err := p.get("runs", &runs); err != nil {
+			return err
+		}
+		if len(runs) != 1 || runs[0].Status != anneal.StatusRunning {
+			return fmt.Errorf("runs %+v, want one, RUNNING", runs)
+		}
+		return nil
+	})
 	if out, status := p.anneal("runs", "stop", runs[0].ID, "--cause", "the data were wrong"); status != 0 {
 		t.Fatalf("runs stop: status %d: %s", status, out)
 	}
