@@ -203,7 +203,7 @@ func TestLogGroupTrouble(t *testing.T) {
 	client := wire.New(func(context.Context, string) (aws.Config, error) {
 		return aws.Config{Region: "us-east-1", HTTPClient: server.Client(), BaseEndpoint: new(server.URL), Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}, nil
 	})
-	g := &logGroups{client: client, log: slog.New(slog.DiscardHandler), region: "us-east-1", process: "p", patience: 5 * time.Second}
+	g := &logGroups{client: client, log: slog.New(slog.DiscardHandler), region: "us-east-1", process: "p", patience: time.Minute}
 	write := func(name string, messages ...string) error {
 		lines := logLines(name, messages...)
 		for i := range lines {
