@@ -203,7 +203,7 @@ func (f *frame) bear(b *Context, x *fault, after int64) {
 	for len(c.Results) <= b.Index {
 		c.Results = append(c.Results, json.RawMessage("null"))
 	}
-	c.Results[b.Index] = json.RawMessage(x.output().String())
+	c.Results[b.Index] = json.RawMessage(x.output(nil).String())
 	f.ended(b, after)
 }
 

@@ -55,8 +55,14 @@ func (f *fault) Error() string { return f.name + ": " + f.cause }
 // Fault is the error as a state machine sees it.
 func (f *fault) Fault() (name, cause string) { return f.name, f.cause }
 
-// matches reports whether a retrier or catcher that names these errors is for
-// this fault.
+// caught reports whether a catcher that names these errors is for this fault.
+// States.Runtime is never tried again and no wildcard stands for it, but a catcher
+// may name it.
+func (f *fault) caught(names []string) bool {
+	return f.matches(names) || f.name == ErrRuntime && slices.Contains(names, ErrRuntime)
+}
+
+// matches reports whether a retrier that names these errors is for this fault.
 func (f *fault) matches(names []string) bool {
 	for _, name := range names {
 		switch {
@@ -65,7 +71,7 @@ func (f *fault) matches(names []string) bool {
 		case f.from == TypeParallel && name == ErrBranchFailed:
 			return true
 		case f.name == ErrRuntime:
-			// ends the execution, whatever is named
+			// neither tried again nor meant by a wildcard
 		case name == f.name:
 			return true
 		case f.name == ErrDataLimitExceeded:
@@ -79,10 +85,10 @@ func (f *fault) matches(names []string) bool {
 	return false
 }
 
-// output is what a catcher places in the data.
-func (f *fault) output() value.Value {
+// output is what a catcher that names these errors places in the data.
+func (f *fault) output(names []string) value.Value {
 	name, cause := value.OfString(f.name), value.OfString(f.cause)
-	if f.name == ErrRuntime && f.alias != "" {
+	if f.alias != "" && f.name == ErrRuntime && !slices.Contains(names, ErrRuntime) {
 		name = value.OfString(f.alias)
 	}
 	if f.name == "" && f.cause == "" { // a task whose failure was told without either

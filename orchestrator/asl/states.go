@@ -367,10 +367,10 @@ func (f *frame) fail(err error) {
 		f.t.emit(f.c, HistoryEvent{Type: EventType(string(f.st.kind) + "StateFailed")}, 0)
 	}
 	for _, c := range f.st.catch {
-		if !x.matches(c.errors) {
+		if !x.caught(c.errors) {
 			continue
 		}
-		told := x.output()
+		told := x.output(c.errors)
 		f.caught = &told
 		out, err := f.placed(c.resultPath, told)
 		if err == nil && c.output != nil {

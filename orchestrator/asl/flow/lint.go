@@ -106,7 +106,7 @@ func (a *analysis) handlers(st *state, key string) {
 		var why []func()
 		for _, e := range errors.Children {
 			name := e.Value.Text()
-			reason := a.unthrown(st, name)
+			reason := a.unthrown(st, key, name)
 			switch {
 			case seen[name] && name != asl.ErrAll:
 				reason = fmt.Sprintf("%s is dealt with in an earlier %s already", name, key)
@@ -132,12 +132,15 @@ func (a *analysis) handlers(st *state, key string) {
 	}
 }
 
-// unthrown says why a state cannot have an error; nothing if it can.
-func (a *analysis) unthrown(st *state, name string) string {
+// unthrown says why a state cannot have an error, or Retry does nothing about it;
+// nothing if it can.
+func (a *analysis) unthrown(st *state, key, name string) string {
 	has := func(key string) bool { return member(st.node, key) != nil }
 	switch name {
 	case asl.ErrRuntime:
-		return "States.Runtime ends the execution, whatever is named"
+		if key == "Retry" {
+			return "States.Runtime is not tried again; it can be caught"
+		}
 	case asl.ErrHeartbeatTimeout:
 		if st.kind == "Task" && !has("HeartbeatSeconds") && !has("HeartbeatSecondsPath") {
 			return "the state has no HeartbeatSeconds"
