@@ -31,7 +31,7 @@ func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error
 	}
 	succeeded := p.Status == "SUCCEEDED"
 	if t.jsonata {
-		if t.kind == "Task" {
+		if t.kind == "Task" && p.sent != "" {
 			told["afterArguments"] = p.sent
 			if succeeded {
 				told["result"] = p.result
@@ -62,7 +62,7 @@ func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error
 		if v, ok := told["afterParameters"]; ok {
 			told["afterResultSelector"] = v
 		}
-	case t.kind == "Task":
+	case t.kind == "Task" && p.sent != "":
 		told["afterParameters"] = p.sent
 		if succeeded {
 			told["result"] = p.result

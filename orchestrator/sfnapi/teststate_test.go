@@ -174,3 +174,19 @@ func TestStateRules(t *testing.T) {
 		}
 	}
 }
+
+// TestStateInspection reads as what is told of the steps of a state.
+func TestStateInspection(t *testing.T) {
+	s := serve(t, newJournal(t))
+	for _, c := range []struct{ definition, want string }{
+		{`{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"a.$":"$.none"},"End":true}`, "afterInputPath input"},
+		{`{"QueryLanguage":"JSONata","Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Arguments":"{% $states.input.none %}","End":true}`, "input"},
+		{`{"QueryLanguage":"JSONata","Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Arguments":{},"End":true}`, "afterArguments input result"},
+	} {
+		_, out := s.call("TestState", object{"definition": c.definition, "mock": object{"result": "{}"}, "inspectionLevel": "DEBUG", "input": "{}"})
+		data, _ := out["inspectionData"].(map[string]any)
+		if got := strings.Join(slices.Sorted(maps.Keys(data)), " "); got != c.want {
+			t.Errorf("%s\n got %s of %v\nwant %s", c.definition, got, out, c.want)
+		}
+	}
+}
