@@ -343,19 +343,32 @@ func (c *checker) scope(m *Machine, s *scope, at spot, what string) {
 		}
 		next[l.from] = append(next[l.from], l.to)
 	}
-	reached := map[string]bool{}
-	queue := next[""]
-	for len(queue) > 0 {
-		name := queue[0]
-		queue = queue[1:]
-		if !reached[name] {
-			reached[name] = true
-			queue = append(queue, next[name]...)
+	reached, led := map[string]bool{}, map[string]bool{}
+	walk := func(queue []string) {
+		for len(queue) > 0 {
+			name := queue[0]
+			queue = queue[1:]
+			if !reached[name] {
+				reached[name] = true
+				queue = append(queue, next[name]...)
+			}
 		}
 	}
-	for _, f := range states.members() {
-		if len(reached) > 0 && !reached[f.step] { // else StartAt is what is wrong
-			c.add(f.node.KeyOffset, f.pointer(), SeverityError, "nothing leads to this state, which AWS refuses")
+	walk(next[""])
+	for from, all := range next {
+		for _, to := range all {
+			led[to] = led[to] || from != to
+		}
+	}
+	// What nothing leads to is told of, and not what only that leads to; then a round
+	// of states that nothing leads into.
+	begins := len(reached) > 0 // else StartAt is what is wrong
+	for _, round := range []bool{false, true} {
+		for _, f := range states.members() {
+			if begins && !reached[f.step] && (round || !led[f.step]) {
+				c.add(f.node.KeyOffset, f.pointer(), SeverityError, "nothing leads to this state, which AWS refuses")
+				walk([]string{f.step})
+			}
 		}
 	}
 	if !ends {
