@@ -1,6 +1,7 @@
 package sfnapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
+	"github.com/anneal-ml/anneal/orchestrator/integrations"
 )
 
 // A diagnostic is one thing that is wrong with a definition, as the service
@@ -24,12 +27,16 @@ type diagnostic struct {
 
 // The codes of diagnostics.
 const (
-	codeSchema  = "SCHEMA_VALIDATION_FAILED"
-	codeJSON    = "INVALID_JSON_DESCRIPTION"
-	codeTarget  = "MISSING_TRANSITION_TARGET"
-	codeEnd     = "MISSING_END_STATE"
-	codeInvalid = "INVALID_JSONATA_EXPRESSION"
-	codeUnknown = "UNSUPPORTED_JSONATA_EXPRESSION"
+	codeSchema    = "SCHEMA_VALIDATION_FAILED"
+	codeJSON      = "INVALID_JSON_DESCRIPTION"
+	codeTarget    = "MISSING_TRANSITION_TARGET"
+	codeEnd       = "MISSING_END_STATE"
+	codeDuplicate = "DUPLICATE_STATE_NAME"
+	codeStateName = "INVALID_STATE_NAME"
+	codeLabel     = "INVALID_LABEL_NAME"
+	codeDeep      = "TOO_DEEPLY_NESTED"
+	codeInvalid   = "INVALID_JSONATA_EXPRESSION"
+	codeUnknown   = "UNSUPPORTED_JSONATA_EXPRESSION"
 )
 
 // refuseDefinition is the error that a definition is answered with when it
@@ -69,7 +76,7 @@ func diagnose(definition, kind string) []diagnostic {
 		return wrong(codeJSON, message+"\n at "+where, where)
 	}
 	var members map[string]json.RawMessage
-	if json.Unmarshal([]byte(definition), &members) != nil {
+	if json.Unmarshal([]byte(definition), &members) != nil || members == nil {
 		return wrong(codeSchema, "Definition must be a valid JSON object", "")
 	}
 	m, err := asl.Parse([]byte(definition), "definition")
@@ -90,8 +97,9 @@ func diagnose(definition, kind string) []diagnostic {
 	}
 	if slices.ContainsFunc(found, func(d diagnostic) bool { return d.Code == codeEnd }) { // then nobody asks what can be reached
 		found = slices.DeleteFunc(found, func(d diagnostic) bool { return strings.HasSuffix(d.Message, " is not reachable.") })
+		slices.SortStableFunc(found, func(a, b diagnostic) int { return cmp.Compare(ends(a), ends(b)) })
 	}
-	// Where an object lacks a field, the service does not say what it has too many.
+	// Where credentials lack a field, the service does not say what they have too many.
 	lacks := map[string]bool{}
 	for _, d := range found {
 		lacks[d.Location] = lacks[d.Location] || strings.HasSuffix(d.Message, "is required but was missing")
@@ -99,10 +107,42 @@ func diagnose(definition, kind string) []diagnostic {
 	found = slices.DeleteFunc(found, func(d diagnostic) bool {
 		return unsupported.MatchString(d.Message) && lacks[d.Location]
 	})
+	found = together(found)
 	if err == nil { // and so not nested too deep
-		found = append(found, taskDiagnostics(members["States"], "/States", kind)...)
+		var language string
+		json.Unmarshal(members["QueryLanguage"], &language) // else it is JSONPath
+		found = append(found, taskDiagnostics(members["States"], "/States", kind, language)...)
 	}
 	return found
+}
+
+// ends is 1 for the diagnostic that the service puts behind the others.
+func ends(d diagnostic) int {
+	if d.Code == codeEnd {
+		return 1
+	}
+	return 0
+}
+
+// required is what is said of a field that an object must have and does not.
+var required = regexp.MustCompile(`^These fields are required: \[(.*)\]$`)
+
+// together tells at once of all fields that an object lacks.
+func together(all []diagnostic) []diagnostic {
+	at := map[string]int{} // where an object is told of
+	var told []diagnostic
+	for _, d := range all {
+		match := required.FindStringSubmatch(d.Message)
+		if i, again := at[d.Location]; match != nil && again {
+			told[i].Message = strings.Replace(told[i].Message, "[", "["+match[1]+", ", 1)
+			continue
+		}
+		if match != nil {
+			at[d.Location] = len(told)
+		}
+		told = append(told, d)
+	}
+	return told
 }
 
 // lacking are the members that a definition has none of and must have.
@@ -139,13 +179,18 @@ var words = []struct {
 	message string
 	up      int
 }{
-	{regexp.MustCompile(`^must have "(\w+)"`), codeSchema, "The field '$1' is required but was missing", 0},
+	{regexp.MustCompile(`^must have "(\w+)"`), codeSchema, "These fields are required: [$1]", 0},
+	{regexp.MustCompile(`^States\.ALL must (?:stand alone|come last)$`), codeSchema, "States.ALL must appear alone and at end of list", 0},
+	{regexp.MustCompile(`^there is another state "(.*)"; names must differ`), codeDuplicate, "Duplicate State name: $1", 0},
+	{regexp.MustCompile(`^(a state's name must .*)$`), codeStateName, "$1", 0},
+	{regexp.MustCompile(`^(must (?:have 1 to \d+ characters|not have the character).*)$`), codeLabel, "$1", 0},
+	{regexp.MustCompile(`^(nested deeper than .*)$`), codeDeep, "$1", 0},
 	{regexp.MustCompile(`^must be a time of RFC 3339`), codeSchema, "String does not match RFC3339 timestamp", 0},
-	{regexp.MustCompile(`^"(.*)" is not a state`), codeTarget, "Missing '$key' target: $1", 0},
+	{regexp.MustCompile(`^"(.*)" is not a state`), codeTarget, "Missing 'Next' target: $1", 0},
 	{regexp.MustCompile(`^nothing leads to this state`), codeTarget, `State "$key" is not reachable.`, 0},
 	{endless, codeEnd, "Workflow has no terminal state", 0},
 	{regexp.MustCompile(` has no field "(.*)" \(`), codeSchema, "Field '$1' is not supported", 1},
-	{regexp.MustCompile(`^(\w+) belongs to (\w+), and this \w+ is in (\w+) `), codeSchema, "The QueryLanguage is set to '$3', but field '$1' is only supported for the '$2' QueryLanguage", 0},
+	{regexp.MustCompile(`^(\w+) belongs to (\w+), and this \w+ is in (\w+)`), codeSchema, "The QueryLanguage is set to '$3', but field '$1' is only supported for the '$2' QueryLanguage", 0},
 	{regexp.MustCompile(`^has "(\w+)" and "(\w+)": only one`), codeSchema, "There should only be one of the following fields: [$1, $2]", 0},
 	{regexp.MustCompile(`^must be an integer from (-?\d+) to \d+, not -\d`), codeSchema, "Minimum value is $1", 0},
 	{regexp.MustCompile(`^must be an integer from -?\d+ to (\d+), not \d`), codeSchema, "Maximum value is $1", 0},
@@ -154,6 +199,7 @@ var words = []struct {
 	{regexp.MustCompile(`^there is nothing at \$\.([^.:]+)`), codeUnknown, "Reference to '$1' at the top level is not supported.", 0},
 	{regexp.MustCompile(`^\$states has no "(\w+)"`), codeUnknown, "Field '$$states.$1' does not exist.", 0},
 	{regexp.MustCompile(`^there is no \$states\.(errorOutput) here`), codeUnknown, "Field '$$states.$1' does not exist.", 0},
+	{regexp.MustCompile(`^(must be "JSONPath" or .*)$`), codeSchema, "$1", 0},
 	{mixed, codeSchema, "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine", 1},
 	{foreign, codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^"(.*)" is not the ARN of an integration`), codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
@@ -178,9 +224,6 @@ func translate(p asl.Problem) diagnostic {
 			continue
 		}
 		key := steps[len(steps)-1]
-		if w.code == codeTarget && key == "Default" {
-			key = "Next" // whatever leads there
-		}
 		d.Code = w.code
 		d.Message = placeholder.ReplaceAllStringFunc(w.message, func(what string) string {
 			switch what {
@@ -192,6 +235,9 @@ func translate(p asl.Problem) diagnostic {
 			n, _ := strconv.Atoi(what[1:]) // as the pattern has it
 			return match[n]
 		})
+		if match := required.FindStringSubmatch(d.Message); match != nil && key == "Credentials" {
+			d.Message = "The field '" + match[1] + "' is required but was missing"
+		}
 		if w.up > 0 && len(steps) > 1 {
 			d.Location = strings.Join(steps[:len(steps)-w.up], "/")
 		}
@@ -206,17 +252,21 @@ func translate(p asl.Problem) diagnostic {
 	return d
 }
 
-// taskDiagnostics are the tasks that a machine of this kind cannot have.
-func taskDiagnostics(states json.RawMessage, at, kind string) []diagnostic {
+// taskDiagnostics are the tasks that a machine of this kind, in this language, cannot
+// have.
+func taskDiagnostics(states json.RawMessage, at, kind, language string) []diagnostic {
 	type machine struct {
 		States json.RawMessage `json:"States"`
 	}
 	var all map[string]struct {
-		Type          string    `json:"Type"`
-		Resource      string    `json:"Resource"`
-		Branches      []machine `json:"Branches"`
-		Iterator      machine   `json:"Iterator"`
-		ItemProcessor machine   `json:"ItemProcessor"`
+		Type          string          `json:"Type"`
+		QueryLanguage string          `json:"QueryLanguage"`
+		Resource      string          `json:"Resource"`
+		Parameters    json.RawMessage `json:"Parameters"`
+		Arguments     json.RawMessage `json:"Arguments"`
+		Branches      []machine       `json:"Branches"`
+		Iterator      machine         `json:"Iterator"`
+		ItemProcessor machine         `json:"ItemProcessor"`
 	}
 	if json.Unmarshal(states, &all) != nil {
 		return nil
@@ -246,11 +296,21 @@ func taskDiagnostics(states json.RawMessage, at, kind string) []diagnostic {
 		if message != "" {
 			found = append(found, diagnostic{"ERROR", codeSchema, message, here + "/Resource"})
 		}
-		for i, b := range st.Branches {
-			found = append(found, taskDiagnostics(b.States, fmt.Sprintf("%s/Branches[%d]/States", here, i), kind)...)
+		field, given := "/Parameters", st.Parameters
+		jsonata := cmp.Or(st.QueryLanguage, language) == "JSONata"
+		if jsonata {
+			field, given = "/Arguments", st.Arguments
 		}
-		found = append(found, taskDiagnostics(st.Iterator.States, here+"/Iterator/States", kind)...)
-		found = append(found, taskDiagnostics(st.ItemProcessor.States, here+"/ItemProcessor/States", kind)...)
+		if parameters, err := value.Parse(given); err == nil && st.Type == string(asl.TypeTask) {
+			for _, message := range integrations.Misfits(st.Resource, parameters, jsonata) {
+				found = append(found, diagnostic{"ERROR", codeSchema, message, here + field})
+			}
+		}
+		for i, b := range st.Branches {
+			found = append(found, taskDiagnostics(b.States, fmt.Sprintf("%s/Branches[%d]/States", here, i), kind, language)...)
+		}
+		found = append(found, taskDiagnostics(st.Iterator.States, here+"/Iterator/States", kind, language)...)
+		found = append(found, taskDiagnostics(st.ItemProcessor.States, here+"/ItemProcessor/States", kind, language)...)
 	}
 	return found
 }
