@@ -388,8 +388,8 @@ func (t *Tasks) callLambda(ctx context.Context, e asl.Effect, in value.Value, pa
 		return nil, first(failed), err
 	}
 	if resp.Header.Get("X-Amz-Function-Error") != "" {
-		kind, _ := functionFailure(resp.Header, resp.Body)
-		return nil, asl.Outcome{Error: kind, Cause: string(resp.Body)}, nil
+		o, _ := functionFailure(resp.Header, resp.Body)
+		return nil, o, nil
 	}
 	body := bytes.TrimSpace(resp.Body)
 	switch {

@@ -93,8 +93,8 @@ func (t *Tasks) post(ctx context.Context, e asl.Effect, f Function, payload json
 	case len(body) > largestResult:
 		return functionError(e, "Function.ResponseSizeTooLarge", fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", largestResult)), nil
 	}
-	if kind, failed := functionFailure(resp.Header, body); failed {
-		return asl.Outcome{Error: kind, Cause: strings.TrimSpace(string(body))}, nil
+	if o, failed := functionFailure(resp.Header, body); failed {
+		return o, nil
 	}
 	if body = bytes.TrimSpace(body); len(body) == 0 {
 		body = []byte("null")
@@ -106,28 +106,30 @@ func (t *Tasks) post(ctx context.Context, e asl.Effect, f Function, payload json
 }
 
 // functionFailure says whether a function itself failed. Lambda says so in a
-// header, the emulator in the body alone.
-func functionFailure(header http.Header, body []byte) (kind string, failed bool) {
+// header, the emulator in the body alone. Of a failure without a type Step Functions
+// says that it does not know more.
+func functionFailure(header http.Header, body []byte) (o asl.Outcome, failed bool) {
 	var said map[string]json.RawMessage
 	var name string
 	if json.Unmarshal(body, &said) == nil {
 		json.Unmarshal(said["errorType"], &name) // stays empty where it is no string
 	}
+	o = asl.Outcome{Error: name, Cause: strings.TrimSpace(string(body))}
 	if header.Get("X-Amz-Function-Error") != "" {
 		if name == "" {
-			name = "Lambda.Unknown"
+			o = asl.Outcome{Error: "Lambda.Unknown", Cause: "The cause could not be determined because Lambda did not return an error type. Returned payload: " + o.Cause}
 		}
-		return name, true
+		return o, true
 	}
 	for key := range said {
 		switch key {
 		case "errorType", "errorMessage", "requestId", "stackTrace", "trace", "cause":
 		default:
-			return "", false // a result that tells of an error
+			return o, false // a result that tells of an error
 		}
 	}
 	_, message := said["errorMessage"]
-	return name, name != "" && message
+	return o, name != "" && message
 }
 
 // httpError is what Lambda's own refusals are called.

@@ -67,7 +67,7 @@ func TestHTTPFunctions(t *testing.T) {
 		{"Own", `[2]`, `[2]`, "", ""},
 		{"Score", `"nothing"`, `null`, "", ""},
 		{"Score", `"failed"`, "", "TooFewRows", `"12 rows"`},
-		{"Score", `"failed by header"`, "", "Lambda.Unknown", `no type`},
+		{"Score", `"failed by header"`, "", "Lambda.Unknown", "did not return an error type. Returned payload: {\"errorMessage\": \"no type\"}"},
 		{"Score", `"tells of an error"`, `{"errorMessage": "m", "errorType": "T", "rows": 3}`, "", ""},
 		{"Score", `"throttled"`, "", "Lambda.TooManyRequestsException", "Rate Exceeded. (Service: AWSLambda; Status Code: 429; "},
 		{"Score", `"broken"`, "", "Lambda.ServiceException", "Bad Gateway (Service: AWSLambda; Status Code: 502; "},
