@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/anneal-ml/anneal/journal"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
 	"github.com/anneal-ml/anneal/orchestrator/sfnapi"
 )
@@ -31,6 +32,20 @@ type savedRecovery struct {
 	Version int    `json:"version"`
 	Record  uint64 `json:"record"` // folded up to here
 	Recovery
+}
+
+// write writes the JSON of it.
+func (r *savedRecovery) write(w *value.Writer) {
+	w.Open('{')
+	w.Int("version", int64(r.Version))
+	w.Int("record", int64(r.Record))
+	w.Key("state")
+	w.Any(r.State)
+	w.Key("api")
+	w.Any(r.API)
+	w.Key("engine")
+	r.Engine.Write(w)
+	w.Close('}')
 }
 
 // saveAfter is how many records have to be folded for the result to be kept.
@@ -62,11 +77,11 @@ func Recover(ctx context.Context, j *journal.Journal) (Recovery, error) {
 	if r.Record-from < saveAfter {
 		return r.Recovery, nil
 	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return Recovery{}, fmt.Errorf("encode the recovery: %w", err)
+	var w value.Writer
+	if r.write(&w); w.Err != nil {
+		return Recovery{}, fmt.Errorf("encode the recovery: %w", w.Err)
 	}
-	if err := j.Save(ctx, recoveryName, data); err != nil && !errors.Is(err, journal.ErrReadOnly) {
+	if err := j.Save(ctx, recoveryName, w.Text); err != nil && !errors.Is(err, journal.ErrReadOnly) {
 		return Recovery{}, fmt.Errorf("save the recovery: %w", err)
 	}
 	return r.Recovery, nil

@@ -93,7 +93,7 @@ type Engine struct {
 	free    atomic.Int64            // leaders
 	stops   []string                // effects to be stopped again when Run begins
 	wake    chan struct{}           // there is something in ready, or an earlier time
-	begun   chan struct{}           // closed
+	begun   chan struct{}           // closed: it has begun, or has ended
 
 	mu       sync.Mutex
 	open     map[string]*execution    // guarded by mu; those that have not ended
@@ -421,15 +421,15 @@ func (e *Engine) take(ctx context.Context, name string) (x *execution, other boo
 		e.mu.Lock()
 		open := e.open[name]
 		if open == nil {
-			x = &execution{name: name, started: make(chan struct{}), ended: make(chan struct{}), at: -1}
+			x = &execution{name: name, started: make(chan struct{}), at: -1}
 			e.open[name] = x
-		}
-		e.mu.Unlock()
-		if open == nil {
+			e.mu.Unlock()
 			return x, false, nil
 		}
+		started := open.started
+		e.mu.Unlock()
 		select {
-		case <-open.started:
+		case <-started:
 		case <-ctx.Done():
 			return nil, false, ctx.Err()
 		}
@@ -457,8 +457,9 @@ func (e *Engine) enter(x *execution, turn asl.Turn, seq uint64) {
 	x.busy = true
 	x.todo = turn
 	x.todo.Events = nil // they have been told
-	e.mu.Unlock()
 	close(x.started)
+	x.started = e.begun // with no memory of its own
+	e.mu.Unlock()
 	select {
 	case e.next <- x:
 	default:
@@ -578,7 +579,7 @@ func (e *Engine) Wait(ctx context.Context, name string) (orchestrator.Execution,
 	}
 	if x != nil {
 		select {
-		case <-x.ended:
+		case <-e.end(x):
 		case <-ctx.Done():
 			return orchestrator.Execution{}, fmt.Errorf("wait for execution %s: %w", name, ctx.Err())
 		}
@@ -626,12 +627,14 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) error 
 func (e *Engine) find(ctx context.Context, name string) (*execution, error) {
 	e.mu.Lock()
 	x := e.open[name]
-	e.mu.Unlock()
 	if x == nil {
+		e.mu.Unlock()
 		return nil, nil
 	}
+	started := x.started
+	e.mu.Unlock()
 	select {
-	case <-x.started:
+	case <-started:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -639,6 +642,20 @@ func (e *Engine) find(ctx context.Context, name string) (*execution, error) {
 		return nil, nil
 	}
 	return x, nil
+}
+
+// end is closed when the last turn of an execution that has begun is durable, and it
+// has let go of its name.
+func (e *Engine) end(x *execution) <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open[x.name] != x {
+		return e.begun
+	}
+	if x.ended == nil {
+		x.ended = make(chan struct{})
+	}
+	return x.ended
 }
 
 // describe is what a turn says of its execution. It keeps no more of the turn than

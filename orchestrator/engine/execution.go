@@ -16,22 +16,22 @@ import (
 )
 
 // An execution is one that has not ended. Whoever set busy owns it, and what is
-// on its desk, without a lock.
+// on its desk, without a lock. There may be very many that wait: what it has
+// besides is small.
 type execution struct {
 	name    string
-	started chan struct{} // closed when the first turn is durable, or failed
-	ended   chan struct{} // closed when the last turn is durable
-	failed  bool          // not begun after all; set before started is closed
+	started chan struct{} // guarded by Engine.mu; closed when the first turn is durable, or failed
+	ended   chan struct{} // guarded by Engine.mu; what Engine.end gives; nil: nobody has asked
+	inbox   []input       // guarded by Engine.mu; what has happened to it
+	wake    time.Time     // guarded by Engine.mu; when it must be looked at, while at >= 0
+	seq     uint64        // record of the newest turn
+	of      *mapRun       // that it is a child of; nil: of none
 
-	alive bool      // guarded by Engine.mu; its first turn is durable, and its last is not
-	busy  bool      // guarded by Engine.mu; it is in ready, or being worked on
-	inbox []input   // guarded by Engine.mu; what has happened to it
-	wake  time.Time // guarded by Engine.mu; when it must be looked at, while at >= 0
-	at    int       // guarded by Engine.mu; place in Engine.times; -1: none
-	seq   uint64    // record of the newest turn
-	of    *mapRun   // that it is a child of; nil: of none
-
-	stopping bool // guarded by Engine.mu; its map run stops it
+	at       int32 // guarded by Engine.mu; place in Engine.times; -1: none
+	failed   bool  // not begun after all; set before started is closed
+	alive    bool  // guarded by Engine.mu; its first turn is durable, and its last is not
+	busy     bool  // guarded by Engine.mu; it is in ready, or being worked on
+	stopping bool  // guarded by Engine.mu; its map run stops it
 
 	// What it takes to go on; nil while it waits and its newest turn, which says
 	// all of it, lies in the journal. Set under Engine.mu.
@@ -70,7 +70,7 @@ func (e *Engine) rest(x *execution) {
 	r := e.rested[0]
 	e.rested = e.rested[1:]
 	if x := r.x; !x.busy && x.alive && x.seq == r.seq && x.desk != nil && x.broken == nil {
-		x.desk = nil
+		x.desk, x.inbox = nil, nil // which is empty, but has memory
 	}
 }
 
@@ -223,7 +223,9 @@ func (e *Engine) hear(ctx context.Context, x *execution, rests bool) (in input, 
 			e.children--
 			x.of.over(x.name, x.end)
 		}
-		close(x.ended)
+		if x.ended != nil {
+			close(x.ended)
+		}
 		return input{}, false
 	}
 	if len(x.inbox) == 0 || ctx.Err() != nil {

@@ -84,18 +84,21 @@ func (s *headScan) time(to *time.Time) bool {
 	return true
 }
 
-func (s *headScan) event(to *Event) bool {
-	if !s.skip(`{"id":`) {
-		return false
-	}
+func (s *headScan) number(to *uint64) bool {
 	n := 0
 	for n < len(s.rest) && s.rest[n] >= '0' && s.rest[n] <= '9' {
 		n++
 	}
-	id, err := strconv.ParseInt(string(s.rest[:n]), 10, 64)
+	var err error
+	*to, err = strconv.ParseUint(string(s.rest[:n]), 10, 63)
 	s.rest = s.rest[n:]
+	return err == nil
+}
+
+func (s *headScan) event(to *Event) bool {
+	var id uint64
 	var kind string
-	ok := err == nil && s.skip(`,"type":`) && s.oneOf(&kind, string(asl.ExecutionStarted), string(asl.ExecutionSucceeded)) && s.skip(`,"timestamp":`) && s.time(&to.Timestamp) && s.skip(`}`)
-	to.ID, to.Type = id, asl.EventType(kind)
+	ok := s.skip(`{"id":`) && s.number(&id) && s.skip(`,"type":`) && s.oneOf(&kind, string(asl.ExecutionStarted), string(asl.ExecutionSucceeded)) && s.skip(`,"timestamp":`) && s.time(&to.Timestamp) && s.skip(`}`)
+	to.ID, to.Type = int64(id), asl.EventType(kind)
 	return ok
 }

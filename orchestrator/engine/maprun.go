@@ -551,7 +551,7 @@ func (d *distribution) stopAll() {
 	d.e.mu.Unlock()
 	for _, x := range all {
 		select {
-		case <-x.ended:
+		case <-d.e.end(x):
 		case <-d.ctx.Done():
 			return
 		}
@@ -681,7 +681,7 @@ func (d *distribution) beginSome(n int) (done bool, err error) {
 		}
 		now := time.Now().UTC()
 		c.x = &execution{
-			name: name, started: make(chan struct{}), ended: make(chan struct{}), at: -1, of: r,
+			name: name, started: make(chan struct{}), at: -1, of: r,
 			desk: &desk{machine: d.machine, digest: d.digest},
 		}
 		info, input := d.spec.Child(index, d.batch.Len(), now), d.batch.Input()
@@ -741,7 +741,7 @@ func (d *distribution) adopt(name string, c child) (known bool, err error) {
 		e.mu.Unlock()
 		if x != nil {
 			select {
-			case <-x.ended:
+			case <-e.end(x):
 			case <-d.ctx.Done():
 				return false, d.ctx.Err()
 			}

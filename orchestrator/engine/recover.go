@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // A Fold is what the engine must know of the journal to begin: which
@@ -29,11 +29,46 @@ type Opened struct {
 	Idle bool      `json:"idle,omitempty"` // it waits for that and nothing else
 }
 
-// UnmarshalJSON also reads what was the number of the record alone.
+// openedSize is about how long one is in JSON, with its name, in bytes.
+const openedSize = 128
+
+// Write writes the JSON of a fold. There may be a hundred thousand open executions:
+// package encoding/json takes three times the memory.
+func (f *Fold) Write(w *value.Writer) {
+	w.Text = slices.Grow(w.Text, openedSize*len(f.Open))
+	w.Open('{')
+	w.Key("open")
+	w.Open('{')
+	for name, o := range f.Open {
+		w.AnyKey(name)
+		w.Open('{')
+		w.Int("seq", int64(o.Seq))
+		w.TimeSome("wake", o.Wake)
+		w.TrueSome("idle", o.Idle)
+		w.Close('}')
+	}
+	w.Close('}')
+	if len(f.Dropped) > 0 {
+		w.Key("dropped")
+		w.Any(f.Dropped)
+	}
+	w.Close('}')
+}
+
+// UnmarshalJSON reads what is written otherwise, too, and what was the number of the
+// record alone.
 func (o *Opened) UnmarshalJSON(data []byte) error {
-	if seq, err := strconv.ParseUint(string(data), 10, 64); err == nil {
-		*o = Opened{Seq: seq}
-		return nil
+	*o = Opened{}
+	s := headScan{rest: data}
+	if s.skip(`{"seq":`) && s.number(&o.Seq) && (!s.skip(`,"wake":`) || s.time(&o.Wake)) {
+		o.Idle = s.skip(`,"idle":true`)
+		if string(s.rest) == "}" {
+			return nil
+		}
+	}
+	*o = Opened{}
+	if len(data) > 0 && data[0] != '{' {
+		return json.Unmarshal(data, &o.Seq)
 	}
 	type plain Opened
 	return json.Unmarshal(data, (*plain)(o))
@@ -106,12 +141,19 @@ func (e *Engine) recover(ctx context.Context, fold *Fold) error {
 		e.stops = append(e.stops, d.Effect)
 	}
 	// In the order of their turns, so that what was asked for first is.
-	names := slices.SortedFunc(maps.Keys(fold.Open), func(a, b string) int {
-		return cmp.Compare(fold.Open[a].Seq, fold.Open[b].Seq)
-	})
-	for _, name := range names {
-		if err := e.reopen(ctx, name, fold.Open[name]); err != nil {
-			return fmt.Errorf("execution %s: %w", name, err)
+	type named struct {
+		name string
+		Opened
+	}
+	all := make([]named, 0, len(fold.Open))
+	for name, o := range fold.Open {
+		all = append(all, named{name, o})
+	}
+	slices.SortFunc(all, func(a, b named) int { return cmp.Compare(a.Seq, b.Seq) })
+	e.open = make(map[string]*execution, len(all))
+	for _, o := range all {
+		if err := e.reopen(ctx, o.name, o.Opened); err != nil {
+			return fmt.Errorf("execution %s: %w", o.name, err)
 		}
 	}
 	// Children whose map run nobody waits for anymore were to be stopped.
@@ -124,8 +166,8 @@ func (e *Engine) recover(ctx context.Context, fold *Fold) error {
 			waited[id] = true
 		}
 	}
-	for _, name := range names {
-		x := e.open[name]
+	for _, o := range all {
+		x := e.open[o.name]
 		if x.desk == nil {
 			continue
 		}
@@ -146,7 +188,7 @@ func (e *Engine) recover(ctx context.Context, fold *Fold) error {
 // time is not read before that. One that cannot go on is kept to be ended, and
 // does not keep the others from going on.
 func (e *Engine) reopen(ctx context.Context, name string, o Opened) error {
-	x := &execution{name: name, started: e.begun, ended: make(chan struct{}), at: -1, seq: o.Seq, alive: true}
+	x := &execution{name: name, started: e.begun, at: -1, seq: o.Seq, alive: true}
 	e.open[name] = x
 	if o.Idle {
 		x.wake = o.Wake

@@ -98,7 +98,7 @@ func (e *Engine) reclaim(ctx context.Context, name string) (*execution, error) {
 		}
 		if open != nil { // its end is durable, and is being acted on
 			select {
-			case <-open.ended:
+			case <-e.end(open):
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,9 +10,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
 // More executions wait than are kept at hand; each goes on when its time comes,
@@ -118,6 +122,49 @@ func TestStopWhileStarting(t *testing.T) {
 		begun.Wait()
 		if is, err := e.Describe(t.Context(), name); err != nil || is.Status != anneal.StatusAborted {
 			t.Fatalf("%s is %s, %v; want ABORTED", name, is.Status, err)
+		}
+	}
+}
+
+// A fold is read as it is written, and as older versions wrote it.
+func TestFoldJSON(t *testing.T) {
+	at := time.Date(2026, 3, 1, 2, 3, 4, 5000, time.UTC)
+	want := &Fold{
+		Open: map[string]Opened{
+			"waits":            {Seq: 7, Wake: at, Idle: true},
+			"works":            {Seq: 1<<63 - 1},
+			"\"odd\" <& name ": {Seq: 8, Wake: at.In(time.FixedZone("", 3600)).UTC()},
+		},
+		Dropped: []Dropped{{Effect: "e", At: at}},
+	}
+	var w value.Writer
+	if want.Write(&w); w.Err != nil {
+		t.Fatal(w.Err)
+	}
+	plain, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, plain, "", " "); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{string(w.Text), string(plain), indented.String()} {
+		var got *Fold
+		if err := json.Unmarshal([]byte(text), &got); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s is read otherwise (-want +got):\n%s", text, diff)
+		}
+	}
+	var old Fold
+	if err := json.Unmarshal([]byte(`{"open":{"x":7}}`), &old); err != nil || old.Open["x"] != (Opened{Seq: 7}) {
+		t.Errorf("a number alone is read as %+v, %v; want it as that of the record", old.Open["x"], err)
+	}
+	for _, text := range []string{`{"open":{"x":-1}}`, `{"open":{"x":"y"}}`, `{"open":{"x":{"seq":"y"}}}`, `{"open":{"x":{"seq":1,"wake":"noon"}}}`} {
+		if err := json.Unmarshal([]byte(text), new(Fold)); err == nil {
+			t.Errorf("%s is read; want an error", text)
 		}
 	}
 }
