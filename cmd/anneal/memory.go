@@ -21,21 +21,35 @@ const (
 )
 
 // keepRoom has the heap collected by heapRoom, and by Go's rule once more than that
-// is in use. Where the environment has GOGC, that decides.
+// is in use; has the system given back at once what is free beyond that; and, where
+// nothing has gone on for a while, all that is free. Where the environment has GOGC,
+// that decides when the heap is collected, and GOMEMLIMIT when memory is given back.
 func keepRoom(ctx context.Context) error {
-	if os.Getenv("GOGC") != "" {
-		<-ctx.Done()
-		return nil
-	}
-	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	tick := time.NewTicker(time.Second / 2)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	for last := 100; ; {
-		metrics.Read(live)
-		if growth := growthFor(live[0].Value.Uint64()); growth != last {
+	var rest rest
+	last := 100
+	byUs := os.Getenv("GOGC") == ""
+	if byUs {
+		defer debug.SetGCPercent(debug.SetGCPercent(last))
+	}
+	bounded := os.Getenv("GOMEMLIMIT") == "" && byUs
+	if bounded {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	}
+	for {
+		m := readMemory()
+		growth := growthFor(m.live)
+		if byUs && growth != last {
 			debug.SetGCPercent(growth)
 			last = growth
+		}
+		if bounded {
+			debug.SetMemoryLimit(m.most(growth))
+		}
+		if rest.comes(m) {
+			runtime.GC() // what pools keep goes with the second collection, which the next has
+			debug.FreeOSMemory()
 		}
 		select {
 		case <-tick.C:
@@ -43,6 +57,76 @@ func keepRoom(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+const (
+	// lookEvery is how often keepRoom looks.
+	lookEvery = time.Second / 2
+	// stillAfter is how often in a row it must find that nothing goes on.
+	stillAfter = 4
+	// still is how many bytes are allocated at most from one look to the next where
+	// nothing goes on: somebody who asks how it is takes less.
+	still = 512 << 10
+	// worthwhile is how many bytes must have been allocated for memory to be given
+	// back, which takes a collection.
+	worthwhile = 16 << 20
+)
+
+// A memory is how much memory this process takes, in bytes.
+type memory struct {
+	live      uint64 // of the heap, when it was last collected
+	allocated uint64 // since the process began
+	beside    uint64 // taken for other than the heap
+}
+
+func readMemory() memory {
+	s := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/gc/heap/allocs:bytes"},
+		{Name: "/memory/classes/total:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/released:bytes"},
+	}
+	metrics.Read(s)
+	m := memory{live: s[0].Value.Uint64(), allocated: s[1].Value.Uint64(), beside: s[2].Value.Uint64()}
+	for _, heap := range s[3:] {
+		m.beside -= heap.Value.Uint64()
+	}
+	return m
+}
+
+// most is what the process may take where its heap grows by so many percent: an
+// eighth more than the heap then is, as memory that is free lies between what is not.
+// The collector gives back what is free in its own time, which beside other work may
+// be long; at this limit, who takes more memory does.
+func (m memory) most(growth int) int64 {
+	heap := m.live + m.live*uint64(growth)/100
+	return int64(heap + heap/8 + m.beside + worthwhile)
+}
+
+// A rest finds out when nothing goes on.
+type rest struct {
+	still int    // looks in a row
+	last  uint64 // allocated at the last look
+	given uint64 // allocated when memory was given back
+}
+
+// comes says that memory is to be given back now: once in a rest, and where it may be
+// worth the time.
+func (r *rest) comes(m memory) bool {
+	if m.allocated-r.last > still {
+		r.still = 0
+	} else {
+		r.still++
+	}
+	r.last = m.allocated
+	if r.still < stillAfter || m.allocated-r.given < max(worthwhile, m.live/4) {
+		return false
+	}
+	r.given = m.allocated
+	return true
 }
 
 // growthFor is by how much a heap may grow of which so many bytes are in use, in

@@ -30,3 +30,43 @@ func TestSmallGrowthFor(t *testing.T) {
 		}
 	}
 }
+
+// Memory is given back once nothing has gone on for a while, once, and where there may
+// be something.
+func TestRest(t *testing.T) {
+	const MiB = 1 << 20
+	var r rest
+	allocated := uint64(0)
+	for i, step := range []struct {
+		more uint64 // allocated since the last look
+		live uint64
+		want bool
+	}{
+		{more: 100 * MiB},
+		{}, {}, {}, {want: true},
+		{}, {}, {}, {}, // once
+		{more: still}, {more: still}, {more: still}, {more: still}, // who asks how it is
+		{more: 20 * MiB}, {}, {}, {more: 2 * MiB}, // it was no rest
+		{}, {}, {}, {want: true},
+		{more: 20 * MiB, live: 200 * MiB}, {live: 200 * MiB}, {live: 200 * MiB}, {live: 200 * MiB}, {live: 200 * MiB}, // too little of so much
+		{more: 40 * MiB, live: 200 * MiB}, {live: 200 * MiB}, {live: 200 * MiB}, {live: 200 * MiB}, {live: 200 * MiB, want: true},
+	} {
+		allocated += step.more
+		if got := r.comes(memory{live: step.live, allocated: allocated}); got != step.want {
+			t.Errorf("look %d: %v, want %v", i+1, got, step.want)
+		}
+	}
+}
+
+// The limit is above what the heap is to grow to, so that it is not collected for it.
+func TestMost(t *testing.T) {
+	const MiB = 1 << 20
+	for _, live := range []uint64{0, 10 * MiB, 64 * MiB, 1000 * MiB} {
+		m := memory{live: live, beside: 10 * MiB}
+		growth := growthFor(live)
+		least := live + live*uint64(growth)/100 + m.beside + heapRoom/8
+		if most := uint64(m.most(growth)); most < least || most > 2*least {
+			t.Errorf("%d MiB in use: at most %d MiB, want %d or a little more", live/MiB, most/MiB, least/MiB)
+		}
+	}
+}

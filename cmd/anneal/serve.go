@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -585,15 +584,15 @@ func (d *daemon) run(ctx context.Context) error {
 	return broken(cause)
 }
 
-// restAfter is how long nothing must be recorded for the daemon to be at rest.
-const restAfter = 15 * time.Second
+// foldEvery is how often keepRecovery does.
+const foldEvery = 15 * time.Second
 
 // keepRecovery folds the journal now and then, so that the next start has
-// little left to fold, and gives memory back when the daemon comes to rest.
+// little left to fold.
 func (d *daemon) keepRecovery(ctx context.Context) error {
-	tick := time.NewTicker(restAfter)
+	tick := time.NewTicker(foldEvery)
 	defer tick.Stop()
-	last, resting := uint64(0), false
+	last := d.journal.Last() // which the start has folded to
 	for {
 		select {
 		case <-ctx.Done():
@@ -602,13 +601,9 @@ func (d *daemon) keepRecovery(ctx context.Context) error {
 		}
 		now := d.journal.Last()
 		if now == last {
-			if !resting {
-				resting = true
-				debug.FreeOSMemory()
-			}
 			continue
 		}
-		last, resting = now, false
+		last = now
 		if _, err := controller.Recover(ctx, d.journal); err != nil && ctx.Err() == nil {
 			d.log.Warn("recovery not kept", "err", err)
 		}
