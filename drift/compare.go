@@ -276,6 +276,7 @@ func compare(reference, current *profile.Profile, opt Options) Comparison {
 // compareColumn measures one column of data sets of n and m rows; ref or cur is
 // nil where the column is on one side only.
 func compareColumn(ref, cur *profile.Column, n, m int64, opt Options) Column {
+	cur = readAlike(ref, cur)
 	if ref != nil {
 		if e, ok := opt.Exact[ref.Name]; ok && e.of == ref {
 			c := e.column
@@ -336,6 +337,20 @@ func compareColumn(ref, cur *profile.Column, n, m int64, opt Options) Column {
 		}
 	}
 	return c
+}
+
+// readAlike is the current column read as the reference was, where at least half of its
+// values can be: of numbers with a few words among them, and of the other way round,
+// where there are numbers among the words of the reference.
+func readAlike(ref, cur *profile.Column) *profile.Column {
+	switch {
+	case ref == nil || cur == nil:
+	case ref.Type == dataset.Numeric && cur.Type == dataset.Categorical && 2*cur.Numbers >= cur.N():
+		return cur.As(dataset.Numeric)
+	case ref.Type == dataset.Categorical && cur.Type == dataset.Numeric && ref.Numbers > 0:
+		return cur.As(dataset.Categorical)
+	}
+	return cur
 }
 
 func side(c *profile.Column) Side {

@@ -2,6 +2,7 @@ package drift
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/profile"
@@ -14,6 +15,7 @@ const (
 	FactNewColumn          = "new-column"          // the reference has no such column
 	FactVanishedColumn     = "vanished-column"     // only the reference has it
 	FactTypeChange         = "type-change"         // numbers became categories, or the like
+	FactMixedTypes         = "mixed-types"         // some values, or objects by themselves, are of another type: no matter of drift
 	FactMissing            = "missing"             // more values cannot be used, and not by chance
 	FactRange              = "range"               // more values are beyond the reference's range than chance puts there
 	FactConstant           = "constant"            // all values are the same, and were not
@@ -73,8 +75,28 @@ func facts(reference, current *profile.Profile, columns []Column) []Fact {
 			add(FactVanishedColumn, c.Name, nil, "the column is gone")
 			continue
 		case ref.Type != cur.Type && ref.Type != dataset.Empty && cur.Type != dataset.Empty:
-			add(FactTypeChange, c.Name, nil, "was %s, is %s", ref.Type, cur.Type)
-			continue
+			read := readAlike(ref, cur)
+			if read.Type != ref.Type {
+				add(FactTypeChange, c.Name, nil, "was %s, is %s", ref.Type, cur.Type)
+				continue
+			}
+			words := 1 - float64(cur.Numbers)/float64(cur.N())
+			if cur.Type == dataset.Numeric {
+				words = float64(cur.Mixed) / float64(cur.Rows-cur.Missing)
+			}
+			add(FactTypeChange, c.Name, &words, "was %s, is %s by itself, where %s of the values are no numbers: compared as %s", ref.Type, cur.Type, percent(words), ref.Type)
+			cur = read
+		case ref.Differing+cur.Differing > 0:
+			var differ []string
+			for i, side := range []*profile.Column{ref, cur} {
+				if side.Differing > 0 {
+					differ = append(differ, fmt.Sprintf("%d of %d objects of the %s", side.Differing, side.Objects, []string{"reference", "current data"}[i]))
+				}
+			}
+			add(FactMixedTypes, c.Name, nil, "read as %s, and by itself of another type in %s", cur.Type, strings.Join(differ, " and "))
+		case cur.Type == dataset.Numeric && cur.Mixed > 0 && ref.Mixed == 0:
+			share := float64(cur.Mixed) / float64(cur.Rows-cur.Missing)
+			add(FactMixedTypes, c.Name, &share, "%d of %d values are no numbers, and none was in the reference", cur.Mixed, cur.Rows-cur.Missing)
 		}
 		for _, t := range c.Tests {
 			if t.Test == "missing" && t.Verdict == Drift {

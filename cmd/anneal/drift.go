@@ -180,24 +180,47 @@ column that should not repeat.`,
 }
 
 // profileAll reads all files that a name stands for, and counts what repeats in them
-// where that is asked.
+// where that is asked. Files in which a column is of another type than in all of them
+// together are read again, as what it is in all.
 func profileAll(ctx context.Context, name string, columns map[string]dataset.Type, uniques ...profile.Unique) (*profile.Profile, error) {
 	store, list, err := inputs(ctx, name)
 	if err != nil {
 		return nil, err
 	}
+	// Of any number of files that are read alike, one profile is kept.
 	var parts []*profile.Profile
+	var files [][]objects.Info // of each part
 	for _, info := range list {
 		p, err := profileOf(ctx, store, info, columns, uniques...)
 		if err != nil {
 			return nil, err
 		}
-		// Of any number of files that are read alike, one profile is kept.
-		if last := len(parts) - 1; last >= 0 && parts[last].Alike(p) {
-			parts[last] = profile.Merge(parts[last], p)
+		at := slices.IndexFunc(parts, func(part *profile.Profile) bool { return part.Alike(p) })
+		if at < 0 {
+			parts, files = append(parts, p), append(files, []objects.Info{info})
 			continue
 		}
-		parts = append(parts, p)
+		parts[at], files[at] = profile.Merge(parts[at], p), append(files[at], info)
+	}
+	types := profile.Types(parts...)
+	for i, part := range parts {
+		if part.Of(types) {
+			continue
+		}
+		var again *profile.Profile
+		for _, info := range files[i] {
+			p, err := profileOf(ctx, store, info, types, uniques...)
+			if err != nil {
+				return nil, err
+			}
+			if again == nil {
+				again = p
+				continue
+			}
+			again = profile.Merge(again, p)
+		}
+		again.Replaces(part)
+		parts[i] = again
 	}
 	all := parts[0]
 	if len(parts) > 1 {

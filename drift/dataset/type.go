@@ -64,6 +64,9 @@ func infer(cells [][]byte) Type {
 	return Categorical
 }
 
+// Number is the number that a text spells, if it spells one.
+func Number(text []byte) (float64, bool) { return number(text) }
+
 // isTime reports whether c is a date, with or without a time of day.
 func isTime(c []byte) bool {
 	if len(c) < 8 || len(c) > 40 || c[0] < '0' || c[0] > '9' {

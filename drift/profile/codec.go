@@ -45,13 +45,16 @@ type headColumn struct {
 	Counting bool         `json:"counting,omitempty"`
 	Earliest time.Time    `json:"earliest,omitzero"`
 	Latest   time.Time    `json:"latest,omitzero"`
+
+	Numbers   int64 `json:"numbers,omitempty"`
+	Differing int   `json:"differing,omitempty"`
 }
 
 // Encode gives the profile as bytes, the same for the same profile.
 func (p *Profile) Encode() []byte {
 	h := head{Objects: p.Objects, Counts: p.Counts, Columns: make([]headColumn, len(p.Columns))}
 	for i, c := range p.Columns {
-		h.Columns[i] = headColumn{c.Name, c.Type, c.Objects, c.Rows, c.Missing, c.Infinite, c.Mixed, c.counting, c.Earliest, c.Latest}
+		h.Columns[i] = headColumn{c.Name, c.Type, c.Objects, c.Rows, c.Missing, c.Infinite, c.Mixed, c.counting, c.Earliest, c.Latest, c.Numbers, c.Differing}
 	}
 	for _, r := range p.Repeats {
 		h.Repeats = append(h.Repeats, r.Unique)
@@ -156,7 +159,7 @@ func decode(b []byte) (*Profile, error) {
 	p := &Profile{Objects: h.Objects, Counts: h.Counts, Columns: make([]Column, len(h.Columns))}
 	for i, c := range h.Columns {
 		p.Columns[i] = Column{Name: c.Name, Type: c.Type, Objects: c.Objects, Rows: c.Rows,
-			Missing: c.Missing, Infinite: c.Infinite, Mixed: c.Mixed, counting: c.Counting, Earliest: c.Earliest, Latest: c.Latest}
+			Missing: c.Missing, Infinite: c.Infinite, Mixed: c.Mixed, counting: c.Counting, Earliest: c.Earliest, Latest: c.Latest, Numbers: c.Numbers, Differing: c.Differing}
 		for _, s := range p.Columns[i].sketches() {
 			var body []byte
 			if body, b, err = part(b); err != nil {

@@ -28,6 +28,10 @@ type Column struct {
 	Missing  int64
 	Infinite int64 // Numeric
 	Mixed    int64 // not of the type
+	Numbers  int64 // Categorical: values that spell a number
+	// Differing are the objects that were read as another type by themselves: see
+	// [Types].
+	Differing int
 
 	Moments    sketch.Moments    // Numeric: of the finite values
 	Quantiles  sketch.Quantiles  // Numeric: of the finite values
@@ -82,6 +86,11 @@ func (c *Column) add(v *dataset.Values, rows int) {
 	c.Mixed += int64(v.Mixed)
 	switch v.Type {
 	case dataset.Categorical:
+		for _, text := range v.Text {
+			if _, ok := dataset.Number(text); ok {
+				c.Numbers++
+			}
+		}
 		c.Categories.AddAll(v.Text)
 	case dataset.Timestamp:
 		for _, text := range v.Text {

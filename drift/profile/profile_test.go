@@ -93,7 +93,7 @@ func TestMerge(t *testing.T) {
 	b := build(t, "y,x,new\nred,4,1\n", nil)
 	c := build(t, "x,z\nhigh,5\nlow,6\n", nil)
 	want := []string{
-		"x numeric: 3 of 6 rows, 1 missing, 0 infinite, 2 mixed, 3 different, mean 2.333",
+		"x categorical: 5 of 6 rows, 1 missing, 0 infinite, 0 mixed, 5 different, mean 0",
 		"y categorical: 4 of 4 rows, 0 missing, 0 infinite, 0 mixed, 2 different, mean 0",
 		"z numeric: 4 of 5 rows, 1 missing, 0 infinite, 0 mixed, 3 different, mean 5.75",
 		"new numeric: 1 of 1 rows, 0 missing, 0 infinite, 0 mixed, 1 different, mean 1",

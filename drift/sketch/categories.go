@@ -89,6 +89,27 @@ func (c *Categories) Add(category []byte) {
 	}
 }
 
+// AddMany adds n of each category, any of which may be as many as doubt too few, or be
+// missing.
+func (c *Categories) AddMany(categories []Category, doubt int64) {
+	o := Categories{counts: map[string]*int64{}, missed: doubt}
+	for _, k := range categories {
+		if len(k.Name) > keyLimit {
+			k.Name = string(shorten([]byte(k.Name)))
+		}
+		if o.counts[k.Name] == nil {
+			o.counts[k.Name] = new(int64)
+		}
+		*o.counts[k.Name] += k.Count
+		o.n += k.Count
+		if doubt > 0 {
+			o.distinct.string(k.Name)
+		}
+	}
+	o.Trim()
+	c.Merge(&o)
+}
+
 // shorten cuts a long name to keyLimit bytes, the last of which are a hash of
 // the whole.
 func shorten(category []byte) []byte {
