@@ -51,10 +51,12 @@ type fitted struct {
 	passing bool
 }
 
-// compared is what came of the newest window of a signal, by policy and signal.
+// compared is what came of the newest window of a signal, by policy and signal; or why
+// nothing can come of it.
 type compared struct {
 	key        string
 	comparison drift.Comparison
+	odd        string
 }
 
 // An againJob fits a witness, or compares.
@@ -64,6 +66,7 @@ type againJob struct {
 	reference []anneal.Object
 	window    []anneal.Object
 	format    string
+	rows      bool // they have a say, beside the profiles
 	c         comparing
 	fitted    fitted
 	witness   string // its key; empty: none can be
@@ -71,6 +74,7 @@ type againJob struct {
 
 // comparing is all that a comparison needs beside rows.
 type comparing struct {
+	by       func(ref, cur *profile.Profile, opt drift.Options) drift.Comparison
 	ref, cur *profile.Profile
 	opt      drift.Options
 	parts    []*profile.Profile // of the window, where it has several
@@ -85,7 +89,7 @@ type comparing struct {
 
 // compare is what profiles alone say.
 func (c comparing) compare() drift.Comparison {
-	comparison := drift.Compare(c.ref, c.cur, c.opt)
+	comparison := c.by(c.ref, c.cur, c.opt)
 	if c.alike != "" {
 		comparison.Importance = &drift.Weighing{Alike: c.alike}
 	}
@@ -153,27 +157,37 @@ func (cs *comparisons) want(job againJob) {
 }
 
 // compared says whether the windows of w are compared, and has those compared that
-// are not. What hinders that is found again, and told, when the signal is measured.
-func (c *Controller) compared(ctx context.Context, w *wake, p *policy.Policy) bool {
+// are not. What hinders that is found again, and told, when the signal is measured; but
+// where comparing them panicked, odd says so, and w cannot be processed.
+func (c *Controller) compared(ctx context.Context, w *wake, p *policy.Policy) (ready bool, odd string) {
 	if w.Silent || byHand(w.Trigger) || p.Gathers(w.Trigger, w.Event) {
-		return true
+		return true, ""
 	}
 	champion := c.state.Models.Champion(p.Group())
 	if champion == nil {
-		return true
+		return true, ""
 	}
-	ready := true
+	ready = true
 	for _, name := range sortedKeys(p.Spec.Spec.Signals) {
 		s := p.Spec.Spec.Signals[name]
-		if !c.rereads(s) {
+		not := champion // what the window has none of
+		switch {
+		case ofFacts(s):
+			not = nil
+		case !s.IsDrift():
 			continue
 		}
-		window := c.dataAt(p, w).window(s.Window.Objects, champion)
+		window := c.dataAt(p, w).window(s.Window.Objects, not)
 		if len(window) == 0 {
 			continue
 		}
 		of, key := c.comparisonKey(p, name, champion, window)
-		if c.comparisons.known[of].key == key {
+		if known := c.comparisons.known[of]; known.key == key {
+			odd = cmp.Or(odd, known.odd)
+			continue
+		}
+		if c.comparisons.wanted[key] {
+			ready = false
 			continue
 		}
 		own, err := c.comparing(ctx, p, name, champion, window)
@@ -183,7 +197,10 @@ func (c *Controller) compared(ctx context.Context, w *wake, p *policy.Policy) bo
 		ready = false
 		job := againJob{
 			key: key, signal: of, c: own, reference: champion.Objects, window: window,
-			format: p.Spec.Spec.Data.Format, witness: witnessKey(p, s, champion),
+			format: p.Spec.Spec.Data.Format, rows: c.rereads(s),
+		}
+		if job.rows {
+			job.witness = witnessKey(p, s, champion)
 		}
 		if job.witness != "" {
 			fitted, ok := c.comparisons.use(job.witness)
@@ -195,7 +212,7 @@ func (c *Controller) compared(ctx context.Context, w *wake, p *policy.Policy) bo
 		}
 		c.comparisons.want(job)
 	}
-	return ready
+	return ready, odd
 }
 
 // dataAt is the data of p as they will be when it decides about w.
@@ -246,9 +263,9 @@ func (cs *comparisons) keep(key string, f fitted) {
 
 // took takes a comparison in. A witness that something passing hindered is tried
 // again for the next.
-func (cs *comparisons) took(job againJob, comparison drift.Comparison) {
+func (cs *comparisons) took(job againJob, comparison drift.Comparison, odd string) {
 	delete(cs.wanted, job.key)
-	cs.known[job.signal] = compared{job.key, comparison}
+	cs.known[job.signal] = compared{job.key, comparison, odd}
 	if cs.witnesses[job.witness].passing {
 		delete(cs.witnesses, job.witness)
 		cs.recent = slices.DeleteFunc(cs.recent, func(k string) bool { return k == job.witness })
@@ -280,8 +297,8 @@ func (c *Controller) again(ctx context.Context, job againJob) {
 		f := c.fitOne(ctx, job)
 		then = func() { c.comparisons.keep(job.key, f) }
 	} else {
-		comparison := c.compareAgain(ctx, job)
-		then = func() { c.comparisons.took(job, comparison) }
+		comparison, odd := c.compareOne(ctx, job)
+		then = func() { c.comparisons.took(job, comparison, odd) }
 	}
 	if ctx.Err() != nil {
 		return
@@ -313,26 +330,37 @@ func (c *Controller) fitOne(ctx context.Context, job againJob) (f fitted) {
 	return fitted{reason: "reference: " + err.Error(), passing: passing}
 }
 
+// compareOne compares, with what the rows say if they have a say. Where reading them
+// panics, it is what profiles alone say; where that panics too, odd says so.
+func (c *Controller) compareOne(ctx context.Context, job againJob) (comparison drift.Comparison, odd string) {
+	alone := ""
+	if job.rows {
+		p := dataset.Catch(func() { comparison = c.compareAgain(ctx, job) })
+		if p == nil {
+			return comparison, ""
+		}
+		alone = fmt.Sprintf("window: reading again panicked: %v", c.panicked("reading again", p, "window", windowID(job.window)))
+	}
+	if p := dataset.Catch(func() { comparison = job.c.compare() }); p != nil {
+		return comparison, fmt.Sprintf("%s: comparing it panicked: %v", job.window[len(job.window)-1].URI, c.panicked("comparing", p, "window", windowID(job.window)))
+	}
+	comparison.ColumnsAlone = alone
+	return comparison, ""
+}
+
 // compareAgain compares with what the rows say: a witness, and, where that has not
-// the last word, the values of columns whose sketches leave the verdict open. Where that
-// panics, it is what profiles alone say.
+// the last word, the values of columns whose sketches leave the verdict open.
 func (c *Controller) compareAgain(ctx context.Context, job againJob) (comparison drift.Comparison) {
 	var columns sync.WaitGroup
-	defer func() {
-		if p := recover(); p != nil {
-			alone := fmt.Sprintf("window: reading again panicked: %v", c.panicked("reading again", p, "window", windowID(job.window)))
-			columns.Wait()
-			comparison = job.c.compare()
-			comparison.ColumnsAlone = alone
-		}
-	}()
+	defer columns.Wait()
 	ctx, cancel := context.WithTimeout(ctx, againWithin)
 	defer cancel()
 	own, alone := job.c, job.fitted.reason
 	if err := c.seasonOfRows(ctx, job, &own); err != nil {
 		own.opt.Seasons = job.c.opt.Seasons
 	}
-	columns.Go(func() { comparison = own.compare() }) // while the rows are read
+	var odd *dataset.Panic
+	columns.Go(func() { odd = dataset.Catch(func() { comparison = own.compare() }) }) // while the rows are read
 	opt := own.opt
 	switch {
 	case job.witness == "":
@@ -349,6 +377,9 @@ func (c *Controller) compareAgain(ctx context.Context, job againJob) (comparison
 		}
 	}
 	columns.Wait()
+	if odd != nil {
+		panic(odd)
+	}
 	own.opt = opt
 	comparison.Conclude(own.opt)
 	if !own.opt.Settled() {

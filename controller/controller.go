@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/cloudwatch"
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/outcome"
@@ -63,6 +64,8 @@ type Config struct {
 	// Open opens a version of an object that was profiled, to read its rows once more.
 	// Nil: drift is what profiles say, and no more.
 	Open func(ctx context.Context, object anneal.Object) (io.ReadCloser, error)
+	// compare is [drift.Compare]; a test has another.
+	compare func(reference, current *profile.Profile, opt drift.Options) drift.Comparison
 	// Metrics reads metrics of CloudWatch up to a moment, one reading for each
 	// query, and gives up when ctx ends. Nil: there are none.
 	Metrics func(ctx context.Context, queries []cloudwatch.Query, until time.Time) []cloudwatch.Reading
@@ -128,6 +131,9 @@ type Controller struct {
 func New(cfg Config, state *State) *Controller {
 	if cfg.Workers == 0 {
 		cfg.Workers = 2
+	}
+	if cfg.compare == nil {
+		cfg.compare = drift.Compare
 	}
 	c := &Controller{
 		cfg:     cfg,

@@ -5,9 +5,16 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/drift"
+	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/policy"
 )
+
+// CompareBy has profiles compared by something else.
+func (c *Config) CompareBy(compare func(reference, current *profile.Profile, opt drift.Options) drift.Comparison) {
+	c.compare = compare
+}
 
 // Cut gives up the records before a number, as if they were too old.
 func Cut(ctx context.Context, j *journal.Journal, before uint64, now time.Time) (gone []string, err error) {

@@ -25,10 +25,16 @@ import (
 	"github.com/anneal-ml/anneal/policy"
 )
 
-// measure takes one signal of p about w, from profiles that are in the journal.
-func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string, w *wake) anneal.Signal {
+// measure takes one signal of p about w, from profiles that are in the journal. A panic
+// over it is that it cannot be taken.
+func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string, w *wake) (signal anneal.Signal) {
+	defer func() {
+		if odd := recover(); odd != nil {
+			signal.Status, signal.Error = anneal.SignalFailed, fmt.Sprintf("measuring it panicked: %v", c.panicked("measuring", odd, "policy", p.Name(), "signal", name))
+		}
+	}()
 	spec := p.Spec.Spec
-	signal := anneal.Signal{
+	signal = anneal.Signal{
 		ID:     anneal.ID("signal", w.Event.ID, p.Name(), name),
 		Name:   name,
 		Policy: p.Name(),
@@ -126,7 +132,7 @@ func (c *Controller) comparing(ctx context.Context, p *policy.Policy, name strin
 	if own.cur, err = c.profiles.merged(ctx, p, window); err != nil {
 		return own, fmt.Errorf("window: %w", err)
 	}
-	own.opt = driftOptions(p, p.Spec.Spec.Signals[name])
+	own.by, own.opt = c.cfg.compare, driftOptions(p, p.Spec.Spec.Signals[name])
 	switch own.opt.Rules {
 	case drift.NannyMLRules:
 		for _, o := range reference { // each object is a chunk
@@ -388,8 +394,10 @@ func (c *Controller) measured(ctx context.Context, w *wake) (ready bool, unreada
 		}
 		ready = ready && ok
 	}
-	ready = c.readings.read(w, p) && ready
-	return ready && c.compared(ctx, w, p), ""
+	if ready = c.readings.read(w, p) && ready; !ready {
+		return false, ""
+	}
+	return c.compared(ctx, w, p)
 }
 
 // profileWorker reads objects until ctx ends.

@@ -16,6 +16,7 @@ import (
 	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/profile"
+	"github.com/anneal-ml/anneal/policy"
 )
 
 // TestPanics has data over which reading, learning or looking again panics, as a bug
@@ -65,6 +66,65 @@ func TestPanics(t *testing.T) {
 				t.Errorf("afterwards: %s %s, columns alone %q; want a comparison without a witness: %q", s.Status, got.Verdict, got.ColumnsAlone, alone)
 			}
 			c.verify()
+		})
+	}
+}
+
+// TestComparingPanics has data that panic where they are compared, on any way to
+// that: their event is parked, the data join no window, and the daemon goes on.
+func TestComparingPanics(t *testing.T) {
+	files := map[string][]byte{"reference.csv": rowsOf(1, 2000, 0, false), "odd.csv": rowsOf(3, 501, 0, false), "same.csv": rowsOf(2, 500, 0, false)}
+	for name, c := range map[string]struct {
+		change func(*policy.Spec)
+		rows   bool
+	}{
+		"with its rows":  {func(*policy.Spec) {}, true},
+		"profiles alone": {func(*policy.Spec) {}, false},
+		"by other rules": {func(s *policy.Spec) {
+			s.Spec.Signals["drift"] = policy.Signal{Source: policy.SourceData, Rules: "evidently", Window: policy.Window{Objects: 1}}
+		}, true},
+		"facts of quality": {func(s *policy.Spec) {
+			s.Spec.Signals["drift"] = policy.Signal{Source: policy.SourceData, Quality: "range"}
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				spec := history{Target: "y"}.policy(t, "false").Spec
+				c.change(&spec)
+				p, problems := policy.Compile(spec)
+				if len(problems) > 0 {
+					t.Fatal(problems)
+				}
+				d := serve(t, p, opens(files), func(cfg *controller.Config) {
+					if c.rows {
+						cfg.Open = opens(files).read
+					}
+					cfg.CompareBy(func(ref, cur *profile.Profile, opt drift.Options) drift.Comparison {
+						if cur.Counts.Rows == 501 {
+							panic("shares of nothing")
+						}
+						return drift.Compare(ref, cur, opt)
+					})
+				})
+				d.drop("reference.csv")
+				time.Sleep(time.Hour)
+				odd := d.drop("odd.csv")
+				time.Sleep(time.Hour)
+				same := d.drop("same.csv")
+				time.Sleep(time.Hour)
+				record, err := d.journal.Find(t.Context(), controller.KindParked, odd.ID)
+				if err != nil {
+					t.Fatalf("what panics is not parked: %v", err)
+				}
+				var parked struct{ Reason string }
+				if err := json.Unmarshal(record.Data, &parked); err != nil || !strings.HasSuffix(parked.Reason, "odd.csv: comparing it panicked: shares of nothing") {
+					t.Errorf("parked for %q (%v)", parked.Reason, err)
+				}
+				if s, _ := d.drift(same); s.Status != anneal.SignalOK {
+					t.Errorf("afterwards the signal is %s: %s", s.Status, s.Error)
+				}
+				d.verify()
+			})
 		})
 	}
 }

@@ -27,6 +27,11 @@ type qualityDetail struct {
 	Facts   []drift.Fact `json:"facts,omitempty"`
 }
 
+// ofFacts reports whether a signal counts facts that a comparison finds.
+func ofFacts(s policy.Signal) bool {
+	return s.IsQuality() && s.Quality != policy.QualityRows && s.Quality != policy.QualityDuplicates
+}
+
 // uniqueOf is what a signal of duplicates looks for repetitions of.
 func uniqueOf(s policy.Signal) profile.Unique {
 	return profile.Unique{Column: s.Column, Ignore: s.Ignore}
