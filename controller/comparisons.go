@@ -13,6 +13,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/dataset"
+	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/drift/witness"
 	"github.com/anneal-ml/anneal/objects"
@@ -59,10 +60,11 @@ type compared struct {
 	odd        string
 }
 
-// An againJob fits a witness, or compares.
+// An againJob fits a witness, compares, or estimates losses.
 type againJob struct {
 	key       string
-	signal    string // by policy and signal; empty: a witness is fitted
+	loss      *outcome.Loss // to be estimated
+	signal    string        // by policy and signal; empty: a witness is fitted
 	reference []anneal.Object
 	window    []anneal.Object
 	format    string
@@ -293,10 +295,17 @@ func (cs *comparisons) started(job againJob) {
 // again does a job, and hands the loop what came of it.
 func (c *Controller) again(ctx context.Context, job againJob) {
 	var then func()
-	if job.signal == "" {
+	switch {
+	case job.loss != nil:
+		e := c.estimate(job)
+		then = func() {
+			delete(c.comparisons.wanted, job.key)
+			c.estimates[job.signal] = e
+		}
+	case job.signal == "":
 		f := c.fitOne(ctx, job)
 		then = func() { c.comparisons.keep(job.key, f) }
-	} else {
+	default:
 		comparison, odd := c.compareOne(ctx, job)
 		then = func() { c.comparisons.took(job, comparison, odd) }
 	}

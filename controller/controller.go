@@ -64,8 +64,9 @@ type Config struct {
 	// Open opens a version of an object that was profiled, to read its rows once more.
 	// Nil: drift is what profiles say, and no more.
 	Open func(ctx context.Context, object anneal.Object) (io.ReadCloser, error)
-	// compare is [drift.Compare]; a test has another.
-	compare func(reference, current *profile.Profile, opt drift.Options) drift.Comparison
+	// compare is [drift.Compare], and estimate [outcome.Loss.Estimate]; a test has others.
+	compare  func(reference, current *profile.Profile, opt drift.Options) drift.Comparison
+	estimate func(*outcome.Loss) outcome.Measurement
 	// Metrics reads metrics of CloudWatch up to a moment, one reading for each
 	// query, and gives up when ctx ends. Nil: there are none.
 	Metrics func(ctx context.Context, queries []cloudwatch.Query, until time.Time) []cloudwatch.Reading
@@ -118,7 +119,8 @@ type Controller struct {
 	readings    readings
 	comparisons comparisons
 	joins       joins
-	tasks       sync.WaitGroup // goroutines the loop started
+	estimates   map[string]estimated // by policy and signal
+	tasks       sync.WaitGroup       // goroutines the loop started
 	notices     map[string]bool
 	runs        map[string]bool
 
@@ -135,6 +137,9 @@ func New(cfg Config, state *State) *Controller {
 	if cfg.compare == nil {
 		cfg.compare = drift.Compare
 	}
+	if cfg.estimate == nil {
+		cfg.estimate = (*outcome.Loss).Estimate
+	}
 	c := &Controller{
 		cfg:     cfg,
 		log:     cfg.Log,
@@ -145,6 +150,7 @@ func New(cfg Config, state *State) *Controller {
 		notices: map[string]bool{},
 		runs:    map[string]bool{},
 
+		estimates: map[string]estimated{},
 		gathering: map[string]*gathering{},
 	}
 	c.generation.Store(cfg.Generation.index())

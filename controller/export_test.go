@@ -6,6 +6,7 @@ import (
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/drift"
+	"github.com/anneal-ml/anneal/drift/outcome"
 	"github.com/anneal-ml/anneal/drift/profile"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/policy"
@@ -15,6 +16,9 @@ import (
 func (c *Config) CompareBy(compare func(reference, current *profile.Profile, opt drift.Options) drift.Comparison) {
 	c.compare = compare
 }
+
+// EstimateBy has losses estimated by something else.
+func (c *Config) EstimateBy(estimate func(*outcome.Loss) outcome.Measurement) { c.estimate = estimate }
 
 // Cut gives up the records before a number, as if they were too old.
 func Cut(ctx context.Context, j *journal.Journal, before uint64, now time.Time) (gone []string, err error) {

@@ -397,7 +397,9 @@ func (c *Controller) measured(ctx context.Context, w *wake) (ready bool, unreada
 	if ready = c.readings.read(w, p) && ready; !ready {
 		return false, ""
 	}
-	return c.compared(ctx, w, p)
+	ready = c.losses(ctx, w, p)
+	compared, odd := c.compared(ctx, w, p)
+	return ready && compared, odd
 }
 
 // profileWorker reads objects until ctx ends.

@@ -213,6 +213,13 @@ func feedJob(p *policy.Policy, signal string, labels bool, o anneal.Object) prof
 
 // feed has what w brought join what its signals are measured on.
 func (c *Controller) feed(b *batch, p *policy.Policy, w *wake) {
+	for _, r := range c.feedsOf(p, w) {
+		b.put(KindFed, "", r)
+	}
+}
+
+// feedsOf is what w brought, as it joins.
+func (c *Controller) feedsOf(p *policy.Policy, w *wake) (records []fedRecord) {
 	for _, f := range w.Feeds {
 		s, ok := p.Spec.Spec.Signals[f.Signal]
 		if !ok || !s.IsFed() { // another generation since
@@ -221,8 +228,9 @@ func (c *Controller) feed(b *batch, p *policy.Policy, w *wake) {
 		read := c.profiles.known[feedJob(p, f.Signal, f.Labels, f.Object).key]
 		f.Object.Rows, f.Object.Ragged = read.rows, read.ragged
 		keep := max(s.Window.Since, s.Calibration) + s.LabelsWithin
-		b.put(KindFed, "", fedRecord{Policy: w.Policy, Event: w.Event.ID, Keep: keep, Every: s.IsDetector(), Newest: s.IsReport(), feed: f})
+		records = append(records, fedRecord{Policy: w.Policy, Event: w.Event.ID, Keep: keep, Every: s.IsDetector(), Newest: s.IsReport(), feed: f})
 	}
+	return records
 }
 
 // swallow closes a wake about which nothing is decided.
@@ -266,10 +274,15 @@ func (c *Controller) performance(ctx context.Context, p *policy.Policy, signal *
 	}
 	q := c.question(p, s, now)
 	var m outcome.Measurement
-	if s.Estimate != "" {
-		m = have.join.Estimate(q, time.Duration(s.Calibration))
-	} else {
+	switch of, key := c.estimateKey(p, signal.Name, signal.ID); {
+	case s.Estimate == "":
 		m = have.join.Measure(q)
+	case c.estimates[of].key != key:
+		m = have.join.Estimate(q, time.Duration(s.Calibration))
+	case c.estimates[of].odd != "":
+		return errors.New(c.estimates[of].odd)
+	default:
+		m = c.estimates[of].of
 	}
 	detail := performanceDetail{Measurement: m, Unread: have.unread}
 	if !fed.Labelled.IsZero() {

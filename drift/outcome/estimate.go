@@ -41,6 +41,16 @@ type Reference struct {
 // It holds while the classes follow from the scores as they did. N counts the
 // predictions in the window that have no label.
 func (j *Join) Estimate(q Question, reference time.Duration) Measurement {
+	m, loss := j.Begin(q, reference)
+	if loss != nil {
+		return loss.Estimate()
+	}
+	return m
+}
+
+// Begin is [Join.Estimate] up to what takes long: to learn losses. That is left to be
+// done, without the join; or there is nothing left, and m is the whole.
+func (j *Join) Begin(q Question, reference time.Duration) (m Measurement, loss *Loss) {
 	m, _, open := j.window(q)
 	m.N, m.Estimate = int64(len(open)), cmp.Or(q.Way, CBPE)
 	if m.Predictions > 0 {
@@ -62,18 +72,18 @@ func (j *Join) Estimate(q Question, reference time.Duration) Measurement {
 	}
 	if n := int64(len(known)); n < least {
 		m.Problem = fmt.Sprintf("%d predictions with a label to calibrate on: want %d", n, least)
-		return m
+		return m, nil
 	}
 	if m.N < least {
 		m.Problem = fmt.Sprintf("%d predictions in the window without a label: want %d", m.N, least)
-		return m
+		return m, nil
 	}
 	var value float64
 	var measured performance.Interval
 	var problem string
 	switch {
 	case q.Way == DLE:
-		return j.estimateLoss(m, q, known, open)
+		return newLoss(m, q, known, open)
 	case len(q.Scores) > 0:
 		value, measured, problem = j.estimateClasses(&m, q, known, open)
 	default:
@@ -82,19 +92,19 @@ func (j *Join) Estimate(q Question, reference time.Duration) Measurement {
 	switch {
 	case problem != "":
 		m.Problem = problem
-		return m
+		return m, nil
 	case !isFinite(measured.Value):
 		m.Problem = "of the labels to calibrate on: " + degenerate(q.Metric)
-		return m
+		return m, nil
 	case !isFinite(value):
 		m.Problem = "all predictions in the window are surely of one class"
-		return m
+		return m, nil
 	}
 	standard := measured.Error * math.Sqrt(float64(len(known))/float64(len(open)))
 	m.Reference = &Reference{N: int64(len(known)), Value: measured.Value, Error: standard}
 	low, high := max(0, value-3*standard), min(1, value+3*standard)
 	m.Value, m.Low, m.High = &value, &low, &high
-	return m
+	return m, nil
 }
 
 // estimateTwo is [Join.Estimate] where the score is of one class against the rest.

@@ -14,10 +14,20 @@ func LossEstimates() []string { return []string{"mae", "rmse", "mape"} }
 // asked about, by the order of their hashes, which is that of no clock.
 const mostLearnt = 8192
 
-// estimateLoss is direct loss estimation: how far off predictions are is learnt by
-// gradient boosting, and expected of those that have no label. Low and High are
-// three standard errors of the mean loss away.
-func (j *Join) estimateLoss(m Measurement, q Question, known, open []pair) Measurement {
+// A Loss is direct loss estimation that is still to be done: how far off predictions
+// are is learnt by gradient boosting, and expected of those that have no label. It has
+// all that it needs, so that it can be done beside the join.
+type Loss struct {
+	m             Measurement
+	metric        string
+	known         int // with a label
+	measured      performance.Interval
+	learnt, asked [][]float64 // features, by column
+	losses        []float64   // of what is learnt from
+}
+
+// newLoss is what has to be learnt, or why that cannot be.
+func newLoss(m Measurement, q Question, known, open []pair) (Measurement, *Loss) {
 	losses := make([]float64, len(known))
 	for i, x := range known {
 		off := math.Abs(x.p.number - x.l.number)
@@ -27,25 +37,33 @@ func (j *Join) estimateLoss(m Measurement, q Question, known, open []pair) Measu
 		case "mape":
 			if x.l.number == 0 {
 				m.Problem = "a label to calibrate on is 0, and mape is a share of it: estimate mae"
-				return m
+				return m, nil
 			}
 			off /= math.Abs(x.l.number)
 		}
 		losses[i] = off
 	}
-	measured := performance.Mean(losses)
-	learnt := known[:min(mostLearnt, len(known))]
-	model := witness.Regress(features(learnt), losses[:len(learnt)])
-	asked := open[:min(mostLearnt, len(open))]
+	learnt := min(mostLearnt, len(known))
+	return m, &Loss{
+		m: m, metric: q.Metric, known: len(known), measured: performance.Mean(losses), losses: losses[:learnt:learnt],
+		learnt: features(known[:learnt]), asked: features(open[:min(mostLearnt, len(open))]),
+	}
+}
+
+// Estimate learns and asks. Low and High are three standard errors of the mean loss
+// away.
+func (l *Loss) Estimate() Measurement {
+	m, n := l.m, len(l.asked[0])
+	model := witness.Regress(l.learnt, l.losses)
 	value := 0.0
-	for _, loss := range model.Of(features(asked), len(asked)) {
-		value += loss / float64(len(asked))
+	for _, loss := range model.Of(l.asked, n) {
+		value += loss / float64(n)
 	}
 	value = max(0, value)
-	standard := measured.Error * math.Sqrt(float64(len(known))/float64(len(asked)))
+	standard := l.measured.Error * math.Sqrt(float64(l.known)/float64(n))
 	low, high := max(0, value-3*standard), value+3*standard
-	reference := Reference{N: int64(len(known)), Value: measured.Value, Error: standard}
-	if q.Metric == "rmse" {
+	reference := Reference{N: int64(l.known), Value: l.measured.Value, Error: standard}
+	if l.metric == "rmse" {
 		if reference.Value > 0 {
 			reference.Error /= 2 * math.Sqrt(reference.Value)
 		}
