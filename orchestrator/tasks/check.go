@@ -27,8 +27,11 @@ func (t *Tasks) Check(r asl.Resource) error {
 func (t *Tasks) checkResource(r asl.Resource) error {
 	service, action := integration(r.ARN)
 	if plain, ok := strings.CutSuffix(action, ".waitForTaskToken"); ok {
-		if service == "sagemaker" {
+		switch service {
+		case "sagemaker":
 			return fmt.Errorf("resource %q: sagemaker has no .waitForTaskToken (have .sync)", r.ARN)
+		case "http":
+			return fmt.Errorf("resource %q: http:invoke has no .waitForTaskToken: it answers at once", r.ARN)
 		}
 		action = plain
 	}
@@ -99,6 +102,11 @@ func (t *Tasks) checkResource(r asl.Resource) error {
 			}
 		}
 		return nil
+	case "http:invoke":
+		if action != "invoke" {
+			return notBuilt(r.ARN)
+		}
+		return t.checkConnection(r)
 	}
 	if bucket, ok := r.Parameter("Bucket"); ok && service == "aws-sdk" && strings.HasPrefix(action, "s3:") && slices.Contains(t.cfg.Buckets, bucket.Text) {
 		return nil
@@ -129,6 +137,8 @@ func (t *Tasks) Refuses(e asl.Effect) string {
 		problem = processing.fields.check(e.Input)
 	case "apigateway:invoke":
 		_, problem = checkAPI(e.Input)
+	case "http:invoke":
+		_, problem = checkHTTP(e)
 	default:
 		if service == "aws-sdk" {
 			service, action, _ = strings.Cut(action, ":")
@@ -193,5 +203,5 @@ func unmapped(noun, name, section, key string) error {
 
 // notBuilt says which resource nothing here can do.
 func notBuilt(arn string) error {
-	return fmt.Errorf("resource %q is not built yet (have lambda:invoke, a Lambda function's ARN, sagemaker:createTrainingJob[.sync], sagemaker:createProcessingJob[.sync], states:startExecution[.sync[:2]], sns:publish, sqs:sendMessage, events:putEvents, apigateway:invoke, dynamodb:getItem, putItem, updateItem and deleteItem, aws-sdk, and .waitForTaskToken of those that SageMaker does not run)", arn)
+	return fmt.Errorf("resource %q is not built yet (have lambda:invoke, a Lambda function's ARN, sagemaker:createTrainingJob[.sync], sagemaker:createProcessingJob[.sync], states:startExecution[.sync[:2]], sns:publish, sqs:sendMessage, events:putEvents, apigateway:invoke, http:invoke, dynamodb:getItem, putItem, updateItem and deleteItem, aws-sdk, and .waitForTaskToken of those that SageMaker does not run)", arn)
 }

@@ -8,6 +8,7 @@
 //	sns:publish, sqs:sendMessage               a channel
 //	aws-sdk:s3                                 objects of buckets that are folders
 //	aws-sdk:sfn                                the daemon's own API
+//	http:invoke                                an HTTPS API, by a connection
 //
 // What is not mapped goes to AWS where that is allowed ([Config.Remote]), and so do
 // dynamodb, events:putEvents, apigateway:invoke and the other services of aws-sdk.
@@ -19,8 +20,8 @@
 //
 // Promises: the effect's ID is the handle of local commands, containers and
 // nested executions. [Tasks.Do] looks for it first, attaches to what it finds,
-// and starts one at most once per effect. Built-in functions, HTTP endpoints and
-// publishing have no such handle: they are repeated when a daemon ends between
+// and starts one at most once per effect. Built-in functions, HTTP endpoints, HTTPS
+// APIs and publishing have no such handle: they are repeated when a daemon ends between
 // doing them and recording that. A resource
 // that is not mapped is refused by name, by [Tasks.Check] where the definition
 // names it and by Do where the input does.
@@ -46,6 +47,7 @@ import (
 
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/httptask"
 	"github.com/anneal-ml/anneal/orchestrator/tasks/job"
 	"github.com/anneal-ml/anneal/orchestrator/wire"
 )
@@ -65,6 +67,12 @@ type Config struct {
 	Functions map[string]Function
 	Images    map[string]Image
 	Topics    map[string]string // of SNS, and queues of SQS, to the channel
+	// Connections are how HTTPS APIs are called: by name or ARN, looked up as those
+	// above. Hosts are those that they may lead to, nil for all.
+	Connections map[string]httptask.Settings
+	Hosts       []string
+	// Region is what HTTPS APIs are told.
+	Region string
 	// Machines are those that nested executions run, at the time of asking.
 	Machines func() map[string]orchestrator.Machine
 
@@ -147,11 +155,16 @@ type Tasks struct {
 	client *http.Client
 	wake   chan struct{} // a detached job was added, or there is something to end
 
+	http        *httptask.Client
+	connections map[string]*httptask.Connection // of the settings
+
 	mu     sync.Mutex
 	doing  map[string]*doing // guarded by mu; what is being done, by effect ID
 	stops  bool              // guarded by mu; Stop was called
 	ending []noted           // guarded by mu; what Run has to end
 	lost   map[string]bool   // guarded by mu; services of AWS that were not reached when last called
+
+	remembered map[string]known // guarded by mu; connections of AWS, by role and ARN
 }
 
 // New checks the settings.
@@ -199,6 +212,14 @@ func New(cfg Config) (*Tasks, error) {
 			problems = append(problems, fmt.Errorf("image %q: set its command or container", name))
 		}
 	}
+	connections := map[string]*httptask.Connection{}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Connections)) {
+		c, err := httptask.NewConnection(cfg.Connections[name], cfg.Hosts)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("connection %q: %w", name, err))
+		}
+		connections[name] = c
+	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
@@ -209,6 +230,10 @@ func New(cfg Config) (*Tasks, error) {
 		wake:   make(chan struct{}, 1),
 		doing:  map[string]*doing{},
 		lost:   map[string]bool{},
+
+		http:        &httptask.Client{Region: cfg.Region},
+		connections: connections,
+		remembered:  map[string]known{},
 	}, nil
 }
 
@@ -259,7 +284,7 @@ func (t *Tasks) do(ctx context.Context, e asl.Effect, submitted func(json.RawMes
 		return runtimeError(e, fmt.Sprintf("%q is no effect ID", e.ID)), nil
 	}
 	service, action := integration(e.Resource)
-	if plain, ok := strings.CutSuffix(action, ".waitForTaskToken"); ok {
+	if plain, ok := strings.CutSuffix(action, ".waitForTaskToken"); ok && service != "http" {
 		o, err := t.handOver(ctx, e, service, plain)
 		if err != nil || o.Error != "" || len(o.Output) > asl.MaxData {
 			return o, err
@@ -299,6 +324,8 @@ func (t *Tasks) handOver(ctx context.Context, e asl.Effect, service, action stri
 		return t.putEvents(ctx, e)
 	case "apigateway:invoke":
 		return t.invokeAPI(ctx, e)
+	case "http:invoke":
+		return t.invokeHTTP(ctx, e)
 	case "dynamodb:getItem", "dynamodb:putItem", "dynamodb:updateItem", "dynamodb:deleteItem":
 		return t.direct(ctx, e, service, action, "", params(e))
 	}
