@@ -30,10 +30,9 @@ func (r *rehearsal) settle(file string, tell io.Writer) (remove func(), err erro
 	if err != nil {
 		return nil, err
 	}
-	remove = func() { os.RemoveAll(dir) }
 	defer func() {
 		if err != nil {
-			remove()
+			os.RemoveAll(dir)
 		}
 	}()
 	cfg.Settings.Data = configs.Folder(dir)
@@ -61,7 +60,7 @@ func (r *rehearsal) settle(file string, tell io.Writer) (remove func(), err erro
 	if len(buckets) > 0 && r.objects == nil {
 		r.objects = d.objects
 	}
-	return remove, nil
+	return func() { os.RemoveAll(dir) }, nil
 }
 
 // errLate says that a state timed out before its task ended.
