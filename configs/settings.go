@@ -96,6 +96,12 @@ type Embedded struct {
 	// Topics are the channels that stand for SNS topics and SQS queues, by
 	// their name.
 	Topics map[string]string `json:"topics"`
+	// Connections are how HTTPS APIs are called, in place of EventBridge's connections:
+	// by their name or ARN, or by the longest glob.
+	Connections map[string]Connection `json:"connections"`
+	// Hosts are those that any of them may lead to, those of AWS too; as a connection's
+	// own hosts. All if none.
+	Hosts []string `json:"hosts"`
 	// StateMachines are the definitions of state machines that others begin
 	// (states:startExecution): files by name, by ARN, or by the longest glob.
 	// Those of policies are there by the policy's name.
@@ -446,6 +452,7 @@ func (e *Embedded) check(d *decoder, builtins []string, channels map[string]Chan
 	}
 	e.checkListen(d)
 	e.Logs.check(d)
+	e.checkConnections(d)
 	if e.Jobs < 0 {
 		d.add("embedded.jobs", -1, "%d jobs: at least 1", e.Jobs)
 	}

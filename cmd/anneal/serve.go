@@ -261,6 +261,9 @@ func (d *daemon) tasksConfig(buckets map[string]string, read func(configs.Secret
 	if err := d.reachAWS(&cfg, read); err != nil {
 		return cfg, err
 	}
+	if err := d.connect(&cfg, read); err != nil {
+		return cfg, err
+	}
 	// What a local process needs to resolve s3:// URIs as anneal does.
 	mapped, err := json.Marshal(buckets)
 	if err != nil {

@@ -1,6 +1,7 @@
 package httptask
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -56,7 +57,7 @@ func Parse(in value.Value) (c Call, problem string) {
 	var err error
 	c.Method = text("Method")
 	if c.URL, err = ParseEndpoint(text("ApiEndpoint")); err != nil {
-		return c, err.Error()
+		return c, "The value for the 'ApiEndpoint' field is not valid: " + err.Error()
 	}
 	if !slices.Contains(methods, c.Method) {
 		return c, invalid("Method", strings.Join(methods, ", "))
@@ -118,20 +119,13 @@ func ParseEndpoint(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.Opaque != "":
-		return nil, endpointError("it must be a URL, https://…")
+		return nil, errors.New("it must be a URL, https://…")
 	case u.User != nil:
-		return nil, endpointError("credentials are the connection's")
+		return nil, errors.New("credentials are the connection's")
 	case u.Fragment != "":
-		return nil, endpointError("it has a fragment")
+		return nil, errors.New("it has a fragment")
 	}
 	return u, nil
-}
-
-// An endpointError says what is wrong with the URL of an API, after AWS's words.
-type endpointError string
-
-func (e endpointError) Error() string {
-	return "The value for the 'ApiEndpoint' field is not valid: " + string(e)
 }
 
 // unsupported are headers that a task may not have.

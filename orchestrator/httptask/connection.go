@@ -38,7 +38,7 @@ type Settings struct {
 type Basic struct{ Username, Password string }
 
 // APIKey is authorization by a header.
-type APIKey struct{ Name, Value string }
+type APIKey Parameter
 
 // OAuth is authorization by an access token that is given for client credentials
 // (RFC 6749, section 4.4).
@@ -67,6 +67,21 @@ func NewConnection(s Settings, hosts []string) (*Connection, error) {
 	}
 	if ways > 1 {
 		return nil, errors.New("set one of basic, apiKey and oauth")
+	}
+	headers := slices.Clone(s.Headers)
+	if s.APIKey != nil {
+		headers = append(headers, Parameter(*s.APIKey))
+	}
+	if s.OAuth != nil {
+		headers = append(headers, s.OAuth.Headers...)
+	}
+	if s.Idempotency != "" {
+		headers = append(headers, Parameter{Name: s.Idempotency})
+	}
+	for _, h := range headers {
+		if !headerName.MatchString(h.Name) || !headerValue.MatchString(h.Value) {
+			return nil, fmt.Errorf("header %q: its name or its value can be in no request", h.Name)
+		}
 	}
 	c := &Connection{Settings: s, egress: egress{Egress: s.Egress, all: hosts}, tokens: tokens{turn: make(chan struct{}, 1)}}
 	if s.OAuth != nil {
