@@ -31,6 +31,7 @@ func (d *daemon) newAPI(activities *sfnapi.Activities, fold sfnapi.Fold) (*api, 
 		Policies: func() map[string]orchestrator.Machine { return embeddedMachines(d.generation.config()) },
 		Runs:     d.embeddedRuns,
 		Tell:     func(ctx context.Context, events []anneal.Event) error { return d.controller.IngestNews(ctx, events) },
+		Trace:    d.tasks.Trace,
 	}
 	if len(settings.Credentials) > 0 {
 		cfg.Signatures = &sfnapi.Signatures{Keys: map[string]string{}, Region: settings.Region}

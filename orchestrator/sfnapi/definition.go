@@ -296,6 +296,10 @@ func taskDiagnostics(states json.RawMessage, at, kind, language string) []diagno
 		if message != "" {
 			found = append(found, diagnostic{"ERROR", codeSchema, message, here + "/Resource"})
 		}
+		if calledHTTP(st.Resource) {
+			found = append(found, httpDiagnostics(st.Parameters, here+"/Parameters")...)
+			found = append(found, httpDiagnostics(st.Arguments, here+"/Arguments")...)
+		}
 		field, given := "/Parameters", st.Parameters
 		jsonata := cmp.Or(st.QueryLanguage, language) == "JSONata"
 		if jsonata {

@@ -20,6 +20,7 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
+	"github.com/anneal-ml/anneal/orchestrator/httptask"
 )
 
 // Config is what the API is served with.
@@ -52,6 +53,10 @@ type Config struct {
 	// asked when a state machine is to log to it; where it cannot say, there may be one.
 	// Nil: nobody is asked.
 	LogGroup func(ctx context.Context, arn string) (bool, error)
+
+	// Trace does an HTTP Task that is tested, and tells what was sent and what came back;
+	// reveal has the secrets told too. Nil: that is not told.
+	Trace func(ctx context.Context, e asl.Effect, reveal bool) (asl.Outcome, httptask.Exchange, error)
 
 	Log *slog.Logger // default: nowhere
 }

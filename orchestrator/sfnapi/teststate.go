@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/httptask"
 )
 
 type testStateInput struct {
@@ -87,6 +88,8 @@ type stateTest struct {
 	entered   time.Time
 	token     string // of the task; empty: any
 	variables map[string]json.RawMessage
+
+	exchange httptask.Exchange // of an HTTP Task
 }
 
 // testState runs one state, with a mock in the place of what it calls.
@@ -109,6 +112,12 @@ func (s *Server) testState(ctx context.Context, in testStateInput) (any, error) 
 	if in.Level == "DEBUG" || in.Level == "TRACE" {
 		if out.Inspection, err = t.inspect(ctx, p); err != nil {
 			return nil, err
+		}
+		if x := t.exchange; x.Request != nil {
+			out.Inspection["request"] = x.Request
+			if x.Response != nil {
+				out.Inspection["response"] = x.Response
+			}
 		}
 	}
 	if p.early {
@@ -474,7 +483,13 @@ func (t *stateTest) outcome(ctx context.Context, e asl.Effect) (asl.Outcome, err
 		}
 		doing, cancel := context.WithTimeout(ctx, expressTimeout)
 		defer cancel()
-		o, err := t.s.cfg.Activities.Do(doing, e, false, func(json.RawMessage) {})
+		var o asl.Outcome
+		var err error
+		if t.s.cfg.Trace != nil && t.in.Level == "TRACE" && calledHTTP(e.Resource) {
+			o, t.exchange, err = t.s.cfg.Trace(doing, e, t.in.Reveal)
+		} else {
+			o, err = t.s.cfg.Activities.Do(doing, e, false, func(json.RawMessage) {})
+		}
 		switch {
 		case ctx.Err() != nil:
 		case doing.Err() != nil:
