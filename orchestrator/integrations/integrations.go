@@ -8,7 +8,8 @@
 // service of aws-sdk or a parameter that comes from the input, it says nothing.
 //
 // What services take and give is in AWS's own API models, of which the folder
-// models holds what is needed; models/cut.py makes it. It leaves to others where
+// models holds what is needed; models/cut.py makes it. That of an HTTP Task, which has
+// none, is here. It leaves to others where
 // a task runs (package tasks) and what functions return, which is handed in.
 package integrations
 
@@ -58,6 +59,9 @@ func Of(resource string, parameters *flow.Shape, function Function) flow.Service
 	}
 	if known {
 		c.value(m, op.In, parameters, "what is sent", 0)
+	}
+	if known && name == "http" {
+		c.http(parameters)
 	}
 	s := flow.Service{Result: result(m, op, name, pattern)}
 	if name == "lambda" && action == "invoke" && pattern == "" {

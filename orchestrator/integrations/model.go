@@ -63,6 +63,7 @@ var models = sync.OnceValue(func() map[string]*model {
 		name := strings.TrimSuffix(e.Name(), ".json")
 		all[strings.Replace(name, "aws-sdk-", "aws-sdk:", 1)] = m
 	}
+	all["http"] = httpModel()
 	return all
 })
 

@@ -36,6 +36,7 @@ func rules() map[string]rule {
 		"PutEventsRequestEntry":                {required: []string{"Source", "DetailType", "Detail"}, free: []string{"Detail"}},
 		"StartExecutionInput":                  {free: []string{"Input"}},
 		"InvocationRequest":                    {free: []string{"Payload"}},
+		"HttpInvoke":                           {one: [][]string{{"Authentication", "InvocationConfig"}}, free: []string{"RequestBody", "QueryParameters"}},
 	}
 }
 
