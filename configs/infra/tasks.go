@@ -10,6 +10,7 @@ import (
 
 	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/httptask"
 	"github.com/anneal-ml/anneal/orchestrator/tasks"
 	"github.com/anneal-ml/anneal/orchestrator/wire"
 )
@@ -72,10 +73,14 @@ func (o *of) mapped() (here, there *tasks.Tasks, err error) {
 	}
 	cfg := tasks.Config{
 		Functions: map[string]tasks.Function{}, Topics: e.Topics, Buckets: slices.Sorted(mapKeys(o.cfg.Settings.Buckets)),
-		Machines: func() map[string]orchestrator.Machine { return machines },
+		Connections: map[string]httptask.Settings{},
+		Machines:    func() map[string]orchestrator.Machine { return machines },
 	}
 	for name := range e.Functions {
 		cfg.Functions[name] = tasks.Function{Command: []string{name}}
+	}
+	for name := range e.Connections {
+		cfg.Connections[name] = httptask.Settings{Egress: httptask.Egress{Insecure: true}}
 	}
 	if e.Listen != "off" {
 		cfg.StepFunctions = func(context.Context, string, []byte) (int, []byte) { return 0, nil } // nothing is called
@@ -142,6 +147,10 @@ func (t taskNeeds) add(r asl.Resource, sure bool) {
 			return
 		}
 	}
+	if service == "http" {
+		t.connection(r, role, sure)
+		return
+	}
 	resources, known := t.resources(r, service, action)
 	switch {
 	case known && (!sure || len(resources) == 0):
@@ -154,20 +163,52 @@ func (t taskNeeds) add(r asl.Resource, sure bool) {
 	if slices.Equal(resources, []string{"*"}) {
 		wide = "what the action is on is not told by a name that is in the definition"
 	}
-	why := fmt.Sprintf("calls it for state %s of %s", r.State, t.who)
-	need := func(actions, resources []string, wide string) {
-		for i := range t.of.d.Tasks {
-			other := &t.of.d.Tasks[i]
-			if other.Role == role && slices.Equal(other.Actions, actions) && slices.Equal(other.Resources, resources) {
-				return
-			}
-		}
-		t.of.d.Tasks = append(t.of.d.Tasks, Need{Role: role, Service: wire.ID(service), Actions: actions, Resources: resources, Why: why, Wide: wide})
-	}
-	need(actions, resources, wide)
+	t.need(Need{Role: role, Service: wire.ID(service), Actions: actions, Resources: resources, Why: t.why(r), Wide: wide})
 	if sync {
-		need([]string{"states:DescribeExecution", "states:StopExecution"}, []string{executions(resources[0], "execution")}, "an execution's ARN ends with its name, which is not known before")
+		t.need(Need{
+			Role: role, Service: wire.ID(service), Actions: []string{"states:DescribeExecution", "states:StopExecution"}, Resources: []string{executions(resources[0], "execution")},
+			Why: t.why(r), Wide: "an execution's ARN ends with its name, which is not known before",
+		})
 	}
+}
+
+func (t taskNeeds) why(r asl.Resource) string {
+	return fmt.Sprintf("calls it for state %s of %s", r.State, t.who)
+}
+
+// need adds what is not there yet.
+func (t taskNeeds) need(n Need) {
+	if !slices.ContainsFunc(t.of.d.Tasks, func(o Need) bool {
+		return o.Role == n.Role && slices.Equal(o.Actions, n.Actions) && slices.Equal(o.Resources, n.Resources)
+	}) {
+		t.of.d.Tasks = append(t.of.d.Tasks, n)
+	}
+}
+
+// connection adds what is asked of a connection of EventBridge, and of the secret that
+// it keeps there. The API itself is called by nobody's leave but its own.
+func (t taskNeeds) connection(r asl.Resource, role string, sure bool) {
+	describe, get := []string{"events:DescribeConnection"}, []string{"secretsmanager:GetSecretValue"}
+	p, ok := r.Parameter("InvocationConfig", "ConnectionArn")
+	if !ok {
+		p, _ = r.Parameter("Authentication", "ConnectionArn")
+	}
+	if p.Text == "" {
+		t.of.doubt("state %s of %s names its connection only when it runs, so it is not in the role: allow %s on it and %s on its secret by hand", r.State, t.who, describe[0], get[0])
+		return
+	}
+	if !sure {
+		return
+	}
+	events, secrets, name := local("events"), local("secretsmanager"), p.Text
+	if before, after, ok := strings.Cut(p.Text, ":connection/"); ok {
+		events, secrets = before+":", strings.Replace(before, ":events:", ":secretsmanager:", 1)+":"
+		name, _, _ = strings.Cut(after, "/")
+	}
+	name = exactly(name)
+	const wide = "EventBridge ends the names of connections and of their secrets with an ID"
+	t.need(Need{Role: role, Service: wire.ID("eventbridge"), Actions: describe, Resources: []string{events + "connection/" + name, events + "connection/" + name + "/*"}, Why: t.why(r), Wide: wide})
+	t.need(Need{Role: role, Service: wire.ID("secretsmanager"), Actions: get, Resources: []string{secrets + "secret:events!connection/" + name + "/*"}, Why: t.why(r), Wide: wide})
 }
 
 // called is the service and the action of a resource, by the names of the API models.
