@@ -296,10 +296,6 @@ func taskDiagnostics(states json.RawMessage, at, kind, language string) []diagno
 		if message != "" {
 			found = append(found, diagnostic{"ERROR", codeSchema, message, here + "/Resource"})
 		}
-		if calledHTTP(st.Resource) {
-			found = append(found, httpDiagnostics(st.Parameters, here+"/Parameters")...)
-			found = append(found, httpDiagnostics(st.Arguments, here+"/Arguments")...)
-		}
 		field, given := "/Parameters", st.Parameters
 		jsonata := cmp.Or(st.QueryLanguage, language) == "JSONata"
 		if jsonata {
@@ -309,6 +305,10 @@ func taskDiagnostics(states json.RawMessage, at, kind, language string) []diagno
 			for _, message := range integrations.Misfits(st.Resource, parameters, jsonata) {
 				found = append(found, diagnostic{"ERROR", codeSchema, message, here + field})
 			}
+		}
+		if calledHTTP(st.Resource) {
+			found = append(found, httpDiagnostics(st.Parameters, here+"/Parameters")...)
+			found = append(found, httpDiagnostics(st.Arguments, here+"/Arguments")...)
 		}
 		for i, b := range st.Branches {
 			found = append(found, taskDiagnostics(b.States, fmt.Sprintf("%s/Branches[%d]/States", here, i), kind, language)...)

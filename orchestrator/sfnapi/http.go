@@ -11,7 +11,7 @@ import (
 func calledHTTP(resource string) bool { return strings.HasSuffix(resource, ":states:::http:invoke") }
 
 // httpDiagnostics are what AWS refuses of the parameters of an HTTP Task, which are at
-// that place. What comes from a path or an expression is only known when it runs.
+// that place, beside what does not fit [integrations.Misfits]. What comes from a path or an expression is only known when it runs.
 func httpDiagnostics(parameters json.RawMessage, at string) (found []diagnostic) {
 	var given map[string]json.RawMessage
 	if json.Unmarshal(parameters, &given) != nil || given == nil {
@@ -19,11 +19,6 @@ func httpDiagnostics(parameters json.RawMessage, at string) (found []diagnostic)
 	}
 	refused := func(message string) { found = append(found, diagnostic{"ERROR", codeSchema, message, at}) }
 	there := func(name string) bool { return given[name] != nil || given[name+".$"] != nil }
-	for _, name := range []string{"ApiEndpoint", "Method"} {
-		if !there(name) {
-			refused("The field '" + name + "' is required but was missing")
-		}
-	}
 	if !there("Authentication") && !there("InvocationConfig") {
 		refused("The field 'InvocationConfig' is required but was missing")
 	}
