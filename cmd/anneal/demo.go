@@ -226,7 +226,7 @@ func newStory(out io.Writer, d *daemon, dir, metric string) *story {
 		table:   demo.Table{Metric: metric, LowerIsBetter: metric == "mae"},
 		records: make(chan journal.Record), signals: map[string]anneal.Signal{},
 	}
-	if f, ok := out.(*os.File); ok {
+	if f, ok := fileOf(out); ok {
 		s.color = demo.Colored(f, os.Getenv)
 	}
 	return s

@@ -71,9 +71,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	out := &outlet{Writer: stdout}
+	root.SetOut(out)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err := out.failed(); err != nil {
+		fmt.Fprintf(stderr, "anneal: %v\n", err)
+		return exitBroken
+	}
 	if err == nil {
 		return 0
 	}
