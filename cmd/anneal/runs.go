@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,14 +48,21 @@ func newRunHistory(from *reach) *cobra.Command {
 
 // writeHistory writes a history as a table.
 func writeHistory(w io.Writer, events []asl.HistoryEvent) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var table bytes.Buffer
+	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ID\tAT\tTYPE\tSTATE\tDETAIL")
 	states := statesOf(events)
 	for _, e := range events {
-		row := fmt.Sprintf("%d\t%s\t%s\t%s\t%s", e.ID, clock(e.Timestamp), e.Type, printable(states[e.ID]), printable(summary(e)))
-		fmt.Fprintln(t, strings.TrimRight(row, "\t"))
+		// Each row has all cells, or the columns would end with it.
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", e.ID, clock(e.Timestamp), e.Type, printable(states[e.ID]), printable(summary(e)))
 	}
-	return t.Flush()
+	t.Flush() // into memory
+	for line := range strings.Lines(table.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newRunStop() *cobra.Command {
