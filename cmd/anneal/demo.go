@@ -107,6 +107,7 @@ func runDemo(ctx context.Context, o demoOptions, out io.Writer) error {
 	}
 	batches, metric, err := prepare(dir, executable, o)
 	if err != nil {
+		os.RemoveAll(dir) // it was made here, and would be in the way of the next try
 		return usage(err)
 	}
 	logFile, err := os.Create(filepath.Join(dir, "anneal.log"))
