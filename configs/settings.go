@@ -352,59 +352,8 @@ func (s *Settings) check(d *decoder, builtins []string) {
 			d.add(policy.At("buckets", name), -1, "%q is not a bucket's name: letters, digits, . - and _", name)
 		}
 	}
-	for i, source := range s.Sources {
-		path := index("sources", i)
-		dir := source.Directory
-		if w := source.Webhook; w != nil {
-			w.check(d, path+".webhook", s.Sources[:i])
-			if dir != nil {
-				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
-			}
-		}
-		if q := source.SQS; q != nil {
-			q.check(d, path+".sqs", s.Sources[:i])
-			if dir != nil || source.Webhook != nil {
-				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
-			}
-		}
-		if n := source.NATS; n != nil {
-			n.check(d, path+".nats", s.Sources[:i])
-			if dir != nil || source.Webhook != nil || source.SQS != nil {
-				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
-			}
-		}
-		if c := source.CloudWatch; c != nil {
-			c.check(d, path+".cloudwatch", s.Sources[:i])
-			if dir != nil || source.Webhook != nil || source.SQS != nil || source.NATS != nil {
-				d.add(path, -1, "a source has one kind: begin another entry with - for the other")
-			}
-		}
-		if dir == nil {
-			if source.Webhook != nil || source.SQS != nil || source.NATS != nil || source.CloudWatch != nil {
-				continue
-			}
-			if n := d.at(path); n.kind == mapping && len(n.entries) == 0 || n.kind == null {
-				d.add(path, -1, "a source has a kind: directory: {path: ./inbox}")
-			}
-			continue
-		}
-		if dir.Path == "" {
-			d.add(path+".directory.path", -1, "a directory needs a path: {path: ./inbox}")
-			continue
-		}
-		if other := s.Buckets[dir.Bucket]; other != dir.Path && other != "" {
-			d.add(path+".directory", -1, "the bucket %q is the folder %s already: give this one another bucket", dir.Bucket, other)
-		}
-		for j, other := range s.Sources[:i] {
-			if other.Directory != nil && other.Directory.Path == dir.Path {
-				d.add(path+".directory.path", -1, "%s is the folder of %s already: each file in it would be two events", dir.Path, index("sources", j))
-			}
-		}
-		for _, ours := range []struct{ key, folder string }{{"data", string(s.Data)}, {"staging", s.folder(s.Staging)}} {
-			if inside(ours.folder, string(dir.Path)) {
-				d.add(path+".directory.path", -1, "%s, the folder of %s, is inside this one: what anneal writes would be new data", ours.folder, ours.key)
-			}
-		}
+	for i := range s.Sources {
+		s.checkSource(d, i)
 	}
 	for _, name := range sortedKeys(s.Notify) {
 		if w := s.Notify[name].Webhook; w != nil {
@@ -423,6 +372,58 @@ func (s *Settings) check(d *decoder, builtins []string) {
 	}
 	s.Embedded.check(d, builtins, s.Notify)
 	s.StepFunctions.Account().check(d, "stepFunctions")
+}
+
+// checkSource checks the source with index i, by itself and beside those before it.
+func (s *Settings) checkSource(d *decoder, i int) {
+	path, source, others := index("sources", i), s.Sources[i], s.Sources[:i]
+	kinds := 0
+	if w := source.Webhook; w != nil {
+		kinds++
+		w.check(d, path+".webhook", others)
+	}
+	if q := source.SQS; q != nil {
+		kinds++
+		q.check(d, path+".sqs", others)
+	}
+	if n := source.NATS; n != nil {
+		kinds++
+		n.check(d, path+".nats", others)
+	}
+	if c := source.CloudWatch; c != nil {
+		kinds++
+		c.check(d, path+".cloudwatch", others)
+	}
+	if source.Directory != nil {
+		kinds++
+		s.checkDirectory(d, path+".directory", source.Directory, others)
+	}
+	switch n := d.at(path); {
+	case kinds > 1:
+		d.add(path, -1, "a source has one kind: begin another entry with - for the other")
+	case kinds == 0 && (n.kind == mapping && len(n.entries) == 0 || n.kind == null):
+		d.add(path, -1, "a source has a kind: directory: {path: ./inbox}")
+	}
+}
+
+func (s *Settings) checkDirectory(d *decoder, path string, dir *Directory, others []Source) {
+	if dir.Path == "" {
+		d.add(path+".path", -1, "a directory needs a path: {path: ./inbox}")
+		return
+	}
+	if other := s.Buckets[dir.Bucket]; other != dir.Path && other != "" {
+		d.add(path, -1, "the bucket %q is the folder %s already: give this one another bucket", dir.Bucket, other)
+	}
+	for j, other := range others {
+		if other.Directory != nil && other.Directory.Path == dir.Path {
+			d.add(path+".path", -1, "%s is the folder of %s already: each file in it would be two events", dir.Path, index("sources", j))
+		}
+	}
+	for _, ours := range []struct{ key, folder string }{{"data", string(s.Data)}, {"staging", s.folder(s.Staging)}} {
+		if inside(ours.folder, string(dir.Path)) {
+			d.add(path+".path", -1, "%s, the folder of %s, is inside this one: what anneal writes would be new data", ours.folder, ours.key)
+		}
+	}
 }
 
 // folder is where a folder or s3://… of a mapped bucket is, empty if nowhere.
