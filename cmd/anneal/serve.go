@@ -195,41 +195,43 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger, wait t
 	d.schedules.set(d.scheduled(cfg))
 	d.sources["schedules"] = d.schedules
 	for i, s := range cfg.Settings.Sources {
-		if s.Webhook != nil {
-			if err := d.addHook(s.Webhook); err != nil {
-				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
-			}
-		}
-		if s.SQS != nil {
-			if err := d.addQueue(ctx, s.SQS); err != nil {
-				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
-			}
-		}
-		if s.NATS != nil {
-			if err := d.addStream(s.NATS); err != nil {
-				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
-			}
-		}
-		if s.CloudWatch != nil {
-			if err := d.addAlarms(ctx, s.CloudWatch); err != nil {
-				return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
-			}
-		}
-		if s.Directory == nil {
-			continue
-		}
-		source, err := directory.New(directory.Config{
-			Path:   string(s.Directory.Path),
-			Bucket: s.Directory.Bucket,
-			Settle: time.Duration(s.Directory.Settle),
-			Cache:  filepath.Join(data, "cache", "directory-"+s.Directory.Bucket+".json"),
-		}, log)
-		if err != nil {
+		if err := d.addSource(ctx, s); err != nil {
 			return nil, usage(fmt.Errorf("source %d: %w", i+1, err))
 		}
-		d.sources["directory "+s.Directory.Bucket] = source
 	}
 	return d, nil
+}
+
+// addSource makes a source of what the settings say of one.
+func (d *daemon) addSource(ctx context.Context, s configs.Source) error {
+	switch {
+	case s.Webhook != nil:
+		return d.addHook(s.Webhook)
+	case s.SQS != nil:
+		return d.addQueue(ctx, s.SQS)
+	case s.NATS != nil:
+		return d.addStream(s.NATS)
+	case s.CloudWatch != nil:
+		return d.addAlarms(ctx, s.CloudWatch)
+	case s.Directory != nil:
+		return d.addDirectory(s.Directory)
+	}
+	return nil
+}
+
+// addDirectory makes the source of one folder.
+func (d *daemon) addDirectory(settings *configs.Directory) error {
+	source, err := directory.New(directory.Config{
+		Path:   string(settings.Path),
+		Bucket: settings.Bucket,
+		Settle: time.Duration(settings.Settle),
+		Cache:  filepath.Join(string(d.cfg.Settings.Data), "cache", "directory-"+settings.Bucket+".json"),
+	}, d.log)
+	if err != nil {
+		return err
+	}
+	d.sources["directory "+settings.Bucket] = source
+	return nil
 }
 
 func (d *daemon) newTasks(buckets map[string]string, read func(configs.Secret) (string, error)) (*tasks.Tasks, error) {
