@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -194,6 +195,10 @@ func (c *client) unanswered(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err // without the address, which is told already
+	}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return broken(fmt.Errorf("%s: %w (name the file of its certificate, or of who signed it, in SSL_CERT_FILE)", c.base, err))
 	}
 	return broken(fmt.Errorf("no daemon answers at %s: %w (%s)", c.base, err, c.hint))
 }

@@ -446,6 +446,9 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%q: %d %s\nwant %d … %s …", c.args, status, out, c.status, c.says)
 		}
 	}
+	if out, status := runWith([]string{"ANNEAL_SERVER=" + p.server}, "health"); status != exitBroken || !strings.Contains(out, "in SSL_CERT_FILE)") || strings.Contains(out, "no daemon") {
+		t.Errorf("health without its certificate: %d %s", status, out)
+	}
 	if log := p.log.String(); strings.Contains(log, admin) || !strings.Contains(log, "by=ops") {
 		t.Errorf("the log has the token, or not who asked:\n%s", log)
 	}
