@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	partSize   = 8 << 20 // bytes that are sent at a time
+	partSize   = 8 << 20 // bytes that are sent at a time, at first: see sizeOfPart
+	alikeParts = 2000    // of an upload that have one size
 	copiedOnce = 5 << 30 // bytes that S3 copies in one call at most
 	copiedPart = 1 << 30 // bytes of a larger one that it copies at a time
 	putTime    = 10 * time.Minute
@@ -68,17 +69,22 @@ func (u *upload) call(ctx context.Context, action string, ask func(ctx context.C
 func (u *upload) write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
-		if len(u.part) == partSize { // there is more: it is not the last
+		if len(u.part) == sizeOfPart(len(u.parts)) { // there is more: it is not the last
 			if err := u.send(); err != nil {
 				return done, err
 			}
 		}
-		n := min(len(p)-done, partSize-len(u.part))
+		n := min(len(p)-done, sizeOfPart(len(u.parts))-len(u.part))
 		u.part = append(u.part, p[done:done+n]...)
 		done += n
 	}
 	return done, nil
 }
+
+// sizeOfPart is how many bytes the part has that comes after n others. S3 takes 10,000
+// parts: of 8 MiB each they are 80 GB, which models outgrow, so that later parts are
+// larger, and all of them 484 GiB.
+func sizeOfPart(n int) int { return partSize << (n / alikeParts) }
 
 // begin begins an upload in parts.
 func (u *upload) begin() error {

@@ -349,3 +349,19 @@ func TestWeb(t *testing.T) {
 		t.Errorf("name %s", got)
 	}
 }
+
+// The parts that S3 takes hold what the largest models have.
+func TestSizeOfPart(t *testing.T) {
+	const parts, most = 10_000, 5 << 30 // S3's limits: "Amazon S3 multipart upload limits"
+	total := int64(0)
+	for n := range parts {
+		size := sizeOfPart(n)
+		if size < partSize || size > most {
+			t.Fatalf("part %d has %d bytes", n+1, size)
+		}
+		total += int64(size)
+	}
+	if total < 400<<30 {
+		t.Errorf("%d parts hold %d GiB", parts, total>>30)
+	}
+}
