@@ -177,10 +177,7 @@ func BenchmarkGeneration(b *testing.B) {
 		for n := 0; b.Loop(); n++ {
 			spec := policies[1].Spec
 			spec.Spec.Rules = []policy.Rule{{ID: "many", If: fmt.Sprintf("signals.rows.value >= %d", n)}}
-			p, problems := policy.Compile(spec)
-			if len(problems) > 0 {
-				b.Fatal(problems)
-			}
+			p := compiled(b, spec)
 			next[1] = p
 			if err := r.Load(b.Context(), controller.Generation{Policies: next}); err != nil {
 				b.Fatal(err)

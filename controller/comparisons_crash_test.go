@@ -75,14 +75,7 @@ func compareThroughCrash(t *testing.T, files map[string][]byte, order []string, 
 			}},
 			"promote": {"if": "candidate.version < 2.0"}
 		}}`
-	var s policy.Spec
-	if err := json.Unmarshal([]byte(spec), &s); err != nil {
-		t.Fatal(err)
-	}
-	p, problems := policy.Compile(s)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+	p := written(t, spec)
 	synctest.Test(t, func(t *testing.T) {
 		memory, w := &journal.Memory{}, newWorld(script{conduct: []conduct{{takes: time.Minute}}})
 		silent := slog.New(slog.DiscardHandler)

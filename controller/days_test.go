@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,7 +13,6 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
-	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/anneal-ml/anneal"
@@ -41,33 +38,7 @@ import (
 //	at 03-26T01:00 down | up            the daemon
 //	at 03-26T01:00 ends                 the story
 func TestDays(t *testing.T) {
-	files, err := filepath.Glob("testdata/day-*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no stories", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			story := &archive.Files[len(archive.Files)-1]
-			want := string(story.Data)
-			for _, restarts := range []bool{false, true} {
-				got := playDay(t, archive, want, restarts)
-				if *update && !restarts {
-					story.Data = []byte(got)
-					if err := os.WriteFile(file, txtar.Format(archive), 0o666); err != nil {
-						t.Fatal(err)
-					}
-					want = got
-				}
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("restarts %t (-want +got):\n%s", restarts, diff)
-				}
-			}
-		})
-	}
+	stories(t, "testdata/day-*.txt", playDay)
 }
 
 // A day is being played.
@@ -96,15 +67,7 @@ func newDay(t *testing.T, archive *txtar.Archive) *day {
 		if err != nil {
 			t.Fatal(err)
 		}
-		spec, err := policy.ParseSpec(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, problems := policy.Compile(spec)
-		if len(problems) > 0 {
-			t.Fatal(f.Name, problems)
-		}
-		d.policies[f.Name] = p
+		d.policies[f.Name] = written(t, string(data))
 	}
 	return d
 }

@@ -21,21 +21,13 @@ import (
 // expecting is a policy that estimates losses where an event of type Ask comes.
 func expecting(tb testing.TB) *policy.Policy {
 	tb.Helper()
-	var spec policy.Spec
-	if err := json.Unmarshal([]byte(`{"apiVersion": "anneal/v1alpha1", "kind": "RetrainPolicy", "metadata": {"name": "p"}, "spec": {
+	return written(tb, `{"apiVersion": "anneal/v1alpha1", "kind": "RetrainPolicy", "metadata": {"name": "p"}, "spec": {
 		"model": {"group": "g"},
 		"signals": {"expected": {"source": "predictions", "path": "predictions/", "labels": "labels/", "key": "id", "prediction": "y", "label": "y",
 			"features": ["a", "b", "c", "d"], "metric": "mae", "window": "1h", "estimate": "dle", "calibration": "14d"}},
 		"triggers": [{"id": "any", "event": {"type": "Ask"}}],
 		"rules": [{"id": "worse", "if": "signals.expected.value > 100"}]
-	}}`), &spec); err != nil {
-		tb.Fatal(err)
-	}
-	p, problems := policy.Compile(spec)
-	if len(problems) > 0 {
-		tb.Fatal(problems)
-	}
-	return p
+	}}`)
 }
 
 // predicted are the predictions, or what came true, of so many rows from one on.

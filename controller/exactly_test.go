@@ -14,7 +14,6 @@ import (
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/objects"
-	"github.com/anneal-ml/anneal/policy"
 )
 
 // TestExactly has columns whose sketches leave the verdict open read again: both sides
@@ -53,10 +52,7 @@ func TestExactly(t *testing.T) {
 		s := spec.Spec.Signals["drift"]
 		s.Tests = []string{"ks"} // whose threshold is 0.1
 		spec.Spec.Signals["drift"] = s
-		p, problems := policy.Compile(spec)
-		if len(problems) > 0 {
-			t.Fatal(problems)
-		}
+		p := compiled(t, spec)
 		c := serve(t, p, opens(files), func(cfg *controller.Config) {
 			cfg.Workers, cfg.Open = 1, again.read
 		})

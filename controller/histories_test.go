@@ -66,7 +66,6 @@ func (h history) open(o anneal.Object) (io.ReadCloser, error) {
 func (h history) policy(t testing.TB, rule string) *policy.Policy {
 	t.Helper()
 	ignore, _ := json.Marshal(append([]string{}, h.Ignore...))
-	var spec policy.Spec
 	text := fmt.Sprintf(`{
 		"apiVersion": "anneal/v1alpha1", "kind": "RetrainPolicy", "metadata": {"name": "history"},
 		"spec": {
@@ -79,14 +78,7 @@ func (h history) policy(t testing.TB, rule string) *policy.Policy {
 			}},
 			"promote": {"if": "true"}
 		}}`, h.Target, ignore, rule)
-	if err := json.Unmarshal([]byte(text), &spec); err != nil {
-		t.Fatal(err)
-	}
-	p, problems := policy.Compile(spec)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	return p
+	return written(t, text)
 }
 
 // replayed is what a daemon made of a history.

@@ -54,14 +54,7 @@ func TestImportance(t *testing.T) {
 			}},
 			"promote": {"if": "true"}
 		}}`
-	var s policy.Spec
-	if err := json.Unmarshal([]byte(spec), &s); err != nil {
-		t.Fatal(err)
-	}
-	p, problems := policy.Compile(s)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+	p := written(t, spec)
 	says := []string{`{"a": 3, "c": 1}`, `[{"feature": "b", "importance": 1}]`, `{"b": -1}`, `null`}
 	synctest.Test(t, func(t *testing.T) {
 		store := &journal.Memory{}

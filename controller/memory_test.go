@@ -39,7 +39,7 @@ func newRig(tb testing.TB) *rig {
 // watch is that policy.
 func watch(tb testing.TB) *policy.Policy {
 	tb.Helper()
-	p, problems := policy.Compile(policy.Spec{
+	return compiled(tb, policy.Spec{
 		APIVersion: policy.APIVersion,
 		Kind:       policy.Kind,
 		Metadata:   policy.Metadata{Name: "watch"},
@@ -56,10 +56,6 @@ func watch(tb testing.TB) *policy.Policy {
 			Rules: []policy.Rule{{ID: "many", If: "signals.rows.value >= 1e9"}},
 		},
 	})
-	if len(problems) > 0 {
-		tb.Fatal(problems)
-	}
-	return p
 }
 
 // newRigOf has these policies.

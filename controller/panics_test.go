@@ -91,10 +91,7 @@ func TestComparingPanics(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				spec := history{Target: "y"}.policy(t, "false").Spec
 				c.change(&spec)
-				p, problems := policy.Compile(spec)
-				if len(problems) > 0 {
-					t.Fatal(problems)
-				}
+				p := compiled(t, spec)
 				d := serve(t, p, opens(files), func(cfg *controller.Config) {
 					if c.rows {
 						cfg.Open = opens(files).read

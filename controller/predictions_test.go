@@ -3,12 +3,9 @@ package controller_test
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -30,8 +27,6 @@ import (
 	"github.com/anneal-ml/anneal/policy"
 )
 
-var update = flag.Bool("update", false, "rewrite the transcripts")
-
 // TestPredictions plays the stories of testdata/predictions-*.txt: a policy, and
 // steps with what came of each. Every story is told twice, the second time to a
 // controller that starts anew before each step.
@@ -41,48 +36,14 @@ var update = flag.Bool("update", false, "rewrite the transcripts")
 //	at 1d champion 2 accuracy=0.9  a model takes over, trained on the objects whose keys follow
 //	at 1d load NAME                the policy of that name in the file decides from here on
 func TestPredictions(t *testing.T) {
-	files, err := filepath.Glob("testdata/predictions-*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no stories", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			story := &archive.Files[len(archive.Files)-1]
-			want := string(story.Data)
-			for _, restarts := range []bool{false, true} {
-				got := tell(t, archive, want, restarts)
-				if *update && !restarts {
-					story.Data = []byte(got)
-					if err := os.WriteFile(file, txtar.Format(archive), 0o666); err != nil {
-						t.Fatal(err)
-					}
-					want = got
-				}
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("restarts %v (-want +got):\n%s", restarts, diff)
-				}
-			}
-		})
-	}
+	stories(t, "testdata/predictions-*.txt", tell)
 }
 
 // tell plays the steps of a story and gives it with what came of them.
 func tell(t *testing.T, archive *txtar.Archive, story string, restarts bool) (told string) {
 	policies := map[string]*policy.Policy{}
 	for _, f := range archive.Files[:len(archive.Files)-1] {
-		spec, err := policy.ParseSpec(f.Data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, problems := policy.Compile(spec)
-		if len(problems) > 0 {
-			t.Fatal(problems)
-		}
-		policies[f.Name] = p
+		policies[f.Name] = written(t, string(f.Data))
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s := &teller{t: t, memory: &journal.Memory{}, begin: time.Now(), contents: map[string]string{}, policy: policies[archive.Files[0].Name]}

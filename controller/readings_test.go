@@ -50,19 +50,11 @@ func (m *monitor) read(ctx context.Context, queries []cloudwatch.Query, until ti
 // metricPolicy wakes at orders and runs where a metric is above 5.
 func metricPolicy(t *testing.T, name, metric, debounce string) *policy.Policy {
 	t.Helper()
-	spec, err := policy.ParseSpec(fmt.Appendf(nil, `{"apiVersion": "anneal/v1alpha1", "kind": "RetrainPolicy", "metadata": {"name": %q}, "spec": {
+	return written(t, fmt.Sprintf(`{"apiVersion": "anneal/v1alpha1", "kind": "RetrainPolicy", "metadata": {"name": %q}, "spec": {
 		"model": {"group": %[1]q},
 		"signals": {"p99": {"source": "cloudwatch", "namespace": "N", "metric": %q, "stat": "p99", "period": "5m", "staleAfter": "15m"}},
 		"triggers": [{"id": "order", "event": {"type": "Order"}%s}],
 		"rules": [{"id": "slow", "if": "signals.p99.value > 5.0"}]}}`, name, metric, debounce))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, problems := policy.Compile(spec)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	return p
 }
 
 // TestMetricSignals has a policy decide on a metric, as minutes go by. Each

@@ -42,7 +42,7 @@ func (deaf) Redrive(context.Context, string) (orchestrator.Execution, error) {
 // A run that is redriven is open from the record that says so; a process that
 // ends before the execution goes on leaves it to the next one.
 func TestRedriveRun(t *testing.T) {
-	p, problems := policy.Compile(policy.Spec{
+	p := compiled(t, policy.Spec{
 		APIVersion: policy.APIVersion, Kind: policy.Kind, Metadata: policy.Metadata{Name: "p"},
 		Spec: policy.Body{
 			Mode: policy.Enforce, Model: policy.Model{Group: "g"},
@@ -51,9 +51,6 @@ func TestRedriveRun(t *testing.T) {
 			Run:    &policy.Run{StateMachine: policy.StateMachine{File: "m"}},
 		},
 	})
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
 	machine := orchestrator.Machine{Name: "p", Definition: []byte(`{"StartAt": "Train", "States": {"Train": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": true}}}`)}
 	synctest.Test(t, func(t *testing.T) {
 		memory, tasks := new(journal.Memory), new(brittle)

@@ -82,7 +82,7 @@ func (r *remote) Redrive(context.Context, string) (orchestrator.Execution, error
 // A run elsewhere waits for as long as its executor does not answer, keeps the
 // machine that it was decided with, and is not begun again by the next process.
 func TestRemoteRun(t *testing.T) {
-	p, problems := policy.Compile(policy.Spec{
+	p := compiled(t, policy.Spec{
 		APIVersion: policy.APIVersion, Kind: policy.Kind, Metadata: policy.Metadata{Name: "p"},
 		Spec: policy.Body{
 			Mode: policy.Enforce, Model: policy.Model{Group: "g"},
@@ -93,9 +93,6 @@ func TestRemoteRun(t *testing.T) {
 			},
 		},
 	})
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
 	synctest.Test(t, func(t *testing.T) {
 		memory, r := new(journal.Memory), &remote{away: 30, started: time.Now(), ends: make(chan struct{})}
 		var told []string

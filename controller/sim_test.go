@@ -388,7 +388,6 @@ func simPolicy(t testing.TB, n int, is traits) *policy.Policy {
 	if is.schedule != "" {
 		triggers += fmt.Sprintf(`, {"id": "tick", "schedule": {"cron": %q}}`, is.schedule)
 	}
-	var spec policy.Spec
 	text := fmt.Sprintf(`{
 		"apiVersion": "anneal/v1alpha1", "kind": "RetrainPolicy", "metadata": {"name": "p%d"},
 		"spec": {
@@ -419,14 +418,7 @@ func simPolicy(t testing.TB, n int, is traits) *policy.Policy {
 			"promote": {"if": "candidate.metrics.accuracy >= champion.metrics.accuracy"},
 			"notify": [{"events": ["started", "failed", "promoted", "held"], "to": "team"}]
 		}}`, n, group, triggers, is.guards, limit, is.overlap, group)
-	if err := json.Unmarshal([]byte(text), &spec); err != nil {
-		t.Fatal(err)
-	}
-	p, problems := policy.Compile(spec)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	return p
+	return written(t, text)
 }
 
 // fileEvent is the event of file n: of data, predictions or labels.
