@@ -38,6 +38,7 @@ func TestWho(t *testing.T) {
 		{"ready, by a wrong token", "GET", "/readyz", "Bearer x", 200},
 		{"the form", "GET", "/login", "", 200},
 		{"its looks", "GET", "/assets/anneal.css", "", 200},
+		{"no list of them", "GET", "/assets/", "", 404},
 		{"a webhook", "POST", "/hooks/git", "", 202},
 		{"beside a webhook", "POST", "/hooks/git/", "", 401},
 		{"nobody reads", "GET", "/api/v1/runs", "", 401},

@@ -42,7 +42,7 @@ func (h *handler) pages(mux *http.ServeMux) {
 	if err != nil {
 		panic(err) // unreachable: it is embedded
 	}
-	mux.Handle("GET /assets/", http.StripPrefix("/assets/", guarded(http.FileServerFS(assets))))
+	mux.Handle("GET /assets/{name}", http.StripPrefix("/assets/", guarded(http.FileServerFS(assets))))
 	if len(h.Tokens) > 0 {
 		mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) { h.render(w, r, http.StatusOK, "login", "Sign in", "") })
 		mux.HandleFunc("POST /login", h.login)
