@@ -167,12 +167,12 @@ func newStream(t *testing.T) (url string, js jetstream.JetStream) {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	conn, err := nats.Connect(s.ClientURL())
+	conn, err := nats.Connect(s.ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	if js, err = jetstream.New(conn); err == nil {
+	if js, err = jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute)); err == nil {
 		_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "uploads", Subjects: []string{"uploads.>"}})
 	}
 	if err != nil {

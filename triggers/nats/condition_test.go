@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	"github.com/anneal-ml/anneal/cloud/cloudtest"
 	"github.com/anneal-ml/anneal/triggers/triggertest"
 )
 
@@ -59,7 +61,7 @@ func follow(t *testing.T, cfg Config) (*Source, *triggertest.Sink, *journal) {
 // becomes waits for a condition.
 func becomes(t *testing.T, s *Source, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); s.Condition() != want; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); s.Condition() != want; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the condition is\n%q\nwant\n%q", s.Condition(), want)
 		}
@@ -85,18 +87,15 @@ func TestAbsentStream(t *testing.T) {
 // A server that goes and comes again is followed on, with nothing lost.
 func TestServerAway(t *testing.T) {
 	dir := t.TempDir()
-	var port int
+	port, err := strconv.Atoi(cloudtest.Port(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	start := func() *server.Server {
-		return newServer(t, func(o *server.Options) {
-			o.StoreDir = dir
-			if port != 0 {
-				o.Port = port
-			}
-		})
+		return newServer(t, func(o *server.Options) { o.StoreDir, o.Port = dir, port })
 	}
 	s := start()
 	url := s.ClientURL()
-	fmt.Sscanf(url, "nats://127.0.0.1:%d", &port)
 	p := newPublisher(t, url)
 	p.stream(t, "uploads")
 	source, sink, log := follow(t, Config{URLs: []string{url}, Stream: "uploads"})

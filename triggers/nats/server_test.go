@@ -20,7 +20,10 @@ var errFull = errors.New("no space left on device")
 // newServer starts a server with JetStream, changed as a test wants it.
 func newServer(t testing.TB, change func(*server.Options)) *server.Server {
 	t.Helper()
-	options := &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true}
+	options := &server.Options{
+		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+		AuthTimeout: 60, // seconds, in which a client of a busy machine has to log in
+	}
 	if change != nil {
 		change(options)
 	}
@@ -30,7 +33,7 @@ func newServer(t testing.TB, change func(*server.Options)) *server.Server {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(2 * time.Minute) {
 		t.Fatal("the server is not ready")
 	}
 	return s
@@ -44,12 +47,12 @@ type publisher struct {
 
 func newPublisher(t testing.TB, url string, options ...client.Option) *publisher {
 	t.Helper()
-	conn, err := client.Connect(url, options...)
+	conn, err := client.Connect(url, append(options, client.Timeout(time.Minute))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,9 +107,9 @@ func (p *publisher) drained(t testing.TB, stream string) {
 // eventually waits for what is to become of something.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 30 s for %s", what)
+			t.Fatalf("waited two minutes for %s", what)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 // patience is how long a source may take for what it does. It is only ever
 // waited out by a source that fails.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // A World is an outside that sources can follow.
 type World interface {

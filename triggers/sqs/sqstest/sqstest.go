@@ -152,7 +152,7 @@ func (s *Server) Left(t testing.TB, queue string) int {
 // Empty waits until the queue is.
 func (s *Server) Empty(t testing.TB, queue string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		n := s.Left(t, queue)
 		if n == 0 {
 			return
