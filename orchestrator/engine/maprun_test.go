@@ -65,7 +65,7 @@ func runWith(t *testing.T, store journal.Store, tasks Tasks, dir string) *Engine
 // mapRunOf is the only map run of an execution, which is listed as soon as it has begun.
 func mapRunOf(t *testing.T, e *Engine, name string) MapRun {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		runs, err := e.MapRuns(t.Context(), name)
 		if err == nil && len(runs) == 1 {
 			return runs[0]
@@ -256,13 +256,13 @@ func TestManyChildren(t *testing.T) {
 	c := &crowd{went: make(chan struct{})}
 	e := runWith(t, new(journal.Memory), c, dir)
 	start(t, e, "one", spread(calling, fromS3+`"ResultPath": null,`), `{}`)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		run := mapRunOf(t, e, "one")
 		if run.Items.Running == int64(n) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("after a minute: %+v", run)
+			t.Fatalf("after five minutes: %+v", run)
 		}
 	}
 	if got := runtime.NumGoroutine(); got > 2*maxDoing {

@@ -256,7 +256,7 @@ func (s *service) await(t *testing.T, at, what string, params map[string]any) {
 		return false
 	}
 	for begun := time.Now(); !ready(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(begun) > 30*time.Second {
+		if time.Since(begun) > 2*time.Minute {
 			t.Fatalf("%s: waited in vain for %v", at, params)
 		}
 	}

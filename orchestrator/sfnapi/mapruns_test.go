@@ -16,7 +16,7 @@ func TestMapRuns(t *testing.T) {
 			"One": {"Type": "Choice", "Choices": [{"Variable": "$", "NumericEquals": 2, "Next": "Bad"}], "Default": "Good"},
 			"Good": {"Type": "Succeed"}, "Bad": {"Type": "Fail", "Error": "Two"}}}}}}`})
 	execution := s.must("StartExecution", map[string]any{"stateMachineArn": machine["stateMachineArn"], "input": "[1, 2, 3]"})["executionArn"]
-	for deadline := time.Now().Add(20 * time.Second); s.must("DescribeExecution", map[string]any{"executionArn": execution})["status"] == "RUNNING"; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); s.must("DescribeExecution", map[string]any{"executionArn": execution})["status"] == "RUNNING"; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not end")
 		}

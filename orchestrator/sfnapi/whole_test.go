@@ -345,7 +345,7 @@ func (c *wholeCase) mark(t *testing.T) mark {
 				go c.work(working, s, "arn:aws:states:us-east-1:111111111111:activity:"+text(call.Params["name"]))
 			}
 		}
-		for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			if _, described = s.call("DescribeExecution", execution); described["status"] != "RUNNING" {
 				break
 			}

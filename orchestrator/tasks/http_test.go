@@ -57,7 +57,8 @@ func TestHTTPFunctions(t *testing.T) {
 	defer s.Close()
 	b := newBench(t, func(c *Config) {
 		c.Functions = map[string]Function{
-			"Score": {HTTP: &HTTP{URL: s.URL, Headers: map[string]string{"X-Key": "secret"}}, Timeout: 300 * time.Millisecond},
+			"Score": {HTTP: &HTTP{URL: s.URL, Headers: map[string]string{"X-Key": "secret"}}},
+			"Hasty": {HTTP: &HTTP{URL: s.URL}, Timeout: 300 * time.Millisecond},
 			"Own":   {HTTP: &HTTP{URL: s.URL + "/own/path"}},
 			"Gone":  {HTTP: &HTTP{URL: gone.URL}},
 		}
@@ -75,7 +76,7 @@ func TestHTTPFunctions(t *testing.T) {
 		{"Score", `"moved"`, "", "Lambda.AWSLambdaException", "Status Code: 302"},
 		{"Score", `"endless"`, "", "Function.ResponseSizeTooLarge", "(6291556 bytes)"},
 		{"Score", `"garbage"`, "", "Runtime.MarshalError", "not one JSON value"},
-		{"Score", `"slow"`, "", "Sandbox.Timedout", "Task timed out after 0.30 seconds"},
+		{"Hasty", `"slow"`, "", "Sandbox.Timedout", "Task timed out after 0.30 seconds"},
 		{"Score", `"cut"`, "", "Lambda.SdkClientException", "Unable to execute HTTP request: unexpected EOF"},
 		{"Gone", `1`, "", "Lambda.SdkClientException", "connection refused"},
 	}

@@ -91,7 +91,7 @@ func (h *house) begin(t *testing.T, name, resource, parameters string) {
 
 func (h *house) ended(t *testing.T, name string) orchestrator.Execution {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	x, err := h.Wait(ctx, name)
 	if err != nil {
@@ -103,7 +103,7 @@ func (h *house) ended(t *testing.T, name string) orchestrator.Execution {
 // running waits until an execution runs.
 func (h *house) running(t *testing.T, name string) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		x, err := h.Describe(t.Context(), name)
 		if err == nil && x.Status == anneal.StatusRunning {
 			return
@@ -254,7 +254,7 @@ func TestTokens(t *testing.T) {
 		}
 	})
 	message := func() string {
-		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			if data, err := os.ReadFile(marks); err == nil {
 				os.Remove(marks)
 				return string(data)
@@ -264,7 +264,7 @@ func TestTokens(t *testing.T) {
 		return ""
 	}
 	told := func() string {
-		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			h.mu.Lock()
 			n := h.told
 			h.told = nil

@@ -215,7 +215,7 @@ func daemon(dir string) error {
 	j, err := file.OpenJournal(ctx, filepath.Join(dir, "journal"), journal.Options{})
 	// A child that was being forked when its parent was killed holds the lock
 	// until it has become a shim.
-	for end := time.Now().Add(10 * time.Second); errors.Is(err, journal.ErrInUse) && time.Now().Before(end); {
+	for end := time.Now().Add(2 * time.Minute); errors.Is(err, journal.ErrInUse) && time.Now().Before(end); {
 		time.Sleep(5 * time.Millisecond)
 		j, err = file.OpenJournal(ctx, filepath.Join(dir, "journal"), journal.Options{})
 	}
@@ -291,7 +291,7 @@ func TestKillDaemon(t *testing.T) {
 		go func() { ended <- cmd.Wait() }()
 		life := time.Duration(random.Int64N(int64(120 * time.Millisecond)))
 		if kills == 30 {
-			life = time.Minute
+			life = 5 * time.Minute
 		}
 		select {
 		case err := <-ended:

@@ -714,7 +714,7 @@ func TestDetached(t *testing.T) {
 	go func() { ended <- b.Run(ctx) }() // as after a restart
 	b.do("e2", resource, trainingJob("two", ""))
 	for _, name := range []string{"one", "two"} {
-		for end := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 			_, err := os.Stat(b.objects.file("s3://data/models/" + name + "/output/model.tar.gz"))
 			if err == nil {
 				break

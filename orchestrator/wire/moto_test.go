@@ -77,7 +77,7 @@ func TestMoto(t *testing.T) {
 		for name, text := range known {
 			params = strings.ReplaceAll(params, "{"+name+"}", text)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		resp, err := client.Call(ctx, Request{Service: service, Action: action, Params: parse(t, params)})
 		cancel()
 		got := ""
