@@ -164,9 +164,9 @@ func (p *process) status(t *testing.T, path string) int {
 
 func (p *process) await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s\n%s", what, p.logged())
+			t.Fatalf("not within five minutes: %s\n%s", what, p.logged())
 		}
 	}
 }

@@ -70,7 +70,7 @@ func openBrowser(t *testing.T) *browser {
 		b.call("Browser.close", nil, nil) // so that its processes are gone with it
 		select {
 		case <-ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			cmd.Process.Kill()
 			<-ended
 		}

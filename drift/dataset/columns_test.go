@@ -207,7 +207,7 @@ func TestEachColumnFails(t *testing.T) {
 			t.Errorf("%s: %d rows came before", name, rows.Load())
 		}
 	}
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) { // the last are returning
+	for deadline := time.Now().Add(2 * time.Minute); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) { // the last are returning
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 		}
