@@ -236,7 +236,7 @@ func eventually(t *testing.T, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("waited 10 s")
+			t.Fatal("waited two minutes in vain")
 		}
 	}
 }
