@@ -82,6 +82,14 @@ func TestConformance(t *testing.T) {
 			defer func() { <-places }()
 			m := c.mark(t)
 			mu.Lock()
+			named := listed[c.Name] != ""
+			mu.Unlock()
+			// Times that the execution has are of one or two seconds, for which a busy
+			// machine may stand still: what differs by itself differs again.
+			for try := 1; try < 3 && !named && len(m.outcome)+len(m.history) > 0; try++ {
+				m = c.mark(t)
+			}
+			mu.Lock()
 			defer mu.Unlock()
 			if areas[c.Area] == nil {
 				areas[c.Area] = &count{}
