@@ -10,7 +10,7 @@ demo:
 	go run ./cmd/anneal demo
 
 test:
-	go test ./...
+	go test -timeout 20m ./...
 
 check: fmt vet lint race
 
