@@ -180,12 +180,13 @@ func breaking(t *testing.T, data []byte, piece int, silent bool) (*broken, strin
 func TestResume(t *testing.T) {
 	data := random(3 << 20)
 	for _, c := range []struct {
-		name   string
-		piece  int
-		silent bool
-	}{{"breaks", 700_001, false}, {"silent", 2_000_003, true}} {
+		name     string
+		piece    int
+		silent   bool
+		patience time.Duration
+	}{{"breaks", 700_001, false, time.Minute}, {"silent", 2_000_003, true, time.Second}} {
 		b, url := breaking(t, data, c.piece, c.silent)
-		s := reached(t, S3{Patience: 200 * time.Millisecond})
+		s := reached(t, S3{Patience: c.patience})
 		for _, uri := range []string{"s3://b/k", url + "/b/k"} {
 			if c.silent && uri != "s3://b/k" {
 				continue // it waits as long as the web does

@@ -160,7 +160,7 @@ func (b *browser) eval(expression string) any {
 // until waits for an expression to be true.
 func (b *browser) until(expression string) {
 	b.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for b.eval(expression) != true {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("never: %s\n%v\n%.3000v", expression, b.said, b.eval("document.body.innerText"))
