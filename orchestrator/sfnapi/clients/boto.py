@@ -21,7 +21,7 @@ def machine(name, definition, **more):
 
 
 def ended(arn):
-    for _ in range(200):
+    for _ in range(2400):
         d = sfn.describe_execution(executionArn=arn)
         if d["status"] != "RUNNING":
             return d
@@ -81,9 +81,9 @@ if "ListMapRuns" in knows:
     spread = machine(run + "-map", {"StartAt": "M", "States": {"M": {"Type": "Map", "End": True, "ItemProcessor": {
         "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}}}}})
     x = sfn.start_execution(stateMachineArn=spread, input="[1, 2, 3]")["executionArn"]
-    for _ in range(200):
+    for _ in range(2400):
         runs = [r for page in sfn.get_paginator("list_map_runs").paginate(executionArn=x) for r in page["mapRuns"]]
-        if runs:
+        if runs and sfn.describe_map_run(mapRunArn=runs[0]["mapRunArn"])["itemCounts"]["total"] == 3:
             break
         time.sleep(0.05)
     sfn.update_map_run(mapRunArn=runs[0]["mapRunArn"], maxConcurrency=2)
