@@ -274,13 +274,9 @@ func TestPipelineOutlivesDaemon(t *testing.T) {
 		return nil
 	})
 	for range 2 {
-		begun := time.Now()
 		p.cmd.Process.Signal(syscall.SIGTERM)
-		if err := p.cmd.Wait(); err != nil {
+		if err := p.cmd.Wait(); err != nil { // how long it takes, [TestStop] looks at
 			t.Fatalf("the daemon ended with %v, want status 0\n%s", err, p.log)
-		}
-		if took := time.Since(begun); took > 10*time.Second {
-			t.Errorf("the daemon took %s to stop", took)
 		}
 		p = begin(t, dir)
 	}
