@@ -38,7 +38,7 @@ func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error
 			}
 		}
 		t.numbers(ctx, told)
-		return told, nil
+		return told, t.selected(tell)
 	}
 	fixed := t.kind == "Pass" && t.state["Result"] != nil
 	if t.kind != "Parallel" && !fixed {
@@ -49,6 +49,9 @@ func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error
 	switch {
 	case t.kind == "Map" && !p.early:
 		if err := t.items(ctx, tell, told); err != nil {
+			return nil, err
+		}
+		if err := t.selected(tell); err != nil {
 			return nil, err
 		}
 		t.numbers(ctx, told)
@@ -117,6 +120,19 @@ func (t *stateTest) items(ctx context.Context, tell func(string, stateText, json
 	}
 	st := t.pass().with(map[string]any{"InputPath": t.itemsPath()})
 	return tell("afterItemsPath", st, json.RawMessage(input))
+}
+
+// selected tells what ItemSelector makes of the items: what a Map comes to that hands
+// on what its iterations are given.
+func (t *stateTest) selected(tell func(string, stateText, json.RawMessage) error) error {
+	if t.kind != "Map" || t.state["ItemReader"] != nil || t.state["ItemSelector"] == nil {
+		return nil
+	}
+	st := t.pass("InputPath", "ItemsPath", "Items", "ItemSelector")
+	return tell("afterItemSelector", st.with(map[string]any{
+		"Type":          "Map",
+		"ItemProcessor": json.RawMessage(`{"StartAt":"Item","States":{"Item":{"Type":"Pass","End":true}}}`),
+	}), t.input())
 }
 
 func (t *stateTest) itemsPath() string {

@@ -523,11 +523,11 @@ func (t *stateTest) exceeded() bool {
 
 // conclude says what the turns have come to.
 func (p *probe) conclude(turn asl.Turn, events []asl.HistoryEvent, before []int64, now time.Time) {
-	entered, output := 0, ""
+	entered := 0
 	for _, e := range events {
 		if e.StateEntered != nil {
 			if entered++; entered == 2 {
-				p.Next, output = e.StateEntered.Name, e.StateEntered.Input
+				p.Next = e.StateEntered.Name
 			}
 		}
 		if e.EvaluationFailed != nil {
@@ -543,12 +543,11 @@ func (p *probe) conclude(turn asl.Turn, events []asl.HistoryEvent, before []int6
 				p.retried = i
 			}
 		}
-	case (p.failed || p.Error != "") && p.Next != "":
-		p.Status, p.Output = "CAUGHT_ERROR", &output
-	case p.Next != "":
-		p.Status, p.Output = "SUCCEEDED", &output
-	case turn.Status == asl.StatusSucceeded:
+	case turn.Status == asl.StatusSucceeded: // where it goes on, whatever is next ends with its output
 		p.Status, p.Output = "SUCCEEDED", new(string(turn.Output))
+		if p.failed || p.Error != "" {
+			p.Status = "CAUGHT_ERROR"
+		}
 	default:
 		p.Status, p.Error, p.Cause = "FAILED", turn.Error, turn.Cause
 	}

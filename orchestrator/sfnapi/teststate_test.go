@@ -178,14 +178,30 @@ func TestStateRules(t *testing.T) {
 // TestStateInspection reads as what is told of the steps of a state.
 func TestStateInspection(t *testing.T) {
 	s := serve(t, newJournal(t))
+	const inner = `"ItemProcessor":{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}},"End":true}`
 	for _, c := range []struct{ definition, want string }{
 		{`{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"a.$":"$.none"},"End":true}`, "afterInputPath input"},
 		{`{"QueryLanguage":"JSONata","Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Arguments":"{% $states.input.none %}","End":true}`, "input"},
 		{`{"QueryLanguage":"JSONata","Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Arguments":{},"End":true}`, "afterArguments input result"},
+		{`{"Type":"Map","ItemsPath":"$.l","ItemSelector":{"v.$":"$$.Map.Item.Value","all.$":"$.l"},` + inner,
+			`afterInputPath afterItemSelector=[{"v":1,"all":[1,2]},{"v":2,"all":[1,2]}] afterItemsPath afterResultPath afterResultSelector input maxConcurrency`},
+		{`{"QueryLanguage":"JSONata","Type":"Map","Items":"{% $states.input.l %}","ItemSelector":{"i":"{% $states.context.Map.Item.Index %}"},` + inner,
+			`afterItemSelector=[{"i":0},{"i":1}] input maxConcurrency`},
 	} {
-		_, out := s.call("TestState", object{"definition": c.definition, "mock": object{"result": "{}"}, "inspectionLevel": "DEBUG", "input": "{}"})
+		result := "{}"
+		if strings.Contains(c.definition, `"Map"`) {
+			result = "[1,2]"
+		}
+		_, out := s.call("TestState", object{"definition": c.definition, "mock": object{"result": result}, "inspectionLevel": "DEBUG", "input": `{"l":[1,2]}`})
 		data, _ := out["inspectionData"].(map[string]any)
-		if got := strings.Join(slices.Sorted(maps.Keys(data)), " "); got != c.want {
+		var told []string
+		for _, name := range slices.Sorted(maps.Keys(data)) {
+			if name == "afterItemSelector" {
+				name += "=" + text(data[name])
+			}
+			told = append(told, name)
+		}
+		if got := strings.Join(told, " "); got != c.want {
 			t.Errorf("%s\n got %s of %v\nwant %s", c.definition, got, out, c.want)
 		}
 	}
