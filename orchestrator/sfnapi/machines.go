@@ -497,6 +497,9 @@ func (s *Server) validateStateMachineDefinition(_ context.Context, in validateIn
 		}
 		found = append(found, d)
 	}
+	if in.Severity == "WARNING" {
+		found = append(found, hints(in.Definition)...)
+	}
 	truncated := len(found) > most
 	return struct {
 		Result      string       `json:"result"`
