@@ -118,6 +118,10 @@ type Machine struct {
 	// another one begins: by its key, its ARN, and what is recorded with it. Nil:
 	// by the names of both.
 	Begin func(name string) (key, arn string, beside []journal.Record, err error)
+
+	// Qualified is the machine as a version or an alias of it has it; [ErrNotFound]
+	// where there is none. Nil: whatever stands there is taken for the machine itself.
+	Qualified func(qualifier string) (Machine, error)
 }
 
 // An Execution is where one run of a machine stands.

@@ -2,6 +2,7 @@ package sfnapi_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/anneal-ml/anneal/orchestrator"
 )
 
 const (
@@ -489,6 +492,34 @@ func TestAliasWeights(t *testing.T) {
 	// 200 draws at 20 %: fewer than 10 or more than 75 come once in 10^8.
 	if a, b := count[arn+":1"], count[arn+":2"]; a+b != n || b < 10 || b > 75 {
 		t.Errorf("%d of version 1 and %d of version 2, want %d in all, about 80:20", a, b, n)
+	}
+}
+
+// TestMachines offers versions and aliases to the executions that begin others.
+func TestMachines(t *testing.T) {
+	s := serve(t, newJournal(t))
+	s.create("m", pass)
+	arn := account + "stateMachine:m"
+	s.must("PublishStateMachineVersion", object{"stateMachineArn": arn})
+	s.must("UpdateStateMachine", object{"stateMachineArn": arn, "definition": fails})
+	s.must("CreateStateMachineAlias", object{"name": "a", "routingConfiguration": []object{{"stateMachineVersionArn": arn + ":1", "weight": 100}}})
+	all, err := s.api.Machines(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := all["m"]
+	if string(m.Definition) != fails || m.Version != 0 || m.Alias != "" {
+		t.Errorf("m is offered as version %d, alias %q: %s", m.Version, m.Alias, m.Definition)
+	}
+	for qualifier, alias := range map[string]string{"1": "", "a": "a"} {
+		if v, err := m.Qualified(qualifier); err != nil || string(v.Definition) != pass || v.Version != 1 || v.Alias != alias {
+			t.Errorf("m:%s is offered as version %d, alias %q: %s, %v", qualifier, v.Version, v.Alias, v.Definition, err)
+		}
+	}
+	for _, qualifier := range []string{"2", "b"} {
+		if v, err := m.Qualified(qualifier); !errors.Is(err, orchestrator.ErrNotFound) {
+			t.Errorf("m:%s is offered as %+v, %v", qualifier, v, err)
+		}
 	}
 }
 

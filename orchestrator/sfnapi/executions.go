@@ -133,18 +133,11 @@ func (s *Server) start(ctx context.Context, in startInput, sync bool) (m *machin
 	if why := notJSON(input); why != "" {
 		return fail(refuse("InvalidExecutionInput", "Invalid State Machine Execution Input: '%s'", why))
 	}
-	begin := start{Machine: m.ID, Name: in.Name, Trace: in.Trace, revision: m.revision}
-	if q := a.qualifier(); q != "" {
-		v, ok := m.version(q)
-		if al := m.alias(q); !ok && al != nil {
-			begin.Alias = q
-			v, ok = m.version(strconv.Itoa(al.pick()))
-		}
-		if !ok {
-			return fail(noMachine(a.text))
-		}
-		begin.Version, begin.revision = v.Number, v.revision
+	begin, ok := m.begin(a.qualifier())
+	if !ok {
+		return fail(noMachine(a.text))
 	}
+	begin.Name, begin.Trace = in.Name, in.Trace
 	run := orchestrator.StartInput{Name: in.Name, Key: m.key(in.Name), Input: json.RawMessage(input), Fresh: true}
 	run.ARN = s.arn("execution", m.Name, in.Name)
 	if m.Type == typeExpress {
@@ -173,6 +166,24 @@ func (s *Server) start(ctx context.Context, in startInput, sync bool) (m *machin
 		return fail(err)
 	}
 	return m, run.Key, x, nil
+}
+
+// begin is a start of the machine as it stands, or as the version or alias has it;
+// false where there is none.
+func (m *machine) begin(qualifier string) (b start, ok bool) {
+	b = start{Machine: m.ID, revision: m.revision}
+	if qualifier == "" {
+		return b, true
+	}
+	v, ok := m.version(qualifier)
+	if al := m.alias(qualifier); !ok && al != nil {
+		b.Alias = qualifier
+		v, ok = m.version(strconv.Itoa(al.pick()))
+	}
+	if ok {
+		b.Version, b.revision = v.Number, v.revision
+	}
+	return b, ok
 }
 
 func alreadyStarted(arn string) error {

@@ -269,26 +269,41 @@ func (s *Server) Machines(ctx context.Context) (map[string]orchestrator.Machine,
 		if m.Deleting {
 			continue
 		}
-		text, err := s.definition(ctx, m.Digest)
+		b, _ := m.begin("") // as it stands
+		offered, err := s.offered(ctx, m, b)
 		if err != nil {
 			return nil, err
 		}
-		all[name] = orchestrator.Machine{
-			Name: name, Definition: text, Digest: m.Digest, Role: m.Role, ARN: s.arn("stateMachine", name),
-			Begin: func(execution string) (string, string, []journal.Record, error) { return s.nested(m, execution) },
+		offered.Qualified = func(qualifier string) (orchestrator.Machine, error) {
+			b, ok := m.begin(qualifier)
+			if !ok {
+				return orchestrator.Machine{}, fmt.Errorf("%s:%s: %w", name, qualifier, orchestrator.ErrNotFound)
+			}
+			return s.offered(context.Background(), m, b)
 		}
+		all[name] = offered
 	}
 	return all, nil
 }
 
+// offered is a machine of which others begin executions, begun so.
+func (s *Server) offered(ctx context.Context, m *machine, b start) (orchestrator.Machine, error) {
+	text, err := s.definition(ctx, b.Digest)
+	return orchestrator.Machine{
+		Name: m.Name, Definition: text, Digest: b.Digest, Role: b.Role, ARN: s.arn("stateMachine", m.Name), Version: b.Version, Alias: b.Alias,
+		Begin: func(execution string) (string, string, []journal.Record, error) { return s.nested(m, b, execution) },
+	}, err
+}
+
 // nested is how an execution is known that another one begins.
-func (s *Server) nested(m *machine, name string) (key, arn string, beside []journal.Record, err error) {
+func (s *Server) nested(m *machine, b start, name string) (key, arn string, beside []journal.Record, err error) {
 	key, arn = m.key(name), s.arn("execution", m.Name, name)
 	if m.Type == typeExpress {
 		id := uuid(anneal.ID("nested", name))
 		key, arn = m.key(id), s.arn("express", m.Name, name, id)
 	}
-	data, err := (&start{Machine: m.ID, Name: name, revision: m.revision}).text()
+	b.Name = name
+	data, err := b.text()
 	if err != nil {
 		return "", "", nil, fmt.Errorf("write start of %s: %w", key, err)
 	}

@@ -84,6 +84,12 @@ func (t *Tasks) begin(ctx context.Context, e asl.Effect, awaited bool) (x orches
 	}
 	arn, beside := executionARN(name, in.Name), []journal.Record(nil)
 	machine, ok := match(t.cfg.Machines(), machineNames(in.StateMachineArn)...)
+	if q := qualifier(in.StateMachineArn); ok && q != "" && machine.Qualified != nil {
+		if machine, err = machine.Qualified(q); err != nil && !errors.Is(err, orchestrator.ErrNotFound) {
+			return x, key, nil, err
+		}
+		ok = err == nil
+	}
 	if !ok {
 		t.cfg.Log.Warn("state machine not mapped", "machine", in.StateMachineArn, "want", "embedded.stateMachines."+name)
 		return refuse(sfnError(e, "StateMachineDoesNotExist", "State Machine Does Not Exist: '"+in.StateMachineArn+"'"))
@@ -207,6 +213,13 @@ func machineNames(arn string) []string {
 		name, _, _ = strings.Cut(arn[i+len(":stateMachine:"):], ":")
 	}
 	return []string{name, arn}
+}
+
+// qualifier is the version or alias that the ARN of a state machine ends with.
+func qualifier(arn string) string {
+	_, rest, _ := strings.Cut(arn, ":stateMachine:")
+	_, qualifier, _ := strings.Cut(rest, ":")
+	return qualifier
 }
 
 func executionARN(machine, name string) string {

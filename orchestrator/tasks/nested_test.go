@@ -189,6 +189,33 @@ func (h *house) records(t *testing.T) func(func(journal.Record, error) bool) {
 	return j.Read(t.Context(), 0, false)
 }
 
+// A version or an alias that is named is what runs, and not the machine as it stands.
+func TestNestedVersion(t *testing.T) {
+	pass := func(result string) []byte {
+		return []byte(`{"StartAt": "A", "States": {"A": {"Type": "Pass", "Result": "` + result + `", "End": true}}}`)
+	}
+	latest := orchestrator.Machine{Definition: pass("latest"), Qualified: func(qualifier string) (orchestrator.Machine, error) {
+		if qualifier == "1" {
+			return orchestrator.Machine{Definition: pass("first")}, nil
+		}
+		return orchestrator.Machine{}, fmt.Errorf("%s: %w", qualifier, orchestrator.ErrNotFound)
+	}}
+	h := newHouse(t, nil, func(c *Config) {
+		c.Machines = func() map[string]orchestrator.Machine { return map[string]orchestrator.Machine{"m": latest} }
+	})
+	for _, tt := range []struct{ name, machine, output, cause string }{
+		{"plain", "m", `"Output":"latest"`, ""},
+		{"by-arn", machinePrefix + "m", `"Output":"latest"`, ""},
+		{"version", machinePrefix + "m:1", `"Output":"first"`, ""},
+		{"none", machinePrefix + "m:2", "", "State Machine Does Not Exist: '" + machinePrefix + "m:2' ("},
+	} {
+		h.begin(t, tt.name, startExecution+".sync:2", `{"StateMachineArn": "`+tt.machine+`"}`)
+		if x := h.ended(t, tt.name); !strings.Contains(string(x.Output), tt.output) || !strings.Contains(x.Cause, tt.cause) || (x.Error != "") != (tt.cause != "") {
+			t.Errorf("%s: output %s, %s: %s", tt.name, x.Output, x.Error, x.Cause)
+		}
+	}
+}
+
 // A name that is given is taken for good; what runs under it with the same
 // input is joined, as on AWS.
 func TestNestedNames(t *testing.T) {
