@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
@@ -59,7 +60,8 @@ type ready struct {
 	kept    bool // its input is still that of c, which is read when it is its turn
 }
 
-// Start begins an execution with input, a JSON text; an empty one is {}.
+// Start begins an execution with input, a JSON text; an empty one is {}. It is told
+// as it is written; the states get it compact.
 func Start(m *Machine, info ExecutionInfo, input json.RawMessage, env Env) Turn {
 	if info.Started.IsZero() {
 		info.Started = env.Now
@@ -75,10 +77,15 @@ func Start(m *Machine, info ExecutionInfo, input json.RawMessage, env Env) Turn 
 		}
 	}
 	t := m.turn(s, env)
-	v, err := value.Parse(input) // null, where it is no JSON
-	d := datum{v: v}
-	s.Input = json.RawMessage(d.json())
-	t.emit(s.Root, HistoryEvent{Type: ExecutionStarted, ExecutionStarted: &StartedDetails{Input: d.text, RoleARN: info.RoleARN}}, len(d.text))
+	v, text, err := value.ParseText(input) // null, where it is no JSON
+	d := datum{v, text}
+	given := d.json()
+	s.Input = json.RawMessage(given)
+	if err == nil && given != string(input) && utf8.Valid(input) {
+		s.Given = string(input)
+		given = s.Given
+	}
+	t.emit(s.Root, HistoryEvent{Type: ExecutionStarted, ExecutionStarted: &StartedDetails{Input: given, RoleARN: info.RoleARN}}, len(given))
 	s.Root.LastEvent = 0 // as AWS records it: the first state follows nothing
 	switch {
 	case err != nil:

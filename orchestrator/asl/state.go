@@ -64,7 +64,8 @@ func (x ExecutionInfo) Handle() string { return cmp.Or(x.Key, x.Name) }
 // needed to go on. It is never changed by a turn, which makes a new one.
 type State struct {
 	Execution ExecutionInfo   `json:"execution"`
-	Input     json.RawMessage `json:"input"` // of the execution
+	Input     json.RawMessage `json:"input"`           // of the execution, compact
+	Given     string          `json:"given,omitempty"` // Input as it was written, where that is not compact
 	Status    string          `json:"status"`
 	NextEvent int64           `json:"nextEvent"`         // ID of the next history event
 	Deadline  time.Time       `json:"deadline,omitzero"` // when the whole execution times out
@@ -77,6 +78,14 @@ type State struct {
 	RedrivenAt time.Time `json:"redrivenAt,omitzero"`
 
 	info []byte // JSON of Execution, which does not change, once it was written
+}
+
+// InputText is the input of the execution as it was written.
+func (s *State) InputText() json.RawMessage {
+	if s.Given != "" {
+		return json.RawMessage(s.Given)
+	}
+	return s.Input
 }
 
 // The statuses of an execution.

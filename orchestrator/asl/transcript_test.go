@@ -62,7 +62,7 @@ func TestTranscripts(t *testing.T) {
 				t.Fatal(err)
 			default:
 				want = part["turns"]
-				play(t, &got, m, part["input.json"].Data, string(part["script"].Data))
+				play(t, &got, m, bytes.TrimSpace(part["input.json"].Data), string(part["script"].Data))
 			}
 			if diff := cmp.Diff(string(want.Data), got.String()); diff != "" {
 				if *update {

@@ -73,6 +73,7 @@ func (s *State) write(w *value.Writer) {
 		w.Text = append(w.Text, s.info...)
 	}
 	w.JSON("input", s.Input)
+	w.StringSome("given", s.Given)
 	w.String("status", s.Status)
 	w.Int("nextEvent", s.NextEvent)
 	w.TimeSome("deadline", s.Deadline)

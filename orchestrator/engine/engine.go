@@ -667,7 +667,7 @@ func describe(turn asl.Turn) orchestrator.Execution {
 		ARN:     s.Execution.ARN,
 		Status:  anneal.Status(turn.Status),
 		Started: new(s.Execution.Started),
-		Input:   s.Input,
+		Input:   s.InputText(),
 		Output:  turn.Output,
 		Error:   turn.Error,
 		Cause:   turn.Cause,

@@ -597,3 +597,43 @@ func TestOnlyPOST(t *testing.T) {
 		t.Errorf("GET / is answered %d, want 404", resp.StatusCode)
 	}
 }
+
+// TestInputAsGiven: the input of an execution is told as it was written, to the letter;
+// its states get the same compact. Who starts it again may write it otherwise.
+func TestInputAsGiven(t *testing.T) {
+	const (
+		wait  = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":3600,"End":true}}}`
+		input = "{\n  \"b\": 1.50,\t\"a\": \"\\u00e9\", \"a\": [ ]\n}\n"
+	)
+	j := newJournal(t)
+	s := serve(t, j)
+	s.create("m", wait)
+	s.create("p", pass)
+	x, ended := s.begin("m", "x", input), s.begin("p", "y", input)
+	if again := s.begin("m", "x", input); again != x {
+		t.Errorf("the same once more is %s, want %s", again, x)
+	}
+	if again := s.begin("m", "x", `{"b":1.50,"a":[]}`); again != x {
+		t.Errorf("the same written otherwise is %s, want %s", again, x)
+	}
+	if status, out := s.call("StartExecution", object{"stateMachineArn": account + "stateMachine:m", "name": "x", "input": `{"b":1.50,"a":[1]}`}); status != 400 || out["__type"] != "ExecutionAlreadyExists" {
+		t.Errorf("another input: %d %v, want ExecutionAlreadyExists", status, out)
+	}
+	if out := s.ended(ended)["output"]; out != `{"b":1.50,"a":[]}` && out != `{"b":1.5,"a":[]}` {
+		t.Errorf("the output is %q, want it compact", out)
+	}
+	told := func(s *service) {
+		t.Helper()
+		for _, arn := range []string{x, ended} {
+			if got := s.must("DescribeExecution", object{"executionArn": arn})["input"]; got != input {
+				t.Errorf("%s has the input %q, want %q", arn, got, input)
+			}
+			first := s.must("GetExecutionHistory", object{"executionArn": arn})["events"].([]any)[0].(map[string]any)
+			if got := first["executionStartedEventDetails"].(map[string]any)["input"]; got != input {
+				t.Errorf("the history of %s has the input %q, want %q", arn, got, input)
+			}
+		}
+	}
+	told(s)
+	told(serve(t, j))
+}
