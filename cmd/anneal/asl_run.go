@@ -53,7 +53,9 @@ folders, as --bucket or the settings say; else give the state itself a response,
 is its result.
 
 Waits take their time; with --virtual-time they take none, and the clock goes on by
-itself. The history is printed, then how it ended. Exit status 1 if it did not succeed.`,
+itself. The history is printed, then how it ended. Exit status 1 if it did not succeed.
+Where it cannot go on, as a task has no answer, the history up to there is printed, with
+the status RUNNING, and the exit status is 2.`,
 		Example: "  anneal asl run pipeline.asl.json --input input.json\n  anneal asl run pipeline.asl.json --mocks MockConfigFile.json --case Happy --virtual-time\n  anneal asl run pipeline.asl.json --config anneal.yaml\n  anneal asl run map.asl.json --bucket ml-data=./data",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -114,12 +116,12 @@ itself. The history is printed, then how it ended. Exit status 1 if it did not s
 			if virtual {
 				r.wait = func(context.Context, time.Time) error { return nil }
 			}
-			turn, history, err := r.run(cmd.Context(), cmp.Or(name, stem), data)
-			if err != nil {
-				return usage(err)
-			}
+			turn, history, stopped := r.run(cmd.Context(), cmp.Or(name, stem), data)
 			if err := writeRehearsal(cmd.OutOrStdout(), turn, history, asJSON); err != nil {
 				return err
+			}
+			if stopped != nil {
+				return usage(stopped)
 			}
 			if turn.Status != asl.StatusSucceeded {
 				return &exit{exitNo, nil}
@@ -290,7 +292,8 @@ func callsOf(text string) (first, last int, err error) {
 	return first, last, nil
 }
 
-// run takes an execution from its first turn to its end.
+// run takes an execution from its first turn to its end, or to where it cannot go on,
+// which the error tells.
 func (r *rehearsal) run(ctx context.Context, name string, input json.RawMessage) (asl.Turn, []asl.HistoryEvent, error) {
 	const arn = "arn:aws:states:us-east-1:123456789012:"
 	r.asked = map[string]int{}
