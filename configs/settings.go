@@ -114,8 +114,8 @@ type Embedded struct {
 	// Credentials are the secret access keys that requests to the API are signed
 	// with, by access key ID. Without any, on loopback, signatures are not checked.
 	Credentials map[string]Secret `json:"credentials"`
-	// Region and Account are those of the API's ARNs. us-east-1 and 123456789012 if
-	// empty.
+	// Region and Account are those of the ARNs of what is and runs here, policies' runs
+	// too. us-east-1 and 123456789012 if empty.
 	Region  string `json:"region"`
 	Account string `json:"account"`
 

@@ -171,7 +171,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger, wait t
 		return nil, broken(err)
 	}
 	activities := sfnapi.NewActivities(d.tasks)
-	if d.engine, err = engine.New(ctx, engine.Config{Journal: d.journal, Tasks: activities, Objects: d.objects, Log: log}, recovery.Engine); err != nil {
+	if d.engine, err = engine.New(ctx, d.engineConfig(activities), recovery.Engine); err != nil {
 		return nil, broken(err)
 	}
 	if d.api, err = d.newAPI(activities, recovery.API); err != nil {
@@ -234,6 +234,13 @@ func (d *daemon) addDirectory(settings *configs.Directory) error {
 	return nil
 }
 
+func (d *daemon) engineConfig(does engine.Tasks) engine.Config {
+	return engine.Config{
+		Journal: d.journal, Tasks: does, Objects: d.objects, Log: d.log,
+		Region: d.cfg.Settings.Embedded.Region, Account: d.cfg.Settings.Embedded.Account,
+	}
+}
+
 func (d *daemon) newTasks(buckets map[string]string, read func(configs.Secret) (string, error)) (*tasks.Tasks, error) {
 	cfg, err := d.tasksConfig(buckets, read)
 	if err != nil {
@@ -258,6 +265,8 @@ func (d *daemon) tasksConfig(buckets map[string]string, read func(configs.Secret
 		Machines: d.nestedMachines,
 		Executor: lateEngine{d},
 		Buckets:  sortedKeys(d.cfg.Settings.Buckets),
+		Region:   d.cfg.Settings.Embedded.Region,
+		Account:  d.cfg.Settings.Embedded.Account,
 		Log:      d.log,
 	}
 	if err := d.reachAWS(&cfg, read); err != nil {

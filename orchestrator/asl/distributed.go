@@ -89,7 +89,7 @@ func (f *frame) mapRunARN() string {
 	x := f.t.s.Execution
 	p := strings.SplitN(x.ARN, ":", 6)
 	if len(p) < 6 {
-		p = strings.SplitN("arn:aws:states:us-east-1:000000000000:", ":", 6)
+		p = strings.SplitN("arn:aws:states:us-east-1:123456789012:", ":", 6)
 	}
 	return strings.Join(append(p[:5:5], "mapRun", x.StateMachineName+"/"+f.label()+":"+f.c.MapRun), ":")
 }
@@ -430,7 +430,7 @@ func (r *MapRun) Child(index, items int, now time.Time) ExecutionInfo {
 	name := ChildName(r.ID, index)
 	p := strings.SplitN(parent.ARN, ":", 6)
 	if len(p) < 6 {
-		p = strings.SplitN("arn:aws:states:us-east-1:000000000000:", ":", 6)
+		p = strings.SplitN("arn:aws:states:us-east-1:123456789012:", ":", 6)
 	}
 	machine := parent.StateMachineName + "/" + r.Label
 	info := ExecutionInfo{

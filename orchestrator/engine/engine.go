@@ -74,6 +74,8 @@ type Refuser interface {
 type Config struct {
 	Journal *journal.Journal
 	Tasks   Tasks
+	// Region and Account are those of ARNs. Default us-east-1 and 123456789012.
+	Region, Account string
 	// Objects is where distributed Maps read their items and write their
 	// results; nil: nowhere.
 	Objects *objects.Store
@@ -86,6 +88,7 @@ type Engine struct {
 	tasks   Tasks
 	objects *objects.Store
 	log     *slog.Logger
+	arns    string                  // how ARNs begin
 	refuses func(asl.Effect) string // of tasks; nil: they do not know
 	rooms   sync.Pool               // of *asl.Room
 	writers sync.Pool               // of *value.Writer
@@ -120,6 +123,7 @@ func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
 		tasks:    cfg.Tasks,
 		objects:  cfg.Objects,
 		log:      cfg.Log,
+		arns:     "arn:aws:states:" + cmp.Or(cfg.Region, "us-east-1") + ":" + cmp.Or(cfg.Account, "123456789012") + ":",
 		wake:     make(chan struct{}, 1),
 		begun:    make(chan struct{}),
 		next:     make(chan *execution),
@@ -230,12 +234,6 @@ func (e *Engine) fail(err error) {
 	e.signal()
 }
 
-// The engine is one partition of one account, as Step Functions Local is.
-const (
-	machineARN   = "arn:aws:states:us-east-1:000000000000:stateMachine:"
-	executionARN = "arn:aws:states:us-east-1:000000000000:execution:"
-)
-
 // Start implements [orchestrator.Executor]. The definition is parsed, and its
 // resources are checked, before anything is recorded.
 func (e *Engine) Start(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error) {
@@ -323,9 +321,9 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 
 	now := time.Now().UTC()
 	info := asl.ExecutionInfo{
-		ARN:              cmp.Or(in.ARN, executionARN+in.Machine.Name+":"+in.Name),
+		ARN:              cmp.Or(in.ARN, e.arns+"execution:"+in.Machine.Name+":"+in.Name),
 		Name:             in.Name,
-		StateMachineARN:  cmp.Or(in.Machine.ARN, machineARN+in.Machine.Name),
+		StateMachineARN:  cmp.Or(in.Machine.ARN, e.arns+"stateMachine:"+in.Machine.Name),
 		StateMachineName: in.Machine.Name,
 		RoleARN:          in.Machine.Role,
 		Started:          now,

@@ -435,3 +435,41 @@ func open(t *testing.T, store journal.Store, tasks Tasks) (*journal.Journal, *En
 	}
 	return j, e
 }
+
+// ARNs are of the account and region that the engine was given. What began under
+// others keeps them, and is found.
+func TestARNs(t *testing.T) {
+	j, err := journal.Open(t.Context(), &journal.Memory{}, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	in := func(name string) orchestrator.StartInput {
+		return orchestrator.StartInput{Name: name, Input: json.RawMessage(`{}`), Machine: orchestrator.Machine{Name: "m", Definition: []byte(
+			`{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3600, "End": true}}}`)}}
+	}
+	began := map[string]string{}
+	for _, c := range []struct{ region, account, name, want string }{
+		{"us-east-1", "000000000000", "old", "arn:aws:states:us-east-1:000000000000:execution:m:old"},
+		{"", "", "default", "arn:aws:states:us-east-1:123456789012:execution:m:default"},
+		{"eu-central-1", "111122223333", "set", "arn:aws:states:eu-central-1:111122223333:execution:m:set"},
+	} {
+		e, err := New(t.Context(), Config{Journal: j, Tasks: &world{}, Region: c.region, Account: c.account}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := e.Start(t.Context(), in(c.name))
+		if machine := strings.Replace(strings.TrimSuffix(c.want, ":"+c.name), ":execution:", ":stateMachine:", 1); err != nil || x.ARN != c.want || x.Machine != machine {
+			t.Errorf("%s is %s of %s, %v; want %s", c.name, x.ARN, x.Machine, err, c.want)
+		}
+		began[c.name] = x.ARN
+		for name, arn := range began {
+			if x, err := e.Describe(t.Context(), name); err != nil || x.ARN != arn {
+				t.Errorf("%s is %s, %v; want %s", name, x.ARN, err, arn)
+			}
+			if x, err := e.Start(t.Context(), in(name)); err != nil || x.ARN != arn {
+				t.Errorf("%s begun again is %s, %v; want %s", name, x.ARN, err, arn)
+			}
+		}
+	}
+}

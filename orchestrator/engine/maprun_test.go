@@ -130,7 +130,7 @@ func TestReadAndWrite(t *testing.T) {
 	if err != nil || len(children) != 3 {
 		t.Fatalf("%d children, %v", len(children), err)
 	}
-	if c := children[2]; c.MapRun != run.ARN || string(c.Input) != `{"BatchInput":{"of":"r"},"Items":[5]}` || c.ARN != "arn:aws:states:us-east-1:000000000000:execution:test/each:"+c.Name {
+	if c := children[2]; c.MapRun != run.ARN || string(c.Input) != `{"BatchInput":{"of":"r"},"Items":[5]}` || c.ARN != "arn:aws:states:us-east-1:123456789012:execution:test/each:"+c.Name {
 		t.Errorf("the last child: %+v", c)
 	}
 	history, err := e.History(t.Context(), children[0].Name)
@@ -292,7 +292,7 @@ func TestNestedMapRuns(t *testing.T) {
 		t.Fatalf("%d children, %v", len(children), err)
 	}
 	grand, err := e.MapRunExecutions(t.Context(), mapRunOf(t, e, children[2].Name).ARN, 0, 10)
-	if err != nil || len(grand) != 4 || !strings.HasPrefix(grand[0].ARN, "arn:aws:states:us-east-1:000000000000:express:test/each/") {
+	if err != nil || len(grand) != 4 || !strings.HasPrefix(grand[0].ARN, "arn:aws:states:us-east-1:123456789012:express:test/each/") {
 		t.Errorf("%d grandchildren, %v: %+v", len(grand), err, grand)
 	}
 }

@@ -92,8 +92,8 @@ func (s *Server) startExecution(ctx context.Context, in startInput) (any, error)
 	return startOutput{s.executionARN(m, x), epoch(*x.Started)}, nil
 }
 
-// executionARN is the ARN of an execution as the API tells it: that of one of a
-// policy is the engine's, under another account.
+// executionARN is the ARN of an execution as the API tells it: one of a policy may be
+// of before these had the account of the settings.
 func (s *Server) executionARN(m *machine, x orchestrator.Execution) string {
 	if m.policy {
 		return s.arn("execution", m.Name, x.Name)

@@ -371,7 +371,7 @@ func (s *Server) machineDefinition(ctx context.Context, m *machine, digest strin
 func (s *Server) policyMachine(name string, p orchestrator.Machine) *machine {
 	return &machine{
 		Name: name, ID: name, Type: typeStandard, policy: true, Created: s.begun,
-		revision: revision{Updated: s.begun, Digest: engine.Digest(p.Definition), Role: "arn:aws:iam::000000000000:role/anneal"},
+		revision: revision{Updated: s.begun, Digest: engine.Digest(p.Definition), Role: "arn:aws:iam::" + s.cfg.Account + ":role/anneal"},
 	}
 }
 

@@ -343,7 +343,7 @@ func sorted[V any](m map[string]V) []string {
 
 // mocked is the resource of the Task that stands for a Map or a Parallel: what
 // comes after its result is the same.
-const mocked = "arn:aws:lambda:us-east-1:000000000000:function:mock"
+const mocked = "arn:aws:lambda:us-east-1:123456789012:function:mock"
 
 // subject is the state as it is run.
 func (t *stateTest) subject() stateText {

@@ -82,7 +82,7 @@ func (t *Tasks) begin(ctx context.Context, e asl.Effect, awaited bool) (x orches
 	if err == nil && x.StartedBy == e.ID || err != nil && !errors.Is(err, orchestrator.ErrNotFound) {
 		return x, key, nil, err
 	}
-	arn, beside := executionARN(name, in.Name), []journal.Record(nil)
+	arn, beside := t.executionARN(name, in.Name), []journal.Record(nil)
 	machine, ok := match(t.cfg.Machines(), machineNames(in.StateMachineArn)...)
 	if q := qualifier(in.StateMachineArn); ok && q != "" && machine.Qualified != nil {
 		if machine, err = machine.Qualified(q); err != nil && !errors.Is(err, orchestrator.ErrNotFound) {
@@ -222,8 +222,8 @@ func qualifier(arn string) string {
 	return qualifier
 }
 
-func executionARN(machine, name string) string {
-	return "arn:aws:states:us-east-1:000000000000:execution:" + machine + ":" + name
+func (t *Tasks) executionARN(machine, name string) string {
+	return "arn:aws:states:" + t.cfg.Region + ":" + t.cfg.Account + ":execution:" + machine + ":" + name
 }
 
 // A noted is what an effect's folder tells of what was begun elsewhere.

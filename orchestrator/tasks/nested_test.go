@@ -134,10 +134,10 @@ func TestNested(t *testing.T) {
 		err                        string
 		cause                      []string // are in the cause
 	}{
-		{"answer", "", `{"StateMachineArn": "child"}`, []string{`"ExecutionArn":"arn:aws:states:us-east-1:000000000000:execution:child:`, `"StartDate":`, `"HttpStatusCode":200`}, "", nil},
+		{"answer", "", `{"StateMachineArn": "child"}`, []string{`"ExecutionArn":"arn:aws:states:us-east-1:123456789012:execution:child:`, `"StartDate":`, `"HttpStatusCode":200`}, "", nil},
 		{"text", ".sync", `{"StateMachineArn": "` + machinePrefix + `child", "Name": "TestStartTarget", "Input": null}`,
 			[]string{`"Output":"{\"Arg1\":\"argument1\"}"`, `"Input":"{}"`, `"Name":"TestStartTarget"`, `"Status":"SUCCEEDED"`, `"InputDetails":{"Included":true}`,
-				`"StateMachineArn":"arn:aws:states:us-east-1:000000000000:stateMachine:child"`, `"RedriveStatusReason":"Execution is SUCCEEDED and cannot be redriven"`}, "", nil},
+				`"StateMachineArn":"arn:aws:states:us-east-1:123456789012:stateMachine:child"`, `"RedriveStatusReason":"Execution is SUCCEEDED and cannot be redriven"`}, "", nil},
 		{"parsed", ".sync:2", `{"StateMachineArn": "` + machinePrefix + `echo", "Input": {"rows": [1, 2]}}`, []string{`"Output":{"rows":[1,2]}`, `"Input":{"rows":[1,2]}`}, "", nil},
 		{"input-as-text", ".sync", `{"StateMachineArn": "echo", "Input": "\"as text\""}`, []string{`"Output":"\"as text\""`}, "", nil},
 		{"a-glob", ".sync:2", `{"StateMachineArn": "` + machinePrefix + `team-red"}`, []string{`"me":"team-red"`}, "", nil},
@@ -231,7 +231,7 @@ func TestNestedNames(t *testing.T) {
 		t.Errorf("joins: %s %s", x.Error, x.Cause)
 	}
 	exists := "StepFunctions.ExecutionAlreadyExistsException"
-	if x := call("other-input", "", `{"StateMachineArn": "waits", "Name": "one", "Input": {"a": 2}}`); x.Error != exists || !strings.Contains(x.Cause, "Execution Already Exists: 'arn:aws:states:us-east-1:000000000000:execution:waits:one'") {
+	if x := call("other-input", "", `{"StateMachineArn": "waits", "Name": "one", "Input": {"a": 2}}`); x.Error != exists || !strings.Contains(x.Cause, "Execution Already Exists: 'arn:aws:states:us-east-1:123456789012:execution:waits:one'") {
 		t.Errorf("other input: %s %s", x.Error, x.Cause)
 	}
 	if x := call("other-machine", ".sync", `{"StateMachineArn": "echo", "Name": "one", "Input": {"a": 1}}`); x.Error != "" {

@@ -120,11 +120,11 @@ func (t *Tasks) accept(e asl.Effect, k *jobKind) (*mlJob, *asl.Outcome) {
 	if _, ok := match(t.cfg.Images, imageNames(k.image(j.in))...); !ok {
 		return invalid(unmapped("image", k.image(j.in), "images", imageNames(k.image(j.in))[0]).Error())
 	}
-	owner := "000000000000"
+	owner := t.cfg.Account
 	if m := account.FindStringSubmatch(j.in.RoleArn); m != nil {
 		owner = m[1]
 	}
-	j.arn = fmt.Sprintf("arn:aws:sagemaker:us-east-1:%s:%s/%s", owner, k.noun, j.name)
+	j.arn = fmt.Sprintf("arn:aws:sagemaker:%s:%s:%s/%s", t.cfg.Region, owner, k.noun, j.name)
 
 	c, err := t.claim(k.noun, j.name, e.ID)
 	switch {

@@ -30,6 +30,7 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,8 +72,10 @@ type Config struct {
 	// above. Hosts are those that they may lead to, nil for all.
 	Connections map[string]httptask.Settings
 	Hosts       []string
-	// Region is what HTTPS APIs are told.
-	Region string
+	// Region and Account are those of the ARNs of what runs here, and Region what HTTPS
+	// APIs are told. Default us-east-1 and 123456789012; the account of a job is that of
+	// its role, where it has one.
+	Region, Account string
 	// Machines are those that nested executions run, at the time of asking.
 	Machines func() map[string]orchestrator.Machine
 
@@ -183,6 +186,7 @@ func New(cfg Config) (*Tasks, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Region, cfg.Account = cmp.Or(cfg.Region, "us-east-1"), cmp.Or(cfg.Account, "123456789012")
 	if cfg.Machines == nil {
 		cfg.Machines = func() map[string]orchestrator.Machine { return nil }
 	}
