@@ -56,6 +56,7 @@ func (t *turnRecord) write(w *value.Writer) {
 	w.Open('{')
 	w.Key("head")
 	w.Open('{')
+	w.IntSome("form", int64(t.Head.Form))
 	w.String("status", t.Head.Status)
 	t.Head.First.write(w, "first")
 	t.Head.Last.write(w, "last")
@@ -87,6 +88,7 @@ func (e Event) write(w *value.Writer, key string) {
 // A Head is what those who read the whole journal need of a turn. It is the
 // beginning of its record, so that they need not read the rest.
 type Head struct {
+	Form    Form      `json:"form,omitempty"` // first, so that what else cannot be read is not told instead
 	Status  string    `json:"status"`
 	First   Event     `json:"first"` // of the history events; zero: there are none
 	Last    Event     `json:"last"`
@@ -102,6 +104,24 @@ type Head struct {
 // changes says whether the turn changed the status of its execution.
 func (h Head) changes() bool {
 	return h.Status != asl.StatusRunning || h.First.Type == asl.ExecutionStarted || h.First.Type == asl.ExecutionRedriven
+}
+
+// A Form is how the record of a turn is written: 1, which 0 stands for, until a version
+// that wants to write what this one would misread raises newestForm.
+type Form int
+
+const newestForm Form = 1
+
+// UnmarshalJSON refuses what a newer version wrote.
+func (f *Form) UnmarshalJSON(text []byte) error {
+	var n int
+	if err := json.Unmarshal(text, &n); err != nil {
+		return err
+	}
+	if *f = Form(n); *f > newestForm {
+		return fmt.Errorf("it was written by a newer anneal: its form is %d, this one reads up to %d; run that one", n, newestForm)
+	}
+	return nil
 }
 
 // An Event is one of the history, without what it tells.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ func TestTurnText(t *testing.T) {
 	for seed := range uint64(2000) {
 		var turn turnRecord
 		fill(rand.New(rand.NewPCG(seed, 1)), reflect.ValueOf(&turn).Elem(), 0)
+		turn.Head.Form = Form(seed % 2)
 		if turn.State != nil && seed%2 == 0 {
 			likely(rand.New(rand.NewPCG(seed, 2)), &turn)
 		}
@@ -239,4 +241,49 @@ func text(r *rand.Rand) string {
 		s[i] = letters[r.IntN(len(letters))]
 	}
 	return string(s)
+}
+
+// TestNewerTurn: what a newer version wrote in another form is not read as if it were
+// this one's, nor told as damage, whatever else cannot be read of it.
+func TestNewerTurn(t *testing.T) {
+	const newer = "written by a newer anneal: its form is 2, this one reads up to 1; run that one"
+	turns := map[string]string{
+		"more in it":         `{"head":{"form":2,"status":"RUNNING","first":{"id":1,"type":"ExecutionStarted","timestamp":"2027-01-02T03:04:05Z"},"last":{"id":1,"type":"ExecutionStarted","timestamp":"2027-01-02T03:04:05Z"}},"machine":"d","events":[["ExecutionStarted","{}"]],"state":{"nextEvent":2}}`,
+		"a head of its own":  `{"head":{"form":2,"status":["RUNNING"],"first":1},"machine":"d","state":{}}`,
+		"events of its own":  `{"head":{"form":2,"status":"RUNNING"},"machine":"d","events":{"all":"AAAA"},"state":{"nextEvent":2}}`,
+		"a state of its own": `{"head":{"form":2,"status":"RUNNING"},"machine":"d","state":"AAAA"}`,
+		"nothing else":       `{"head":{"form":2}}`,
+	}
+	for name, text := range turns {
+		r := journal.Record{Seq: 7, Kind: kindTurn, Key: "x", Data: []byte(text)}
+		_, head := HeadOf(r)
+		_, turn := decodeTurn(r)
+		fold := new(Fold).Apply(r)
+		for what, err := range map[string]error{"its head": head, "the turn": turn, "a fold of it": fold} {
+			if err == nil || !strings.Contains(err.Error(), newer) || !strings.Contains(err.Error(), "record 7") {
+				t.Errorf("%s, %s: %v; want %q", name, what, err, newer)
+			}
+		}
+		j, err := journal.Open(t.Context(), &journal.Memory{}, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New(t.Context(), Config{Journal: j, Tasks: &world{}}, nil); err == nil || !strings.Contains(err.Error(), newer) {
+			t.Errorf("%s: the engine begins, %v; want %q", name, err, newer)
+		}
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := json.Unmarshal([]byte(`{"form":2,"open":{"x":"AAAA"}}`), new(Fold)); err == nil || !strings.Contains(err.Error(), newer) {
+		t.Errorf("a fold of such turns: %v; want %q", err, newer)
+	}
+	for _, text := range []string{`{"head":{"form":"2"}}`, `{"head":{"form":2.5}}`} {
+		if _, err := decodeTurn(journal.Record{Data: []byte(text)}); err == nil {
+			t.Errorf("%s is read; want an error", text)
+		}
+	}
 }

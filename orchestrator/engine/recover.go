@@ -18,6 +18,7 @@ import (
 // executions are open, and which effects were let go of last. It is small,
 // and its JSON is all of it, so that it may be part of a checkpoint.
 type Fold struct {
+	Form    Form              `json:"form,omitempty"`    // the newest of the turns
 	Open    map[string]Opened `json:"open"`              // by name
 	Dropped []Dropped         `json:"dropped,omitempty"` // oldest first
 }
@@ -37,6 +38,7 @@ const openedSize = 128
 func (f *Fold) Write(w *value.Writer) {
 	w.Text = slices.Grow(w.Text, openedSize*len(f.Open))
 	w.Open('{')
+	w.IntSome("form", int64(f.Form))
 	w.Key("open")
 	w.Open('{')
 	for name, o := range f.Open {
@@ -103,6 +105,7 @@ func (f *Fold) Apply(r journal.Record) error {
 	} else {
 		delete(f.Open, r.Key)
 	}
+	f.Form = max(f.Form, h.Form)
 	now := h.Last.Timestamp
 	if now.IsZero() {
 		return nil
