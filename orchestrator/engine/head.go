@@ -44,8 +44,8 @@ func (s *headScan) quoted() ([]byte, bool) {
 	if !s.skip(`"`) {
 		return nil, false
 	}
-	n := bytes.IndexAny(s.rest, `"\`)
-	if n < 0 || s.rest[n] != '"' {
+	n := bytes.IndexByte(s.rest, '"') // for both letters at once a table is made each time
+	if n < 0 || bytes.IndexByte(s.rest[:n], '\\') >= 0 {
 		return nil, false
 	}
 	text := s.rest[:n]
