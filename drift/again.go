@@ -15,10 +15,9 @@ const (
 	// mostKept is how many values of a column, of both sides, are kept to be
 	// exact in every test; of more, they are counted in bins.
 	mostKept = 1 << 18
-	// mostSeen is how many values are kept of the bins where something is unsure.
+	// mostSeen is how many values are kept of the bins where something is unsure, or of
+	// a column where a chosen test needs them, or its bins at least.
 	mostSeen = 1 << 20
-	// mostAlone is for tests that need all values.
-	mostAlone = 20 << 20
 	// mostRoom is how much columns take that are read at a time, in bytes, unless
 	// one takes more alone.
 	mostRoom = 6 << 20
@@ -52,16 +51,19 @@ func Undecided(c Comparison, reference, current *profile.Profile, opt Options, a
 			ref.Quantiles.Error()+cur.Quantiles.Error() == 0 || col.Type != dataset.Numeric {
 			continue
 		}
-		if all || opt.needsAll() || len(opt.open(col)) > 0 {
+		if all || opt.needs() > bySketch || len(opt.open(col)) > 0 {
 			names = append(names, col.Name)
 		}
 	}
 	return names
 }
 
-// needsAll reports whether a chosen test of numbers needs all values.
-func (o Options) needsAll() bool {
-	return slices.ContainsFunc(o.plan(func(k kind) role { return k.numbers }), func(p planned) bool { return p.exact })
+// needs is the most that a chosen test of numbers needs.
+func (o Options) needs() (most need) {
+	for _, p := range o.plan(func(k kind) role { return k.numbers }) {
+		most = max(most, p.needs)
+	}
+	return most
 }
 
 // open are the tests that leave the verdict on a column open.
@@ -100,7 +102,7 @@ type Again struct {
 func NewAgain(reference, current *profile.Profile, opt Options, columns []string, all bool) *Again {
 	a := &Again{reference: reference, current: current, opt: opt.withDefaults(), all: all, exact: map[string]Exact{}}
 	for _, name := range columns {
-		a.queue = append(a.queue, newLook(reference.Column(name), current.Column(name), a.opt.needsAll()))
+		a.queue = append(a.queue, newLook(reference.Column(name), current.Column(name), a.opt.needs() > bySketch))
 	}
 	return a
 }

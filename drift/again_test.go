@@ -108,6 +108,56 @@ func TestExact(t *testing.T) {
 	}
 }
 
+// TestRanksCounted has tests that sketches are not enough for, of more values than are
+// kept: those of ranks are made of bins, and hold what is exact; the other is not measured,
+// and that is said.
+func TestRanksCounted(t *testing.T) {
+	if raceDetector {
+		t.Skip("it is ten times as slow, and what is concurrent here is in TestExact too")
+	}
+	for _, c := range []struct {
+		move, threshold float64 // of the current data; below the effect of cvm
+		verdict         Verdict
+	}{{0, 0.04, None}, {0.2, 0.04, Drift}} {
+		draw := func(move float64) func(r *rand.Rand) float64 {
+			return func(r *rand.Rand) float64 {
+				if r.IntN(4) == 0 {
+					return 1
+				}
+				return math.Round(1e4*(r.NormFloat64()+move)) / 1e4
+			}
+		}
+		ref, reference, values := drawn(t, 500_000, draw(0))
+		cur, current, currentValues := drawn(t, 550_000, draw(c.move))
+		x, y := statistics.Points(values), statistics.Points(currentValues)
+		exactly := map[string]float64{"cvm": statistics.Cramer(x, y), "ad": statistics.Anderson(x, y, true)}
+		opt := Options{Tests: []Choice{{"cvm", c.threshold}, {"ad", 0.05}, {"es", 0}}}
+		rough := column(t, Compare(ref, cur, opt), "x")
+		if len(rough.NotMeasured) != 3 || rough.NotMeasured[0] != (NotMeasured{"cvm", "the values themselves, which were not read again"}) {
+			t.Errorf("not measured of sketches: %+v", rough.NotMeasured)
+		}
+		opt.Exact, _ = lookAgain(t, NewAgain(ref, cur, opt, []string{"x"}, true), reference, current)
+		got := column(t, Compare(ref, cur, opt), "x")
+		if len(got.NotMeasured) != 1 || got.NotMeasured[0] != (NotMeasured{"es", "each of the values, and can keep 1048576: there are 1050000"}) {
+			t.Errorf("not measured: %+v", got.NotMeasured)
+		}
+		for name, want := range exactly {
+			x := test(t, got, name)
+			if slack := 1e-9 * math.Abs(want); want < x.Low-slack || want > x.High+slack || x.High-x.Low > max(map[string]float64{"cvm": 0.05, "ad": 1}[name], 0.01*want) {
+				t.Errorf("moved by %v: %s in [%v, %v], exactly %v", c.move, name, x.Low, x.High, want)
+			}
+			if x.Verdict != c.verdict || x.PAdjusted == nil {
+				t.Errorf("moved by %v: %s is %s with an effect of %v, want %s", c.move, name, x.Verdict, *x.Effect, c.verdict)
+			}
+		}
+		opt.Tests, opt.Exact = opt.Tests[2:], nil
+		opt.Exact, _ = lookAgain(t, NewAgain(ref, cur, opt, []string{"x"}, false), reference, current)
+		if got := column(t, Compare(ref, cur, opt), "x"); got.Verdict != NotTested || got.Effect != "the test es needs each of the values, and can keep 1048576: there are 1050000" {
+			t.Errorf("es alone: %s, %s", got.Verdict, got.Effect)
+		}
+	}
+}
+
 // TestCounted reads columns that are too large to be kept. A threshold right beside
 // the exact number, on either side, is decided by it; without such, one reading
 // that counts is enough.

@@ -31,6 +31,15 @@ const (
 	counts              // it is done, and can make drift of the column
 )
 
+// need is what a test of numbers can be made of.
+type need int
+
+const (
+	bySketch need = iota
+	byBins        // the values have to be counted in bins, at least
+	byValues      // each of the values has to be known
+)
+
 // A kind is one of the tests that profiles allow.
 type kind struct {
 	name                string
@@ -39,26 +48,26 @@ type kind struct {
 	numbers, categories role
 	ofNumbers           func(*numbers) (Test, bool)
 	ofCategories        func(*categories) (Test, bool)
-	exact               bool // sketches are not enough for it
+	needs               need
 }
 
 // kinds are in the order in which they are done and reported.
 func kinds() []kind {
 	return []kind{
-		{"ks", []string{"kolmogorov-smirnov", "ks_2samp"}, 0.1, counts, unfit, (*numbers).ks, nil, false},
-		{"linf", []string{"l-infinity", "l_infinity"}, 0.05, unfit, counts, nil, (*categories).linf, false},
-		{"psi", nil, 0.25, counts, counts, (*numbers).psi, (*categories).psi, false},
-		{"wasserstein", []string{"wasserstein-normed", "wasserstein_normed", "emd"}, 0.1, counts, unfit, (*numbers).wasserstein, nil, false},
-		{"js", []string{"jensen-shannon", "jensenshannon", "jensen_shannon"}, 0.1, advises, counts, (*numbers).js, (*categories).js, false},
-		{"chi2", []string{"chi-squared", "chi-square", "chisquare", "chi_squared"}, 0.1, onlyAsk, onlyAsk, (*numbers).chi2, (*categories).chi2, false},
-		{"hellinger", nil, 0.1, onlyAsk, onlyAsk, (*numbers).hellinger, (*categories).hellinger, false},
-		{"tvd", []string{"total-variation", "total_variation"}, 0.1, onlyAsk, onlyAsk, (*numbers).tvd, (*categories).tvd, false},
-		{"t", []string{"welch", "t-test", "ttest"}, 0.2, onlyAsk, unfit, (*numbers).t, nil, false},
-		{"energy", []string{"energy_distance", "ed"}, 0.1, onlyAsk, unfit, (*numbers).energy, nil, false},
-		{"mw", []string{"mann-whitney", "mannwhitneyu", "mann-whitney-u"}, 0.1, onlyAsk, unfit, (*numbers).mw, nil, false},
-		{"cvm", []string{"cramer-von-mises", "cramervonmises", "cramer_von_mises"}, 0.05, onlyAsk, unfit, (*numbers).cvm, nil, true},
-		{"ad", []string{"anderson", "anderson_ksamp", "anderson-darling"}, 0.1, onlyAsk, unfit, (*numbers).ad, nil, true},
-		{"es", []string{"epps-singleton", "epps_singleton"}, 0.1, onlyAsk, unfit, (*numbers).es, nil, true},
+		{"ks", []string{"kolmogorov-smirnov", "ks_2samp"}, 0.1, counts, unfit, (*numbers).ks, nil, bySketch},
+		{"linf", []string{"l-infinity", "l_infinity"}, 0.05, unfit, counts, nil, (*categories).linf, bySketch},
+		{"psi", nil, 0.25, counts, counts, (*numbers).psi, (*categories).psi, bySketch},
+		{"wasserstein", []string{"wasserstein-normed", "wasserstein_normed", "emd"}, 0.1, counts, unfit, (*numbers).wasserstein, nil, bySketch},
+		{"js", []string{"jensen-shannon", "jensenshannon", "jensen_shannon"}, 0.1, advises, counts, (*numbers).js, (*categories).js, bySketch},
+		{"chi2", []string{"chi-squared", "chi-square", "chisquare", "chi_squared"}, 0.1, onlyAsk, onlyAsk, (*numbers).chi2, (*categories).chi2, bySketch},
+		{"hellinger", nil, 0.1, onlyAsk, onlyAsk, (*numbers).hellinger, (*categories).hellinger, bySketch},
+		{"tvd", []string{"total-variation", "total_variation"}, 0.1, onlyAsk, onlyAsk, (*numbers).tvd, (*categories).tvd, bySketch},
+		{"t", []string{"welch", "t-test", "ttest"}, 0.2, onlyAsk, unfit, (*numbers).t, nil, bySketch},
+		{"energy", []string{"energy_distance", "ed"}, 0.1, onlyAsk, unfit, (*numbers).energy, nil, bySketch},
+		{"mw", []string{"mann-whitney", "mannwhitneyu", "mann-whitney-u"}, 0.1, onlyAsk, unfit, (*numbers).mw, nil, bySketch},
+		{"cvm", []string{"cramer-von-mises", "cramervonmises", "cramer_von_mises"}, 0.05, onlyAsk, unfit, (*numbers).cvm, nil, byBins},
+		{"ad", []string{"anderson", "anderson_ksamp", "anderson-darling"}, 0.1, onlyAsk, unfit, (*numbers).ad, nil, byBins},
+		{"es", []string{"epps-singleton", "epps_singleton"}, 0.1, onlyAsk, unfit, (*numbers).es, nil, byValues},
 	}
 }
 
@@ -75,7 +84,7 @@ func TestNames() []string {
 func SketchTestNames() []string {
 	var names []string
 	for _, k := range kinds() {
-		if !k.exact {
+		if k.needs == bySketch {
 			names = append(names, k.name)
 		}
 	}
@@ -210,6 +219,17 @@ func newNumbers(ref, cur *profile.Column, bins int, values map[string]again) *nu
 
 // whole reports whether all values are known.
 func (n *numbers) whole() bool { return n.e == 0 && n.bins == nil }
+
+// lacks says what of the values a test needs that is not known.
+func (n *numbers) lacks(of need) string {
+	switch {
+	case n.whole() || of == bySketch || of == byBins && n.bins != nil:
+		return ""
+	case n.bins == nil:
+		return "the values themselves, which were not read again"
+	}
+	return fmt.Sprintf("each of the values, and can keep %d: there are %d", mostSeen, n.ref.N()+n.cur.N())
+}
 
 func (n *numbers) ks() (Test, bool) {
 	d := statistics.KS(n.x, n.y, statistics.TwoSided)

@@ -17,8 +17,9 @@ func (c *Column) numeric(ref, cur *profile.Column, opt Options) {
 	n := newNumbers(ref, cur, opt.Bins, opt.again)
 	tested := false
 	for _, p := range opt.plan(func(k kind) role { return k.numbers }) {
-		if p.exact && !n.whole() {
-			c.Effect = "the test " + p.name + " needs all values: they were not read again, or are too many to be kept"
+		if why := n.lacks(p.needs); why != "" {
+			c.NotMeasured = append(c.NotMeasured, NotMeasured{p.name, why})
+			c.Effect = "the test " + p.name + " needs " + why
 			continue
 		}
 		if t, ok := p.ofNumbers(n); ok {

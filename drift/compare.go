@@ -151,6 +151,8 @@ type Column struct {
 	Reference Side   `json:"reference"`
 	Current   Side   `json:"current"`
 	Tests     []Test `json:"tests"`
+	// NotMeasured are chosen tests that could not be made of what is known.
+	NotMeasured []NotMeasured `json:"notMeasured,omitempty"`
 	// Moved are the up to three bins or categories whose shares changed most,
 	// in a column that drifted.
 	Moved []Move `json:"moved,omitempty"`
@@ -195,6 +197,12 @@ type Test struct {
 	// the verdict of the column.
 	Advisory bool    `json:"advisory,omitempty"`
 	Verdict  Verdict `json:"verdict"`
+}
+
+// A NotMeasured is a test, and why there is nothing of it.
+type NotMeasured struct {
+	Test string `json:"test"`
+	Why  string `json:"why"` // what it needs, and is not known
 }
 
 // A Move is a bin or a category whose share changed.

@@ -49,11 +49,19 @@ func (n *numbers) mw() (Test, bool) {
 // what the distribution functions differ by.
 func (n *numbers) cvm() (Test, bool) {
 	a, b := n.ref.N(), n.cur.N()
+	size := float64(a) * float64(b) / float64(a+b)
+	if n.bins != nil {
+		t := between(n.bins.Cramer())
+		p := statistics.CramerLimit(t.Low, a, b)
+		effect := math.Sqrt(max(0, t.Low) / size)
+		t.PValue, t.Effect, t.most = &p, &effect, math.Sqrt(max(0, t.High)/size)
+		return t, isFinite(t.High) && isFinite(p)
+	}
 	if len(statistics.Pool(n.x, n.y)) < 2 {
 		return Test{}, false
 	}
 	t := exactly(statistics.Cramer(n.x, n.y), statistics.CramerLimit(statistics.Cramer(n.x, n.y), a, b))
-	effect := math.Sqrt(max(0, t.Statistic) / (float64(a) * float64(b) / float64(a+b)))
+	effect := math.Sqrt(max(0, t.Statistic) / size)
 	t.Effect = &effect
 	return t, isFinite(t.Statistic) && isFinite(*t.PValue)
 }
@@ -61,6 +69,12 @@ func (n *numbers) cvm() (Test, bool) {
 // ad is the test of Anderson and Darling, as SciPy has it. Its effect, like that
 // of es, is the statistic of ks, as its own has no scale.
 func (n *numbers) ad() (Test, bool) {
+	if n.bins != nil {
+		t := between(n.bins.Anderson())
+		p, _ := statistics.AndersonProbability(t.Low)
+		t.PValue = &p
+		return n.byKS(t)
+	}
 	if all := statistics.Pool(n.x, n.y); len(all) < 2 {
 		return Test{}, false
 	}
@@ -80,8 +94,8 @@ func (n *numbers) es() (Test, bool) {
 
 func (n *numbers) byKS(t Test) (Test, bool) {
 	ks, _ := n.ks()
-	t.Effect = &ks.Statistic
-	return t, isFinite(t.Statistic) && isFinite(*t.PValue)
+	t.Effect, t.most = &ks.Low, ks.High
+	return t, isFinite(t.High) && isFinite(*t.PValue)
 }
 
 func exactly(statistic, p float64) Test {

@@ -43,10 +43,10 @@ type binned struct {
 	off float64
 }
 
-func newLook(ref, cur *profile.Column, needsAll bool) *look {
+func newLook(ref, cur *profile.Column, needed bool) *look {
 	most := int64(mostKept)
-	if needsAll {
-		most = mostAlone
+	if needed {
+		most = mostSeen
 	}
 	if ref.N()+cur.N() > most {
 		return &look{ref: ref, cur: cur, counts: true}
@@ -166,7 +166,7 @@ func (l *look) narrowTo(tests []Test, edges int) bool {
 	}
 	for _, t := range tests {
 		switch t.Test {
-		case "ks":
+		case "ks", "ad":
 			_, open := l.bins.KS()
 			add(open, looked)
 		case "psi", "chi2", "hellinger", "tvd":

@@ -290,6 +290,11 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	if c.Drifted > 0 {
 		writeMoves(w, mattering(c))
 	}
+	for _, column := range c.Columns {
+		for _, not := range column.NotMeasured {
+			fmt.Fprintf(w, "note: %s: not measured: %s needs %s\n", printable(column.Name), not.Test, not.Why)
+		}
+	}
 	for _, fact := range c.Facts {
 		where := ""
 		if fact.Column != "" {

@@ -44,8 +44,12 @@ func Anderson(x, y []sketch.Point, midrank bool) float64 {
 	if midrank {
 		a2 *= (n - 1) / n
 	}
+	return (a2 - 1) / andersonDeviation(nx, ny)
+}
 
-	// The variance, for k = 2 samples.
+// andersonDeviation is the standard deviation of the statistic of k = 2 samples.
+func andersonDeviation(nx, ny float64) float64 {
+	n := nx + ny
 	var h, g float64 // g first, of the sums of 1/i from the far end
 	for j := 2.0; j < n; j++ {
 		h += 1 / (n + 1 - j)
@@ -58,7 +62,7 @@ func Anderson(x, y []sketch.Point, midrank bool) float64 {
 	c := 4*(6*h+2*g-2) + 2*(4*h-4*g+6) + (2*h-6)*inverse + 4*h
 	d := 4*(2*h+6) - 8*h
 	variance := (a*n*n*n + b*n*n + c*n + d) / ((n - 1) * (n - 2) * (n - 3))
-	return (a2 - 1) / math.Sqrt(variance)
+	return math.Sqrt(variance)
 }
 
 // andersonLevels are the probabilities of AndersonCritical.

@@ -160,6 +160,87 @@ func (b Bins) MannWhitney() Interval {
 	return Interval{twice.Low / 2, twice.High / 2}
 }
 
+// Cramer bounds the statistic of [Cramer]. Of Anderson's sum of squared ranks, all that
+// is large is the same for any two samples of these sizes. With H the difference of the
+// distribution functions at a value, met half way in its jump, and a and b the times it is
+// in the samples of n and m values, N in all, what is left is
+//
+//	nm/N² Σ(a+b)H² + Σ((m²/N+n)a³+(n²/N+m)b³)/12nmN - Σab(a+b)/4N² + 1/6N - (n²+m²)/12nmN
+//
+// In a bin H is between the ends that it is known at, and the values may be all different,
+// or all equal.
+func (b Bins) Cramer() Interval {
+	n, m := b.sizes()
+	all := n + m
+	t := Interval{1/(6*all) - (n*n+m*m)/(12*n*m*all), 1/(6*all) - (n*n+m*m)/(12*n*m*all)}
+	cubes := func(x, y float64) float64 { return ((m*m/all+n)*x + (n*n/all+m)*y) / (12 * n * m * all) }
+	b.each(func(i int, below, least, most float64) {
+		x, y := float64(b[i].X), float64(b[i].Y)
+		low, high := squaresBetween(below+(x/n-y/m)/2, below+(x/n-y/m)/2)
+		if !b[i].single() {
+			low, high = squaresBetween(least, most)
+		}
+		t.Low += n * m / (all * all) * (x + y) * low
+		t.High += n * m / (all * all) * (x + y) * high
+		equal, mixed := cubes(x*x*x, y*y*y), x*y*(x+y)/(4*all*all)
+		if b[i].single() {
+			t.Low += equal - mixed
+			t.High += equal - mixed
+			return
+		}
+		t.Low += cubes(x, y) - mixed
+		t.High += equal
+	})
+	return t
+}
+
+// squaresBetween are the least and the greatest square of what is between two numbers.
+func squaresBetween(least, most float64) (low, high float64) {
+	high = max(least*least, most*most)
+	if least <= 0 && most >= 0 {
+		return 0, high
+	}
+	return min(least*least, most*most), high
+}
+
+// Anderson bounds the statistic of [Anderson] with midranks: a sum, over the values, of H²
+// as for [Bins.Cramer] by how far H is off by chance. For c equal values with as many as
+// below below and above above them that is below*above + c(below+above)/4.
+func (b Bins) Anderson() Interval {
+	n, m := b.sizes()
+	all := n + m
+	var sum Interval
+	low := 0.0 // how many are below
+	b.each(func(i int, below, least, most float64) {
+		x, y := float64(b[i].X), float64(b[i].Y)
+		c, high := x+y, all-low-x-y
+		if b[i].single() {
+			if scale := low*high + c*(low+high)/4; scale > 0 {
+				h := below + (x/n-y/m)/2
+				sum.Low += n * m * c * h * h / scale
+				sum.High += n * m * c * h * h / scale
+			}
+			low += c
+			return
+		}
+		least2, most2 := squaresBetween(least, most)
+		sum.Low += n * m * c * least2 / ((low + c) * (high + c))
+		up := math.Inf(1)
+		if scale := low*high + (low+high)/4; scale > 0 {
+			up = n * m * c * most2 / scale
+		}
+		if rest := all - c; min(low, high) == 0 && rest > 0 {
+			// At an end H is no more than what is beyond the value, in the smaller sample.
+			up = min(up, 2*c*c*max(n, m)*max(n, m)/(n*m*rest))
+		}
+		sum.High += up
+		low += c
+	})
+	scale := (all - 1) / all
+	deviation := andersonDeviation(n, m)
+	return Interval{(sum.Low*scale - 1) / deviation, (sum.High*scale - 1) / deviation}
+}
+
 // OffEdges says how near [QuantileEdges] of the points of the first sample are to
 // those of its values: offX and offY are the shares of the samples that may be on the
 // other side of an edge.

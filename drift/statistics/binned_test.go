@@ -106,6 +106,10 @@ func TestBins(t *testing.T) {
 			pairs := float64(len(x) * len(y))
 			check("U", bins.MannWhitney(), MannWhitney(px, py), full*pairs)
 
+			size := pairs / float64(len(x)+len(y))
+			check("T", bins.Cramer(), Cramer(px, py), 2*size*full*(d+full))
+			check("A", bins.Anderson(), Anderson(px, py, true), 40*size*full*(d+full))
+
 			bx, by := bins.Points()
 			p, q, err := EvidentlySharesOf(bx, by, least, most)
 			wantP, wantQ, err2 := EvidentlyShares(px, py)
@@ -171,6 +175,53 @@ func TestBins(t *testing.T) {
 				if _, ok := bins.See(inX[1:], inY, func(i int) bool { return wanted[i] }, split); ok {
 					t.Errorf("%s, seed %d: a value is gone, and not missed", name, seed)
 				}
+			}
+		}
+	}
+}
+
+// TestBinsOfFew has the rank statistics of a few values, many of them equal, in bins of
+// any width: they hold what is exact, and are it where each value has its bin.
+func TestBinsOfFew(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 9))
+	for range 20_000 {
+		x, y := make([]float64, 2+r.IntN(12)), make([]float64, 2+r.IntN(12))
+		values := 1 + r.IntN(12)
+		for i := range x {
+			x[i] = float64(r.IntN(values))
+		}
+		for i := range y {
+			y[i] = float64(r.IntN(values) + r.IntN(3))
+		}
+		var bins Bins
+		wide := 1 + r.IntN(4)
+		for low := 0; low < values+3; low += wide {
+			b := Bin{Low: math.Inf(1), High: math.Inf(-1)}
+			for side, of := range [][]float64{x, y} {
+				for _, v := range of {
+					if int(v) < low || int(v) >= low+wide {
+						continue
+					}
+					b.Low, b.High = min(b.Low, v), max(b.High, v)
+					*[]*int64{&b.X, &b.Y}[side]++
+				}
+			}
+			if b.X+b.Y > 0 {
+				bins = append(bins, b)
+			}
+		}
+		single := !slices.ContainsFunc(bins, func(b Bin) bool { return !b.single() })
+		px, py := Points(x), Points(y)
+		for what, c := range map[string]struct {
+			in   Interval
+			want float64
+		}{"T": {bins.Cramer(), Cramer(px, py)}, "A": {bins.Anderson(), Anderson(px, py, true)}} {
+			if math.IsNaN(c.want) || math.IsInf(c.want, 0) {
+				continue // all are equal
+			}
+			slack := 1e-9 * (1 + math.Abs(c.want))
+			if !(c.in.Low-slack <= c.want && c.want <= c.in.High+slack) || single && c.in.High-c.in.Low > slack {
+				t.Fatalf("%s of %v and %v in [%v, %v], exactly %v, in the bins %+v", what, x, y, c.in.Low, c.in.High, c.want, bins)
 			}
 		}
 	}
