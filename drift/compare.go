@@ -127,8 +127,10 @@ type Comparison struct {
 	Outlook *witness.Outlook `json:"outlook,omitempty"`
 	// Season is what of the reference it was compared with, where that is not all.
 	Season *Seasonal `json:"season,omitempty"`
-	part   *Part     // that of Season
-	votes  votes
+	// NoSeason is why it was not compared with the season that was chosen.
+	NoSeason string `json:"noSeason,omitempty"`
+	part     *Part  // that of Season
+	votes    votes
 	// ColumnsAlone is why no witness could be asked, where one would have been.
 	ColumnsAlone string `json:"columnsAlone,omitempty"`
 }
@@ -232,6 +234,7 @@ func Compare(reference, current *profile.Profile, opt Options) Comparison {
 	c := compare(reference, current, opt)
 	if opt.Rules == AnnealRules {
 		c = c.seasonally(reference, current, opt)
+		c.NoSeason = opt.unseasonal(reference, current, c)
 	}
 	return c
 }

@@ -53,6 +53,8 @@ func (o Options) Validate() error {
 		return errors.New("the rules of " + string(o.Rules) + " choose the tests themselves: tests and thresholds are for those of anneal")
 	case len(o.Importance) > 0:
 		return errors.New("the rules of " + string(o.Rules) + " count all columns alike: importance is for those of anneal")
+	case o.Season.chosen():
+		return errors.New("the rules of " + string(o.Rules) + " compare with the whole reference: a season is for those of anneal")
 	}
 	return nil
 }

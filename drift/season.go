@@ -181,6 +181,33 @@ func (whole Comparison) seasonally(reference, current *profile.Profile, opt Opti
 	return nearest
 }
 
+// chosen reports whether it is one season, that is compared with if it can be.
+func (s Season) chosen() bool { return s != "" && s != NoSeason && s != AnySeason }
+
+// unseasonal says why a comparison is not with the season that was chosen; it is empty
+// where none was, or it is.
+func (o Options) unseasonal(reference, current *profile.Profile, c Comparison) string {
+	if !o.Season.chosen() || c.Season != nil {
+		return ""
+	}
+	column, of, now := TimeOf(reference, current)
+	between := func(s Span) string {
+		return s.From.Format("2006-01-02 15:04") + " to " + s.To.Format("2006-01-02 15:04")
+	}
+	phases := Phases(of, now, o.Season)
+	switch {
+	case column == "":
+		return "no column of both has dates or times, written year first"
+	case len(phases) == 0 && len(Phases(of, Span{of.From, of.From}, o.Season)) == 0:
+		return fmt.Sprintf("the reference does not span a %s: %s in %s", o.Season, between(of), column)
+	case len(phases) == 0:
+		return fmt.Sprintf("the current data are a whole %s: %s in %s", o.Season, between(now), column)
+	case len(o.Seasons) == 0:
+		return fmt.Sprintf("which rows of the reference are of %s could not be told", phases[0])
+	}
+	return fmt.Sprintf("the reference has %d rows of %s: want %d", o.Seasons[0].Profile.Counts.Rows, phases[0], o.MinRows)
+}
+
 // Against is the profile of what of the reference c has compared with: all of it, or the
 // part that is in a phase.
 func (c *Comparison) Against(reference *profile.Profile) (*profile.Profile, *Phase) {

@@ -130,6 +130,29 @@ func TestSeason(t *testing.T) {
 	}
 }
 
+// TestNoSeason says why there is none, where one was chosen.
+func TestNoSeason(t *testing.T) {
+	week, weekend := days("2024-01-01", 28, 0, 0, 1), days("2024-02-03", 2, 0, 0, 2)
+	timeless := func(data []byte) []byte { return bytes.ReplaceAll(data, []byte("2024-"), []byte("then ")) }
+	for name, c := range map[string]struct {
+		reference, current []byte
+		opt                Options
+		want               string
+	}{
+		"it is compared with":  {week, weekend, Options{Season: Week}, ""},
+		"none was chosen":      {timeless(week), weekend, Options{Season: AnySeason}, ""},
+		"no times":             {timeless(week), timeless(weekend), Options{Season: Week}, "no column of both has dates or times, written year first"},
+		"times on one side":    {week, timeless(weekend), Options{Season: Week}, "no column of both has dates or times, written year first"},
+		"a short history":      {week, weekend, Options{Season: Year}, "the reference does not span a year: 2024-01-01 00:00 to 2024-01-28 23:58 in hour"},
+		"all of it":            {week, week, Options{Season: Week}, "the current data are a whole week: 2024-01-01 00:00 to 2024-01-28 23:58 in hour"},
+		"few rows of that day": {week, weekend, Options{Season: Week, MinRows: 10_000}, "the reference has 5760 rows of Saturday to Sunday: want 10000"},
+	} {
+		if got := season(t, c.reference, c.current, c.opt).NoSeason; got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 // TestSeasonOfBike compares the months of a year with the same ones of the year before.
 func TestSeasonOfBike(t *testing.T) {
 	dir := shared(t, "drift/datasets/bike")

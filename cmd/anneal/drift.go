@@ -313,6 +313,9 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	if s := c.Season; s != nil {
 		fmt.Fprintf(w, "note: compared with the same season of the reference, %s (%s): %d of its %d rows; %s drifted from all of it\n", s.Part, s.Season, c.ReferenceRows, s.Of, plural(s.Drifted, "column", "columns"))
 	}
+	if c.NoSeason != "" {
+		fmt.Fprintf(w, "note: compared with no season of the reference: %s\n", printable(c.NoSeason))
+	}
 	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted%s (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, weighedShare(c), c.CurrentRows, c.ReferenceRows)
 	return err
 }

@@ -42,6 +42,7 @@ of the metrics that have one.`,
 			if err != nil {
 				return err
 			}
+			s.only = cmd.Flags().Changed("k")
 			if err := s.check(); err != nil {
 				return usage(err)
 			}
@@ -89,7 +90,8 @@ of the metrics that have one.`,
 // A scoring gathers labels and predictions.
 type scoring struct {
 	task, label, score, prediction, positive, group string
-	k                                               int // rows of a list that count; 0: all
+	k                                               int  // rows of a list that count; 0: all
+	only                                            bool // k was given
 
 	y, scores, numbers []float64
 	classes, decided   []string
@@ -110,6 +112,8 @@ func (s *scoring) check() error {
 		return fmt.Errorf("--k %d: want how many rows of a list count, or 0 for all", s.k)
 	case s.group != "" && s.task != "ranking":
 		return errors.New("--group is for the task ranking")
+	case s.only && s.task != "ranking":
+		return errors.New("--k is for the task ranking: of others all rows count")
 	}
 	switch s.task {
 	case "binary", "ranking":
