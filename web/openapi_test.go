@@ -46,10 +46,13 @@ var (
 	bad    = anneal.Event{SpecVersion: "1.0", ID: "e2", Source: "x", Type: "t", Time: at, Seen: at, Parked: "not <b>JSON</b>", Raw: []byte("{")}
 	signal = anneal.Signal{ID: "s1", Name: "drift", Policy: "p", Model: "m", Value: &half, Share: &half, N: 3, At: at, Age: 1, Status: anneal.SignalOK, Error: "x", Cause: "e1", Window: "w", Verdict: "drift", Detail: json.RawMessage(comparison)}
 	// comparison is what a drift signal comes from, as the data name their columns.
-	comparison = `{"share": 0.5, "verdict": "drift", "drifted": 1, "tested": 2, "referenceRows": 2000, "currentRows": 1488, "facts": [{"kind": "range", "column": "<b>", "text": "beyond"}],
-		"columns": [{"name": "<script>column", "type": "numeric", "verdict": "drift", "effect": "mean 1 → 2", "since": "june.csv", "tests": [{"test": "ks", "statistic": 0.61, "verdict": "drift"}, {"test": "js", "statistic": 0.9, "verdict": "drift", "advisory": true}]},
-			{"name": "y", "type": "categorical", "target": true, "verdict": "none", "effect": "", "tests": [{"test": "psi", "statistic": 0.01, "verdict": "none"}]}],
-		"quality": {"task": "classification", "verdict": "worse", "rows": 10, "metrics": [{"metric": "accuracy", "reference": 0.82, "current": 0.73, "verdict": "worse"}]}}`
+	comparison = `{"share": 0.5, "verdict": "drift", "drifted": 1, "tested": 2, "referenceRows": 2000, "currentRows": 1488, "alpha": 0.025, "attribution": ["<script>column"],
+		"importance": {"held": 1, "unknown": ["<i>gone"]}, "season": {"season": "year", "part": "July", "of": 24000, "drifted": 2}, "columnsAlone": "no target <yet>",
+		"outlook": {"verdict": "unknown", "rows": 1488, "shift": 0.021, "strange": 0.4, "tolerance": 0.05}, "facts": [{"kind": "range", "column": "<b>", "text": "beyond"}],
+		"columns": [{"name": "<script>column", "type": "numeric", "verdict": "drift", "effect": "mean 1 → 2", "importance": 0.75, "moved": [{"part": "> <b>9", "reference": 0.1, "current": 0.62}], "since": "june.csv", "tests": [{"test": "ks", "statistic": 0.61, "verdict": "drift"}, {"test": "js", "statistic": 0.9, "verdict": "drift", "advisory": true}]},
+			{"name": "few", "type": "numeric", "verdict": "too few rows", "effect": "3 rows", "importance": 0.25, "tests": [], "notMeasured": [{"test": "es", "why": "more <rows>"}]},
+			{"name": "y", "type": "categorical", "target": true, "importance": 0, "verdict": "none", "effect": "", "tests": [{"test": "psi", "statistic": 0.01, "verdict": "none"}]}],
+		"quality": {"task": "classification", "verdict": "worse", "rows": 10, "metrics": [{"metric": "accuracy", "reference": 0.82, "current": 0.73, "worse": 0.09, "low": 0.071, "high": 0.11, "tolerance": 0.05, "verdict": "worse"}]}}`
 	said = anneal.Decision{
 		ID: "d1", Policy: "p", Cause: "e1", Trigger: "t", At: at, Verdict: anneal.VerdictRun, Reason: "because <i>", Rule: "r", Until: &at, Stops: []string{"x"},
 		Rules:   []anneal.RuleResult{{ID: "r", Result: anneal.True, Clauses: []anneal.Clause{{Expr: "a < b", Value: 1.5}, {Expr: "c", Value: nil}}, For: "1 of 2"}},
@@ -125,7 +128,10 @@ func TestShown(t *testing.T) {
 		path string
 		says []string
 	}{
-		{"/signals/s1", []string{"<b>drift</b> of p: 0.5", "1 of 2 have drifted, of 1,488 rows beside 2,000 of the reference", "&lt;script&gt;column", "mean 1 → 2", "since june.csv", "ks <b>0.61</b>", "A model fitted on the reference, on the current rows: worse", "<b>&lt;b&gt;</b>: beyond"}},
+		{"/signals/s1", []string{"<b>drift</b> of p: 0.5", "1 of 2 have drifted, of 1,488 rows beside 2,000 of the reference", "&lt;script&gt;column", "mean 1 → 2", "since june.csv", "ks <b>0.61</b>", "A model fitted on the reference, on the current rows: worse", "<b>&lt;b&gt;</b>: beyond",
+			"tested at a level of 0.025", "with 50 % of the importance", "What moved most: <b>&lt;script&gt;column</b>", "Too few rows to tell of <b>few</b>", "<b>July</b> (year), of 24,000 rows in all",
+			"Not judged by the target: no target &lt;yet&gt;", "Importance of what is no column: &lt;i&gt;gone", "moved by 0.021, and 40.0 % of 1,488 rows are strange",
+			"75 %", "&gt; &lt;b&gt;9 <b>10.0 % → 62.0 %</b>", "es is not measured: it needs more &lt;rows&gt;", "0.071 to 0.11"}},
 		{"/signals/s0", []string{"missing", "<b>rows</b> of : –"}},
 		{"/models/m@1", []string{"live", "by run <a class=\"id\" href=\"/runs/d1\">d1</a>", "Version 1", "<th scope=\"row\">accuracy</th><td class=\"n\">0.5</td>", "Trained on"}},
 		{"/events/e2", []string{"<b>t</b> of x", "not &lt;b&gt;JSON&lt;/b&gt;"}},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -292,11 +293,11 @@ type shown struct {
 	Noun, ID string
 	Item     any
 	JSON     string
-	Explain  string            // of a decision, in words
-	Logs     []tasks.Log       // of a run
-	Run      string            // that a decision led to
-	Drift    *drift.Comparison // that a signal is
-	Before   *anneal.Model     // the version before a model
+	Explain  string        // of a decision, in words
+	Logs     []tasks.Log   // of a run
+	Run      string        // that a decision led to
+	Drift    *comparison   // that a signal is
+	Before   *anneal.Model // the version before a model
 }
 
 func (h *handler) showPage(noun string) http.HandlerFunc {
@@ -362,14 +363,28 @@ func decoded[T any](data []byte) (noun T, err error) {
 	return noun, err
 }
 
+// A comparison is what a drift signal came from, as it is shown.
+type comparison struct {
+	drift.Comparison
+	More int // columns that are not shown
+}
+
+// mostColumns is how many columns of a comparison are shown: those that matter most.
+const mostColumns = 200
+
 // compared is the comparison that a drift signal came from, nil for other signals.
-func compared(s anneal.Signal) *drift.Comparison {
-	var c drift.Comparison
-	if s.Verdict == "" || json.Unmarshal(s.Detail, &c) != nil || len(c.Columns) == 0 {
+func compared(s anneal.Signal) *comparison {
+	var c comparison
+	if json.Unmarshal(s.Detail, &c.Comparison) != nil || c.Verdict == "" || len(c.Columns) == 0 {
 		return nil
 	}
+	c.Columns = c.Mattering()
+	c.More = max(0, len(c.Columns)-mostColumns)
 	return &c
 }
+
+// Shown are the columns that are shown.
+func (c comparison) Shown() []drift.Column { return c.Columns[:len(c.Columns)-c.More] }
 
 // button does what one of a page asks for and goes back to it.
 func (h *handler) button(do func(context.Context, string, string) (anneal.Decision, error)) http.HandlerFunc {
@@ -391,6 +406,7 @@ func (p page) functions() template.FuncMap {
 		"machine":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"number":    number,
 		"value":     value,
+		"percent":   func(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" },
 		"whole":     whole,
 		"next":      func(n int) int { return n + 1 },
 		"took":      took,

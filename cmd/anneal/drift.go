@@ -18,7 +18,6 @@ import (
 	"github.com/anneal-ml/anneal/drift/profile"
 	reports "github.com/anneal-ml/anneal/drift/report"
 	"github.com/anneal-ml/anneal/drift/statistics"
-	"github.com/anneal-ml/anneal/drift/witness"
 	"github.com/anneal-ml/anneal/objects"
 )
 
@@ -271,16 +270,16 @@ func readReport(ctx context.Context, store *objects.Store, o anneal.Object, form
 func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	w := cmd.OutOrStdout()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	weighed := c.Importance != nil
-	fmt.Fprintln(t, "COLUMN\tTYPE\tVERDICT\t"+map[bool]string{true: "IMPORTANCE\t"}[weighed]+"TESTS\tEFFECT")
+	important := c.Importance != nil
+	fmt.Fprintln(t, "COLUMN\tTYPE\tVERDICT\t"+map[bool]string{true: "IMPORTANCE\t"}[important]+"TESTS\tEFFECT")
 	for _, column := range c.Columns {
 		tests := ""
 		for _, test := range column.Tests {
 			tests += test.Test + " " + strconv.FormatFloat(test.Statistic, 'g', 3, 64) + "  "
 		}
 		worth := ""
-		if weighed {
-			worth = worthOf(column) + "\t"
+		if important {
+			worth = column.Worth() + "\t"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s%s\t%s\n", printable(column.Name), column.Type, column.Verdict, worth, tests, printable(column.Effect))
 	}
@@ -288,7 +287,7 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 		return err
 	}
 	if c.Drifted > 0 {
-		writeMoves(w, mattering(c))
+		writeMoves(w, c.Mattering())
 	}
 	for _, column := range c.Columns {
 		for _, not := range column.NotMeasured {
@@ -307,7 +306,7 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	if err := writeWitness(w, c); err != nil {
 		return err
 	}
-	if why := harmless(c); why != "" {
+	if why := c.Harmless(); why != "" {
 		fmt.Fprintln(w, "note: columns have moved, and "+why)
 	}
 	if s := c.Season; s != nil {
@@ -316,22 +315,12 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 	if c.NoSeason != "" {
 		fmt.Fprintf(w, "note: compared with no season of the reference: %s\n", printable(c.NoSeason))
 	}
-	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted%s (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, weighedShare(c), c.CurrentRows, c.ReferenceRows)
-	return err
-}
-
-// harmless says why columns that moved as much as makes drift are none; it is empty
-// where that is not so.
-func harmless(c drift.Comparison) string {
-	switch {
-	case c.Verdict != drift.None || c.Share == nil || *c.Share < 0.5:
-		return ""
-	case c.Quality != nil && c.Quality.Verdict == witness.Holds:
-		return "what was learnt from the reference still holds"
-	case c.Quality != nil && !c.Quality.Open():
-		return "what was learnt from the reference is not worse by more than the tolerance, as far as so few rows show"
+	weighed := c.Weighed()
+	if weighed != "" {
+		weighed = ", " + weighed
 	}
-	return "what would be predicted has not: they are not what a model goes by"
+	_, err := fmt.Fprintf(w, "%s: %d of %d columns drifted%s (%d rows against %d)\n", c.Verdict, c.Drifted, c.Tested, weighed, c.CurrentRows, c.ReferenceRows)
+	return err
 }
 
 func newDriftEval() *cobra.Command {

@@ -62,14 +62,8 @@ func (r driftReport) Headline() string {
 	return "Too few rows to tell"
 }
 
-// Harmless says why columns that moved as much as makes drift are none.
-func (r driftReport) Harmless() string { return harmless(r.Comparison) }
-
-// Weighed says how much of what the model goes by has drifted, where that counts.
-func (r driftReport) Weighed() string { return weighedShare(r.Comparison) }
-
-// Few reports whether all columns can be shown at once.
-func (r driftReport) Few() bool { return len(r.Columns) <= 12 }
+// Small reports whether all columns can be shown at once.
+func (r driftReport) Small() bool { return len(r.Columns) <= 12 }
 
 // Furthest is the test that counts which is furthest beyond its threshold, or nearest
 // to it; none where the thresholds are probabilities.
@@ -87,13 +81,12 @@ func writePage(path string, c driftReport) (err error) {
 	t, err := template.New("drift").Funcs(template.FuncMap{
 		"chart":       chart,
 		"percent":     percent,
-		"worth":       worthOf,
 		"probability": func(p *float64) string { return fmt.Sprintf("%.2g", *p) },
 	}).Parse(driftPage)
 	if err != nil {
 		return err
 	}
-	c.Columns = mattering(c.Comparison)
+	c.Columns = c.Mattering()
 	f, err := os.Create(path)
 	if err != nil {
 		return err

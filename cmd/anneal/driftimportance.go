@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/anneal-ml/anneal"
@@ -36,48 +34,7 @@ func readImportance(name string) (map[string]float64, error) {
 	return importance, nil
 }
 
-// mattering are the columns of a comparison, those first that its drift is attributed
-// to, then the others that drifted, then by how near they are to it.
-func mattering(c drift.Comparison) []drift.Column {
-	place := func(column *drift.Column) int {
-		if i := slices.Index(c.Attribution, column.Name); i >= 0 && !column.Target {
-			return i
-		}
-		if column.Verdict == drift.Drift {
-			return len(c.Attribution)
-		}
-		return len(c.Attribution) + 1
-	}
-	columns := slices.Clone(c.Columns)
-	slices.SortStableFunc(columns, func(a, b drift.Column) int {
-		_, times := a.Furthest()
-		_, timesB := b.Furthest()
-		return cmp.Or(cmp.Compare(place(&a), place(&b)), cmp.Compare(timesB, times))
-	})
-	return columns
-}
-
 func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
-
-// worthOf is what a column is worth to the model, as people read it.
-func worthOf(c drift.Column) string {
-	switch {
-	case c.Importance == nil || c.Target:
-		return "-"
-	case *c.Importance > 0 && *c.Importance < 0.005:
-		return "< 1 %"
-	}
-	return percent(*c.Importance)
-}
-
-// weighedShare says how much of what the model goes by has drifted; it is empty where
-// columns count alike.
-func weighedShare(c drift.Comparison) string {
-	if c.Importance == nil || c.Importance.Alike != "" || c.Share == nil {
-		return ""
-	}
-	return ", with " + percent(*c.Share) + " of the importance"
-}
 
 // writeImportance says what is odd about the importance of columns.
 func writeImportance(w io.Writer, i *drift.Weighing) {
