@@ -40,7 +40,8 @@
 // Of Parquet: groups as objects within objects; lists and maps are left out. A
 // column is of the type that the file says, text of categories or dates. Dates and
 // timestamps are given as in 2006-01-02T15:04:05.
-// Decimals are numbers. A file that is not on a disk is first copied to one. A page
+// Decimals, unsigned integers and half floats are numbers, and a UUID is text as it is
+// written. A file that is not on a disk is first copied to one. A page
 // is in memory whole, so one of more than 64 MiB or 8,388,608 values is refused.
 //
 // What cannot be read at all is an [*Error]: an empty file, a file that is not

@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/deprecated"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 func zstdOf(t testing.TB, s string) string {
@@ -218,6 +219,83 @@ func TestParquetTypes(t *testing.T) {
 	rows, _, err := read(bytes.NewReader(data), "x.parquet", Options{Columns: map[string]Type{"i": Categorical, "code": Numeric, "d": Categorical, "s": Numeric, "T": Categorical}})
 	if err != nil || rows[2] != "2|2|0.5|_|true|2000000000|2.05|-2|2026-01-02|2" {
 		t.Errorf("row 2 as other types: %s, %v", rows[2], err)
+	}
+}
+
+// float16 is the type of half floats, which the library does not write.
+type float16 struct{ parquet.Type }
+
+func (float16) LogicalType() *format.LogicalType {
+	return &format.LogicalType{Value: &format.Float16Type{}}
+}
+
+// TestParquetBytes has types whose bytes are not what they look like, through
+// dictionaries too: integers without a sign, half floats, identifiers.
+func TestParquetBytes(t *testing.T) {
+	id := make([]byte, 16)
+	id[0], id[15] = 0xff, 0x7f
+	half := func(bits uint16) []byte { return []byte{byte(bits), byte(bits >> 8)} }
+	for _, encoded := range []func(parquet.Node) parquet.Node{
+		func(n parquet.Node) parquet.Node { return n },
+		func(n parquet.Node) parquet.Node { return parquet.Encoded(n, &parquet.RLEDictionary) },
+	} {
+		schema := parquet.NewSchema("x", parquet.Group{
+			"a": encoded(parquet.Uint(64)), "b": encoded(parquet.Uint(32)), "c": encoded(parquet.Uint(8)), "d": encoded(parquet.Leaf(float16{parquet.FixedLenByteArrayType(2)})), "e": parquet.UUID(),
+		})
+		var data bytes.Buffer
+		w := parquet.NewWriter(&data, schema)
+		for _, row := range [][]any{
+			{uint64(math.MaxUint64), uint32(math.MaxUint32), uint32(200), half(0x3c00), id},
+			{uint64(1 << 63), uint32(1 << 31), uint32(7), half(0xc100), id},
+			{uint64(5), uint32(0), uint32(0), half(0x0001), id},
+			{uint64(5), uint32(0), uint32(0), half(0xfc00), id},
+			{uint64(5), uint32(0), uint32(0), half(0x7e01), id},
+		} {
+			values := make(parquet.Row, len(row))
+			for i, v := range row {
+				values[i] = parquet.ValueOf(v).Level(0, 0, i)
+			}
+			if _, err := w.WriteRows([]parquet.Row{values}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		const uuid = "ff000000-0000-0000-0000-00000000007f"
+		for _, c := range []struct {
+			columns map[string]Type
+			want    []string
+		}{
+			{nil, []string{"1.8446744073709552e+19|4.294967295e+09|200|1|" + uuid, "9.223372036854776e+18|2.147483648e+09|7|-2.5|" + uuid, "5|0|0|5.960464477539063e-08|" + uuid, "5|0|0|-Inf|" + uuid, "5|0|0|_|" + uuid}},
+			{map[string]Type{"a": Categorical, "b": Categorical, "d": Categorical}, []string{"18446744073709551615|4294967295|200|1|" + uuid, "9223372036854775808|2147483648|7|-2.5|" + uuid, "5|0|0|5.960464477539063e-08|" + uuid, "5|0|0|-Inf|" + uuid, "5|0|0|_|" + uuid}},
+		} {
+			got, _, err := read(bytes.NewReader(data.Bytes()), "x.parquet", Options{Columns: c.columns})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("as %v: %s", c.columns, diff)
+			}
+			d, err := Open(bytes.NewReader(data.Bytes()), "x.parquet", Options{Columns: c.columns})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sums [5]float64
+			if err := d.EachColumn(t.Context(), func(i int, v *Values, _ int) error {
+				for _, x := range v.Numbers {
+					if x-x == 0 {
+						sums[i] += x
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if c.columns == nil && (sums[0] < 2.7e19 || sums[1] != 4294967295+1<<31 || sums[2] != 207 || sums[3] > -1.4999 || sums[3] < -1.5) {
+				t.Errorf("by column the sums are %v", sums)
+			}
+		}
 	}
 }
 

@@ -1,11 +1,13 @@
 package dataset
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,11 +39,47 @@ type parquetColumn struct {
 	leaf  parquet.LeafColumn
 	type_ Type    // that the file says it has; Empty for text, of which a date may be made
 	scale float64 // of a decimal; 1 otherwise
+	kind  special
 	tick  time.Duration
 	guard pageGuard
 	pages parquet.Pages
 	page  parquet.Page
 	rest  parquet.ValueReader // of page
+}
+
+// A special is what bytes stand for that are not as they look.
+type special uint8
+
+const (
+	plainKind special = iota
+	unsigned          // an integer of which the highest bit is no sign
+	half              // a float of 16 bits
+	uuid
+)
+
+// parquetKind is what is special about a leaf of the schema. That of Float16 is with
+// the element alone: the library knows no such type.
+func parquetKind(node parquet.Node, element *format.SchemaElement) special {
+	if l := node.Type().LogicalType(); l != nil {
+		switch l := l.Value.(type) {
+		case *format.IntType:
+			if !l.IsSigned {
+				return unsigned
+			}
+		case *format.UUIDType:
+			return uuid
+		}
+	}
+	if l := node.Type().ConvertedType(); l != nil { // of older writers
+		switch *l {
+		case deprecated.Uint8, deprecated.Uint16, deprecated.Uint32, deprecated.Uint64:
+			return unsigned
+		}
+	}
+	if _, ok := element.LogicalType.Value.(*format.Float16Type); ok && node.Type().Kind() == parquet.FixedLenByteArray && node.Type().Length() == 2 {
+		return half
+	}
+	return plainKind
 }
 
 // random is what a Parquet file is read from.
@@ -112,6 +150,8 @@ func openParquet(r io.Reader, u *unpacker, opt Options) (p *parquetFile, names [
 	p.from = at
 	p.groups = p.file.RowGroups()
 	schema := p.file.Schema()
+	leaves := slices.Clone(p.file.Metadata().Schema)
+	leaves = slices.DeleteFunc(leaves, func(e format.SchemaElement) bool { return !e.Type.Valid })
 	for _, path := range schema.Columns() {
 		leaf, ok := schema.Lookup(path...)
 		if !ok || leaf.MaxRepetitionLevel > 0 {
@@ -119,6 +159,9 @@ func openParquet(r io.Reader, u *unpacker, opt Options) (p *parquetFile, names [
 		}
 		c := parquetColumn{leaf: leaf}
 		c.type_, c.scale = parquetType(leaf.Node)
+		if c.kind = parquetKind(leaf.Node, &leaves[leaf.ColumnIndex]); c.kind == half {
+			c.type_ = Numeric
+		}
 		c.tick = parquetTick(leaf.Node)
 		p.columns = append(p.columns, c)
 		names = append(names, strings.ToValidUTF8(strings.Join(path, "."), "\ufffd"))
@@ -337,9 +380,9 @@ func (c *parquetColumn) add(to *Values, values []parquet.Value, arena []byte) []
 func (c *parquetColumn) float(v parquet.Value) (float64, bool) {
 	switch v.Kind() {
 	case parquet.Int32:
-		return float64(v.Int32()) * c.scale, true
+		return c.ofInt32(v.Int32()), true
 	case parquet.Int64:
-		return float64(v.Int64()) * c.scale, true
+		return c.ofInt64(v.Int64()), true
 	case parquet.Float:
 		return float64(v.Float()), true
 	case parquet.Double:
@@ -347,6 +390,9 @@ func (c *parquetColumn) float(v parquet.Value) (float64, bool) {
 	case parquet.ByteArray, parquet.FixedLenByteArray:
 		if c.type_ != Numeric {
 			return 0, false
+		}
+		if c.kind == half {
+			return ofHalf(v.ByteArray()), true
 		}
 		x := 0.0 // a decimal, in two's complement, the highest byte first
 		for i, b := range v.ByteArray() {
@@ -361,6 +407,41 @@ func (c *parquetColumn) float(v parquet.Value) (float64, bool) {
 	return 0, false
 }
 
+func (c *parquetColumn) ofInt32(v int32) float64 {
+	if c.kind == unsigned {
+		return float64(uint32(v))
+	}
+	return float64(v) * c.scale
+}
+
+func (c *parquetColumn) ofInt64(v int64) float64 {
+	if c.kind == unsigned {
+		return float64(uint64(v))
+	}
+	return float64(v) * c.scale
+}
+
+// ofHalf is a float of 16 bits (IEEE 754 binary16), the lower byte first.
+func ofHalf(b []byte) float64 {
+	bits := binary.LittleEndian.Uint16(b)
+	exponent, fraction := int(bits>>10)&31, float64(bits&1023)
+	var v float64
+	switch {
+	case exponent == 0:
+		v = math.Ldexp(fraction, -24)
+	case exponent < 31:
+		v = math.Ldexp(1024+fraction, exponent-25)
+	case fraction == 0:
+		v = math.Inf(1)
+	default:
+		return math.NaN()
+	}
+	if bits>>15 == 1 {
+		v = -v
+	}
+	return v
+}
+
 // text appends a value as text.
 func (c *parquetColumn) text(v parquet.Value, arena []byte) []byte {
 	switch v.Kind() {
@@ -369,14 +450,23 @@ func (c *parquetColumn) text(v parquet.Value, arena []byte) []byte {
 	case parquet.Int96:
 		return append(arena, deprecated.Int96(v.Int96()).String()...)
 	case parquet.Int32:
-		if c.scale == 1 {
+		switch {
+		case c.kind == unsigned:
+			return strconv.AppendUint(arena, uint64(uint32(v.Int32())), 10)
+		case c.scale == 1:
 			return strconv.AppendInt(arena, int64(v.Int32()), 10)
 		}
 	case parquet.Int64:
-		if c.scale == 1 {
+		switch {
+		case c.kind == unsigned:
+			return strconv.AppendUint(arena, uint64(v.Int64()), 10)
+		case c.scale == 1:
 			return strconv.AppendInt(arena, v.Int64(), 10)
 		}
 	case parquet.ByteArray, parquet.FixedLenByteArray:
+		if b := v.ByteArray(); c.kind == uuid && len(b) == 16 {
+			return fmt.Appendf(arena, "%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+		}
 		if c.type_ != Numeric {
 			if b := v.ByteArray(); utf8.Valid(b) {
 				return append(arena, b...)

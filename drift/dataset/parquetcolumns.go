@@ -135,10 +135,10 @@ func (r *columnReader) allNumbers(page parquet.Page, kind parquet.Kind) error {
 			next = func(i int) float64 { return float64(of[i]) }
 		case parquet.Int32:
 			of := data.Int32()
-			next = func(i int) float64 { return float64(of[i]) * r.scale }
+			next = func(i int) float64 { return r.ofInt32(of[i]) }
 		default:
 			of := data.Int64()
-			next = func(i int) float64 { return float64(of[i]) * r.scale }
+			next = func(i int) float64 { return r.ofInt64(of[i]) }
 		}
 	}
 	at := 0
