@@ -28,6 +28,29 @@ spec:
     input: {From: {expr: event.data.name}}
 `
 
+// states asks the API of Step Functions of the daemon in dir for something.
+func states(t *testing.T, dir, action, body string) (string, error) {
+	address, err := os.ReadFile(filepath.Join(dir, "anneal-data", "address-stepfunctions"))
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, strings.TrimSpace(string(address)), strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", action, resp.Status, data)
+	}
+	return string(data), err
+}
+
 // TestStepFunctions starts an execution by the API of Step Functions, kills the
 // daemon while it waits, and finds the run of a policy that reacts to its end.
 func TestStepFunctions(t *testing.T) {
@@ -38,31 +61,10 @@ func TestStepFunctions(t *testing.T) {
 		"policies/react.yaml":       reactingPolicy,
 		"policies/machine.asl.json": `{"StartAt":"A","States":{"A":{"Type":"Pass","End":true}}}`,
 	})
-	call := func(action, body string) (string, error) {
-		address, err := os.ReadFile(filepath.Join(dir, "anneal-data", "address-stepfunctions"))
-		if err != nil {
-			return "", err
-		}
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, strings.TrimSpace(string(address)), strings.NewReader(body))
-		if err != nil {
-			return "", err
-		}
-		req.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return "", err
-		}
-		defer resp.Body.Close()
-		data, err := io.ReadAll(resp.Body)
-		if err == nil && resp.StatusCode != http.StatusOK {
-			err = fmt.Errorf("%s: %s: %s", action, resp.Status, data)
-		}
-		return string(data), err
-	}
 	must := func(action, body string) {
 		t.Helper()
 		eventually(t, 30*time.Second, func() error {
-			_, err := call(action, body)
+			_, err := states(t, dir, action, body)
 			return err
 		})
 	}
@@ -73,7 +75,7 @@ func TestStepFunctions(t *testing.T) {
 	p.kill()
 	begin(t, dir)
 	eventually(t, 60*time.Second, func() error {
-		data, err := call("ListExecutions", `{"stateMachineArn":"`+arn+`stateMachine:react"}`)
+		data, err := states(t, dir, "ListExecutions", `{"stateMachineArn":"`+arn+`stateMachine:react"}`)
 		if err != nil {
 			return err
 		}
@@ -85,13 +87,13 @@ func TestStepFunctions(t *testing.T) {
 		if err := json.Unmarshal([]byte(data), &list); err != nil || len(list.Executions) != 1 {
 			return fmt.Errorf("runs of the policy: %s, %v; want one", data, err)
 		}
-		data, err = call("DescribeExecution", `{"executionArn":"`+list.Executions[0].ARN+`"}`)
+		data, err = states(t, dir, "DescribeExecution", `{"executionArn":"`+list.Executions[0].ARN+`"}`)
 		if err == nil && !strings.Contains(data, `"input":"{\"From\":\"x\"}"`) {
 			err = fmt.Errorf("the run: %s", data)
 		}
 		return err
 	})
-	if data, err := call("StartExecution", `{"stateMachineArn":"`+arn+`stateMachine:react"}`); err == nil || !strings.Contains(err.Error(), "belongs to the policy") {
+	if data, err := states(t, dir, "StartExecution", `{"stateMachineArn":"`+arn+`stateMachine:react"}`); err == nil || !strings.Contains(err.Error(), "belongs to the policy") {
 		t.Errorf("a start of a policy's machine is answered %s, %v", data, err)
 	}
 }
