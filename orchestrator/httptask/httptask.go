@@ -4,9 +4,9 @@
 //	call, problem := httptask.Parse(parameters)
 //	outcome, err := client.Do(ctx, call, connection, nil)
 //
-// It promises: a request is sent once, or twice where an access token was refused
-// with 401 or 407; it ends within [Timeout]; no redirect is followed; nothing is
-// sent where the [Egress] does not allow it, whatever a name resolves to; what a
+// It promises: a request that may change something is sent once, or once more where
+// its access token was refused with 401 or 407; it ends within [Timeout]; no redirect
+// is followed; nothing is sent where the [Egress] does not allow it, whatever a name resolves to; what a
 // connection adds is in no error and in no [Exchange] that does not reveal it.
 // Results, names of errors and merging are those of AWS ("Call HTTPS APIs in Step
 // Functions workflows" of the developer guide).
@@ -42,10 +42,10 @@ const Timeout = time.Minute
 
 // The names of errors.
 const (
-	ErrSocket     = "States.Http.Socket"       // there is no answer
-	ErrDenied     = "States.Http.AccessDenied" // the call is not allowed
-	statusPrefix  = "States.Http.StatusCode."
-	ConnectionErr = "Events.ConnectionResource." // begins the names of what is wrong with a connection
+	ErrSocket     = "States.Http.Socket"         // there is no answer
+	ErrDenied     = "States.Http.AccessDenied"   // the call is not allowed
+	StatusErr     = "States.Http.StatusCode."    // before any status but 2xx
+	ConnectionErr = "Events.ConnectionResource." // before what is wrong with a connection
 )
 
 // ErrLarge says that an answer has more than a state may have.
@@ -105,7 +105,7 @@ func (c *Client) Do(ctx context.Context, call Call, by *Connection, see *Exchang
 				}
 			}
 			// The body is not told, as AWS does not.
-			return asl.Outcome{Error: statusPrefix + strconv.Itoa(resp.StatusCode), Cause: reason(resp.StatusCode)}, nil
+			return asl.Outcome{Error: StatusErr + strconv.Itoa(resp.StatusCode), Cause: reason(resp.StatusCode)}, nil
 		case err != nil || calling.Err() != nil: // a server ends its answer, too, when it is hung up on
 			return unanswered(calling, err, limit), nil
 		}

@@ -66,11 +66,19 @@ func (t *Tasks) exchange(ctx context.Context, e asl.Effect, see *httptask.Exchan
 		return first(failed), err
 	}
 	o, err := t.http.Do(ctx, call, c, see)
-	if errors.Is(err, httptask.ErrLarge) {
+	switch {
+	case errors.Is(err, httptask.ErrLarge):
 		return tooLarge, nil
+	case o.Error == httptask.StatusErr+"401" || o.Error == httptask.StatusErr+"407":
+		t.mu.Lock()
+		delete(t.remembered, rememberedAs(e, call.Connection)) // another attempt has what AWS has by then
+		t.mu.Unlock()
 	}
 	return o, err
 }
+
+// rememberedAs is what a connection of AWS is remembered as.
+func rememberedAs(e asl.Effect, arn string) string { return e.RoleARN + " " + arn }
 
 // checkConnection says whether there is a connection for a Task state, and whether
 // it may be used for its endpoint.
@@ -137,7 +145,7 @@ func (t *Tasks) connection(ctx context.Context, e asl.Effect, arn string) (*http
 	if t.cfg.Remote == nil {
 		return fail("ResourceNotFound", "%v", unmapped("connection", arn, "connections", connectionNames(arn)[0]))
 	}
-	key := e.RoleARN + " " + arn
+	key := rememberedAs(e, arn)
 	t.mu.Lock()
 	had := t.remembered[key]
 	t.mu.Unlock()
@@ -145,7 +153,10 @@ func (t *Tasks) connection(ctx context.Context, e asl.Effect, arn string) (*http
 		return had.Connection, nil, nil
 	}
 	settings, said, failed, err := t.askConnection(ctx, e, arn)
-	if failed != nil || err != nil {
+	switch {
+	case failed != nil && failed.passing && had.Connection != nil:
+		return had.Connection, nil, nil // a lost AWS stops nobody who knows enough
+	case failed != nil || err != nil:
 		return nil, failed, err
 	}
 	now := known{had.Connection, time.Now().Add(keepConnection), said}
@@ -177,7 +188,7 @@ func (t *Tasks) askConnection(ctx context.Context, e asl.Effect, arn string) (s 
 			Service: service, Action: action, Params: value.OfObject(value.Member{Key: key, Value: value.OfString(name)}), Role: e.RoleARN, Region: region,
 		})
 		var refused *wire.Error
-		kind := "InternalError"
+		kind, passing := "InternalError", false
 		switch {
 		case err == nil:
 			t.reached(ctx, e, service, nil)
@@ -191,11 +202,15 @@ func (t *Tasks) askConnection(ctx context.Context, e asl.Effect, arn string) (s 
 				kind = "AccessDenied"
 			case strings.HasPrefix(refused.Code, "ResourceNotFound"):
 				kind = "ResourceNotFound"
+			default:
+				passing = refused.Status >= 500
 			}
 		default:
 			t.reached(ctx, e, service, err)
+			passing = true
 		}
 		_, _, failed, _ := fail(kind, "%s of %s: %v; or map the connection under embedded.connections", action, name, err)
+		failed.passing = passing
 		return value.Value{}, failed, nil
 	}
 	about, failed, err := ask("eventbridge", "describeConnection", "Name", connectionNames(arn)[0])

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/httptask"
@@ -28,6 +29,9 @@ func echoes(t *testing.T) *httptest.Server {
 		}
 		w.Header()["Date"] = nil
 		w.Header().Set("Content-Type", "application/json")
+		if r.Header.Get("X-Key") == "refused" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
 		fmt.Fprintf(w, `"%s %s %s %s%s"`, r.Method, r.URL, r.Header.Get("Authorization"), r.Header.Get("X-Key"), body)
 	}))
 	t.Cleanup(s.Close)
@@ -123,7 +127,7 @@ func TestHTTPCheck(t *testing.T) {
 // TestConnectionsOfAWS asks AWS for connections that are not mapped.
 func TestConnectionsOfAWS(t *testing.T) {
 	api := echoes(t)
-	calls := map[string]int{}
+	calls, lost := map[string]int{}, false
 	secrets := map[string]string{
 		"basic":  `{"username":"u","password":"p","invocation_http_parameters":{"query_string_parameters":[{"key":"q","value":"secret"}]}}`,
 		"key":    `{"api_key_name":"X-Key","api_key_value":"k"}`,
@@ -145,6 +149,8 @@ func TestConnectionsOfAWS(t *testing.T) {
 			fmt.Fprintf(w, `{"__type":"%s","message":"no"}`, code)
 		}
 		switch {
+		case lost:
+			w.WriteHeader(http.StatusServiceUnavailable)
 		case action == "GetSecretValue" && secrets[name] == "":
 			refuse("AccessDeniedException")
 		case action == "GetSecretValue":
@@ -178,6 +184,30 @@ func TestConnectionsOfAWS(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant %s", c.name, got, c.want)
 		}
 	}
+	// A key that is refused is read again; a connection that is over is asked for again,
+	// and kept where AWS is lost.
+	secrets["key"] = `{"api_key_name":"X-Key","api_key_value":"refused"}`
+	call := func(name, want string) {
+		t.Helper()
+		if got := answer(b.do("e", httpInvoke, `{"Method":"GET","ApiEndpoint":"`+api.URL+`","InvocationConfig":{"ConnectionArn":"`+connectionARN+name+`/1"}}`)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	over := func(name string) {
+		b.Tasks.mu.Lock()
+		k := b.Tasks.remembered[" "+connectionARN+name+"/1"]
+		k.until = time.Time{}
+		b.Tasks.remembered[" "+connectionARN+name+"/1"] = k
+		b.Tasks.mu.Unlock()
+	}
+	call("key", "GET /?open=1  k")
+	over("key")
+	call("key", "States.Http.StatusCode.401: Unauthorized")
+	secrets["key"] = `{"api_key_name":"X-Key","api_key_value":"new"}`
+	call("key", "GET /?open=1  new")
+	over("key")
+	lost = true
+	call("key", "GET /?open=1  new")
 	if calls["DescribeConnection basic"] != 1 || calls["GetSecretValue basic"] != 1 {
 		t.Errorf("%v, want a connection that is asked for once", calls)
 	}
