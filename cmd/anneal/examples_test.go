@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +26,7 @@ type example struct {
 }
 
 // serveExample copies an example and serves the copy, with these replacements
-// in its settings and policies besides what a test needs: a free port, and files
+// in its settings, policies and state machines besides what a test needs: a free port, and files
 // that settle at once.
 func serveExample(t *testing.T, name string, replace ...string) example {
 	t.Helper()
@@ -32,7 +35,7 @@ func serveExample(t *testing.T, name string, replace ...string) example {
 		t.Fatal(err)
 	}
 	replace = append(replace, "127.0.0.1:8080", "127.0.0.1:0", "{path: ./inbox}", "{path: ./inbox, settle: 20ms}")
-	policies, err := filepath.Glob(filepath.Join(dir, "policies", "*.yaml"))
+	policies, err := filepath.Glob(filepath.Join(dir, "policies", "*.*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,5 +286,38 @@ func TestExamplesAreSound(t *testing.T) {
 		if out, status := p.anneal("check", "--config", file); status != 0 || strings.Contains(out, "warning") || !strings.Contains(out, "\nsound: 1 policy, 1 state machine\n") {
 			t.Errorf("check of %s: status %d\n%s", file, status, out)
 		}
+	}
+}
+
+// The labels of a file are asked for, and looked for until they are there.
+func TestExampleHTTPTask(t *testing.T) {
+	t.Parallel()
+	var posts, looks atomic.Int64
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case r.Header.Get("X-Api-Key") != "local-only":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.Method == http.MethodPost && posts.Add(1) == 1:
+			w.WriteHeader(http.StatusTooManyRequests)
+		case r.Method == http.MethodPost:
+			w.WriteHeader(http.StatusCreated)
+			fmt.Fprint(w, `{"id": "7"}`)
+		case r.URL.String() != "/jobs/7?fields=done&fields=labels":
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			fmt.Fprintf(w, `{"done": %t, "labels": 20}`, looks.Add(1) > 1)
+		}
+	}))
+	t.Cleanup(api.Close)
+	e := serveExample(t, "http-task", "127.0.0.1:9090", api.Listener.Addr().String())
+	drop(t, filepath.Join(e.dir, "inbox"), "january.csv", []byte("x\n1\n"))
+	e.succeeded(1)
+	if posts.Load() != 2 || looks.Load() != 2 {
+		t.Errorf("asked for labels %d times and looked %d times, want 2 and 2", posts.Load(), looks.Load())
+	}
+	out, status := runOnce("asl", "run", filepath.Join(e.dir, "policies", "labels.asl.json"), "--config", filepath.Join(e.dir, "anneal.yaml"), "--input", filepath.Join(e.dir, "input.json"))
+	if status != 0 || !strings.Contains(out, `SUCCEEDED {"File":"january.csv","Job":{"id":"7"},"Labels":{"done":true,"labels":20}}`) {
+		t.Errorf("asl run: status %d\n%s", status, out)
 	}
 }
