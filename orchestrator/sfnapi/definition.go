@@ -307,8 +307,7 @@ func taskDiagnostics(states json.RawMessage, at, kind, language string) []diagno
 			}
 		}
 		if calledHTTP(st.Resource) {
-			found = append(found, httpDiagnostics(st.Parameters, here+"/Parameters")...)
-			found = append(found, httpDiagnostics(st.Arguments, here+"/Arguments")...)
+			found = append(found, httpDiagnostics(given, here+field)...)
 		}
 		for i, b := range st.Branches {
 			found = append(found, taskDiagnostics(b.States, fmt.Sprintf("%s/Branches[%d]/States", here, i), kind, language)...)

@@ -11,7 +11,8 @@ import (
 func calledHTTP(resource string) bool { return strings.HasSuffix(resource, ":states:::http:invoke") }
 
 // httpDiagnostics are what AWS refuses of the parameters of an HTTP Task, which are at
-// that place, beside what does not fit [integrations.Misfits]. What comes from a path or an expression is only known when it runs.
+// that place, besides [integrations.Misfits]. What comes from a path or an expression is
+// only known when it runs.
 func httpDiagnostics(parameters json.RawMessage, at string) (found []diagnostic) {
 	var given map[string]json.RawMessage
 	if json.Unmarshal(parameters, &given) != nil || given == nil {
