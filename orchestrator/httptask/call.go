@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -120,6 +121,8 @@ func ParseEndpoint(text string) (*url.URL, error) {
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.Opaque != "":
 		return nil, errors.New("it must be a URL, https://…")
+	case numeric(u.Hostname()):
+		return nil, errors.New("an address is written as 192.0.2.1 or [2001:db8::1]")
 	case u.User != nil:
 		return nil, errors.New("credentials are the connection's")
 	case u.Fragment != "":
@@ -127,6 +130,19 @@ func ParseEndpoint(text string) (*url.URL, error) {
 	}
 	return u, nil
 }
+
+// numeric reports whether a host is a number that is no address in its usual form, as
+// 2130706433 or 0x7f.1, which some take for one (WHATWG's URL standard, "ends in a
+// number").
+func numeric(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return false
+	}
+	host = strings.TrimSuffix(host, ".")
+	return number.MatchString(host[strings.LastIndexByte(host, '.')+1:])
+}
+
+var number = regexp.MustCompile(`^([0-9]+|0[xX][0-9a-fA-F]*)$`)
 
 // unsupported are headers that a task may not have.
 var unsupported = strings.Fields(`a-im accept-charset accept-datetime accept-encoding authorization cache-control connection

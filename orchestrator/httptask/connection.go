@@ -226,13 +226,19 @@ func without(all, others []Parameter, header bool) []Parameter {
 
 // proxies are the addresses of proxies, which the environment names.
 type proxies struct {
+	find func(*http.Request) (*url.URL, error) // nil: in the environment
+
 	mu  sync.Mutex
 	all map[string]bool // guarded by mu
 }
 
 // proxy is where a request goes first.
 func (e *egress) proxy(req *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(req)
+	find := e.proxies.find
+	if find == nil {
+		find = http.ProxyFromEnvironment
+	}
+	u, err := find(req)
 	if u == nil || err != nil {
 		return nil, err
 	}

@@ -61,8 +61,12 @@ func (e *egress) allows(u *url.URL) error {
 			return denied("%s may not be called here: %s are %s", u.Host, hosts.what, strings.Join(hosts.of, ", "))
 		}
 	}
-	if address, err := netip.ParseAddr(host); err == nil {
+	// What resolves a name may be a proxy, which is not asked.
+	switch address, err := netip.ParseAddr(host); {
+	case err == nil:
 		return e.reaches(host, port, address)
+	case strings.HasSuffix(strings.TrimSuffix("."+host, "."), ".localhost") && !loopbackName(host):
+		return e.reaches(host, port, netip.IPv6Loopback())
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package httptask
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -34,6 +36,10 @@ func TestEgress(t *testing.T) {
 		{"", "", "https://rebound.example.com", "224.0.0.1", "is not one of an API"},
 		{"", "", "https://10.0.0.7", "", "its address is private"},
 		{"", "", "https://169.254.170.2", "", "is not one of an API"},
+		{"", "", "https://localhost.", "", "its address is private"},
+		{"", "", "https://a.localhost", "", "its address is private"},
+		{"", "", "https://alocalhost", "", ""},
+		{"a.localhost", "", "https://a.localhost", "127.0.0.1", ""},
 		// Hosts that are named.
 		{"api.example.com", "", "https://api.example.com", "10.1.2.3", ""},
 		{"api.example.com", "", "https://API.example.com", "10.1.2.3", ""},
@@ -96,6 +102,36 @@ func TestEgressDials(t *testing.T) {
 	var denied *deniedError
 	if _, err := e.dial(t.Context(), "tcp", "0.0.0.0:"+port); !errors.As(err, &denied) { // which leads to the loopback
 		t.Errorf("0.0.0.0 is connected to: %v", err)
+	}
+}
+
+// A proxy may be anywhere, and resolves names itself; where it may not lead to is not
+// asked of it.
+func TestProxy(t *testing.T) {
+	var asked []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.RequestURI)
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	t.Cleanup(proxy.Close)
+	at, err := url.Parse(strings.Replace(proxy.URL, "127.0.0.1", "localhost", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := connect(t, Settings{})
+	by.egress.proxies.find = http.ProxyURL(at)
+	for endpoint, want := range map[string]string{
+		"https://api.example.com/x": "States.Http.Socket: The HTTP request failed: Bad Gateway",
+		"https://10.1.2.3/x":        "States.Http.AccessDenied: 10.1.2.3 may not be called here: its address is private, so name it under hosts of the connection's settings, or under embedded.hosts",
+	} {
+		call, _ := parse(t, `{"Method":"GET","ApiEndpoint":"`+endpoint+`"}`)
+		o, err := (&Client{}).Do(t.Context(), call, by, nil)
+		if got := o.Error + ": " + o.Cause; err != nil || got != want {
+			t.Errorf("%s\n got %s (%v)\nwant %s", endpoint, got, err, want)
+		}
+	}
+	if got := strings.Join(asked, ", "); got != "CONNECT api.example.com:443" {
+		t.Errorf("the proxy was asked %s", got)
 	}
 }
 

@@ -135,6 +135,9 @@ func TestRefused(t *testing.T) {
 	for _, c := range []struct{ parameters, want string }{
 		{`{"ApiEndpoint":"ftp://x","Method":"GET"}`, "The value for the 'ApiEndpoint' field is not valid: it must be a URL, https://…"},
 		{`{"ApiEndpoint":"https://","Method":"GET"}`, "The value for the 'ApiEndpoint' field is not valid: it must be a URL, https://…"},
+		{`{"ApiEndpoint":"https://2852039166","Method":"GET"}`, "The value for the 'ApiEndpoint' field is not valid: an address is written as 192.0.2.1 or [2001:db8::1]"},
+		{`{"ApiEndpoint":"https://0x7f.1","Method":"GET"}`, "The value for the 'ApiEndpoint' field is not valid: an address is written as 192.0.2.1 or [2001:db8::1]"},
+		{`{"ApiEndpoint":"https://127.0.0.1.:8","Method":"GET"}`, "The value for the 'ApiEndpoint' field is not valid: an address is written as 192.0.2.1 or [2001:db8::1]"},
 		{`{"ApiEndpoint":"https://u:p@x","Method":"GET"}`, "The value for the 'ApiEndpoint' field is not valid: credentials are the connection's"},
 		{`{"ApiEndpoint":"https://x#y","Method":"GET"}`, "The value for the 'ApiEndpoint' field is not valid: it has a fragment"},
 		{`{"ApiEndpoint":"https://x","Method":"get"}`, "The value for the 'Method' field is not valid: it must be one of GET, POST, PUT, DELETE, PATCH, OPTIONS, HEAD"},
