@@ -42,18 +42,18 @@ func (x *Exchange) sent(req *http.Request, m merged) {
 	if x == nil {
 		return
 	}
-	shown := m
-	if !x.Reveal {
-		shown = *m.own
-	}
-	told := slices.Clone(shown.headers)
-	// What the client adds itself, and the connection's authorization.
-	for _, name := range sortedKeys(req.Header) {
-		added := !has(m.headers, name, true)
-		plain := name == "User-Agent" || name == "Range" || name == "Content-Type"
-		if added && (plain || x.Reveal) {
-			told = append(told, Parameter{name, req.Header.Get(name)})
+	shown, told := m.own, slices.Clone(m.own.headers)
+	if x.Reveal {
+		shown = &m
+		for _, name := range sortedKeys(req.Header) { // what authorizes it
+			if name != "Content-Type" && name != "Range" && name != "User-Agent" && !has(m.headers, name, true) {
+				told = append(told, Parameter{name, req.Header.Get(name)})
+			}
 		}
+		told = append(told, m.headers[len(m.own.headers):]...)
+	}
+	for _, name := range []string{"User-Agent", "Range"} { // no others of its own are told by AWS
+		told = append(told, Parameter{name, req.Header.Get(name)})
 	}
 	x.Request = &Sent{Protocol: m.url.Scheme, Method: m.method, URL: shown.url.String(), Headers: list(told)}
 	if shown.body != nil {
