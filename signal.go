@@ -36,6 +36,7 @@ type Signal struct {
 	// whether that makes a retraining worth its cost.
 	Verdict string `json:"verdict,omitempty"`
 	Due     *bool  `json:"due,omitempty"`
+	Why     string `json:"why,omitempty"` // it is due, or not
 	Error   string `json:"error,omitempty"`
 	Cause   string `json:"cause"` // event ID
 
@@ -57,5 +58,6 @@ type SignalValue struct {
 	Status  SignalStatus `json:"status"`
 	Verdict string       `json:"verdict,omitempty"`
 	Due     *bool        `json:"due,omitempty"`
+	Why     string       `json:"why,omitempty"` // it is due, or not
 	Window  string       `json:"window,omitempty"`
 }

@@ -58,3 +58,44 @@ func TestFound(t *testing.T) {
 		t.Errorf("read back, the level is %v, want %v", level(), before)
 	}
 }
+
+// TestSavings folds windows that drift signals were measured on, each once, and what the
+// policy's runs cost that came to a model; a state read back goes on as the one that was
+// written.
+func TestSavings(t *testing.T) {
+	s := newState()
+	for _, step := range []struct {
+		kind, data string
+		saved      int
+	}{
+		{KindRun, `{"id": "first", "policy": "p", "status": "PENDING"}`, 0},
+		{KindRun, `{"id": "first", "policy": "p", "status": "SUCCEEDED"}`, 0}, // before any window
+		{KindSignal, `{"name": "drift", "policy": "p", "window": "a", "due": false}`, 3},
+		{KindSignal, `{"name": "drift", "policy": "p", "window": "a", "due": false}`, 3},
+		{KindSignal, `{"name": "drift", "policy": "p", "window": "b", "status": "missing"}`, 3},
+		{KindSignal, `{"name": "drift", "policy": "p", "window": "b", "due": true}`, 4},
+		{KindRun, `{"id": "r", "policy": "p", "status": "PENDING"}`, 4},
+		{KindRun, `{"id": "r", "policy": "p", "status": "FAILED"}`, 4},
+		{KindRun, `{"id": "r", "policy": "p", "status": "RUNNING", "redrives": 1}`, 4},
+		{KindSignal, `{"name": "drift", "policy": "p", "window": "c", "due": true}`, 5},
+		{KindRun, `{"id": "other", "policy": "q", "status": "PENDING"}`, 5},
+		{KindRun, `{"id": "other", "policy": "q", "status": "SUCCEEDED"}`, 5},
+		{KindRun, `{"id": "r", "policy": "p", "status": "SUCCEEDED", "redrives": 1}`, 3},
+		{KindRun, `{"id": "r", "policy": "p", "status": "SUCCEEDED", "redrives": 1}`, 3},
+	} {
+		if err := s.Apply(journal.Record{Kind: step.kind, Data: []byte(step.data)}); err != nil {
+			t.Fatal(err)
+		}
+		data, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = newState()
+		if err := json.Unmarshal(data, s); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Savings["p"]["drift"].Saved; got != step.saved {
+			t.Errorf("%s %s: %d windows are saved, want %d", step.kind, step.data, got, step.saved)
+		}
+	}
+}

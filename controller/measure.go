@@ -105,8 +105,8 @@ func (c *Controller) measure(ctx context.Context, p *policy.Policy, name string,
 		return signal
 	}
 	signal.Value, signal.Share, signal.Verdict = comparison.Share, comparison.Share, string(comparison.Verdict)
-	_, due := drift.Due(comparison, data.Rows-data.Trained)
-	signal.Due = &due
+	why, due := drift.Due(comparison, data.Rows-data.Trained, c.state.Savings[p.Name()][name].See(signal.Window))
+	signal.Due, signal.Why = &due, why
 	return signal
 }
 

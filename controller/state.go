@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/drift"
 	"github.com/anneal-ml/anneal/drift/statistics"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/notify"
@@ -55,11 +56,13 @@ type State struct {
 	Fed map[string]map[string]*Fed `json:"fed,omitempty"`
 	// Found is what drift signals have found so far, by policy and signal: the level of
 	// the next test depends on it.
-	Found  map[string]map[string]statistics.Online `json:"found,omitempty"`
-	Wakes  wakes                                   `json:"wakes"`  // in the order they were taken; not decided yet
-	Runs   map[string]anneal.Run                   `json:"runs"`   // open ones, by ID
-	Unsent map[string]anneal.Notice                `json:"unsent"` // notices on their way, by ID
-	Told   notify.Told                             `json:"told"`
+	Found map[string]map[string]statistics.Online `json:"found,omitempty"`
+	// Savings are what retrainings may cost by drift signals, by policy and signal.
+	Savings map[string]map[string]drift.Savings `json:"savings,omitempty"`
+	Wakes   wakes                               `json:"wakes"`  // in the order they were taken; not decided yet
+	Runs    map[string]anneal.Run               `json:"runs"`   // open ones, by ID
+	Unsent  map[string]anneal.Notice            `json:"unsent"` // notices on their way, by ID
+	Told    notify.Told                         `json:"told"`
 }
 
 // A wake is a policy that has to decide about an event.
@@ -242,6 +245,11 @@ func (s *State) applyRun(run anneal.Run) {
 	case run.Status.Ended():
 		delete(s.Runs, run.ID)
 		data.ended(run)
+		if known && run.Status == anneal.StatusSucceeded {
+			for name, of := range s.Savings[run.Policy] {
+				s.Savings[run.Policy][name] = of.Pay()
+			}
+		}
 	default:
 		s.Runs[run.ID] = run
 		if !known {
@@ -266,13 +274,14 @@ func decode(r journal.Record, v any) error {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// found counts what a drift signal tested and found. A signal that could not be
-// measured, and one by the rules of another tool, is no test; a column that the model
-// does not use is no find.
+// found counts what a drift signal tested and found, and its windows. A signal that could
+// not be measured, and one by the rules of another tool, is no test; a column that the
+// model does not use is no find.
 func (s *State) found(r journal.Record) error {
 	var signal struct {
-		Name, Policy string
-		Detail       *struct {
+		Name, Policy, Window string
+		Due                  *bool
+		Detail               *struct {
 			Alpha   float64
 			Drifted int
 			Share   *float64
@@ -280,6 +289,15 @@ func (s *State) found(r journal.Record) error {
 	}
 	if err := decode(r, &signal); err != nil {
 		return err
+	}
+	if signal.Due != nil {
+		if s.Savings == nil {
+			s.Savings = map[string]map[string]drift.Savings{}
+		}
+		if s.Savings[signal.Policy] == nil {
+			s.Savings[signal.Policy] = map[string]drift.Savings{}
+		}
+		s.Savings[signal.Policy][signal.Name] = s.Savings[signal.Policy][signal.Name].See(signal.Window)
 	}
 	if signal.Detail == nil || signal.Detail.Alpha == 0 {
 		return nil

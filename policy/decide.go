@@ -70,7 +70,7 @@ func Decide(p *Policy, past *State, c Cause) anneal.Decision {
 		if !ok {
 			s.Status = anneal.SignalMissing
 		}
-		d.Signals[name] = anneal.SignalValue{Value: s.Value, Share: s.Share, Low: s.Low, High: s.High, N: s.N, At: s.At, Age: s.Age, Status: s.Status, Verdict: s.Verdict, Due: s.Due, Window: s.Window}
+		d.Signals[name] = anneal.SignalValue{Value: s.Value, Share: s.Share, Low: s.Low, High: s.High, N: s.N, At: s.At, Age: s.Age, Status: s.Status, Verdict: s.Verdict, Due: s.Due, Why: s.Why, Window: s.Window}
 	}
 	verdict := func(v anneal.Verdict, format string, args ...any) anneal.Decision {
 		d.Verdict, d.Reason = v, fmt.Sprintf(format, args...)

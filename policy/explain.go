@@ -46,7 +46,7 @@ func Explain(d anneal.Decision, p *Policy, now time.Time) string {
 		b.WriteString("\n")
 		for _, c := range r.Clauses {
 			if value, truth := c.Value.(bool); truth {
-				fmt.Fprintf(&b, "  %-7t  %s\n", value, c.Expr)
+				fmt.Fprintf(&b, "  %-7t  %s%s\n", value, c.Expr, whyDue(d, c.Expr))
 			} else if c.Value == nil {
 				fmt.Fprintf(&b, "  %-7s  %s\n", "unknown", c.Expr)
 			} else {
@@ -72,6 +72,15 @@ func Explain(d anneal.Decision, p *Policy, now time.Time) string {
 		fmt.Fprintf(&b, "  %s\n", line)
 	}
 	return b.String()
+}
+
+// whyDue is why a signal is due, or is not, where expr asks for that.
+func whyDue(d anneal.Decision, expr string) string {
+	name, ok := strings.CutPrefix(expr, "signals.")
+	if name, ok = strings.CutSuffix(name, ".due"); !ok || d.Signals[name].Why == "" {
+		return ""
+	}
+	return ": " + d.Signals[name].Why
 }
 
 // changes lists what would have to change for d to be a run.

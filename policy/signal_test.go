@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/anneal-ml/anneal"
 )
 
 // TestSignalProblems says what is wrong with a signal, and what would be right.
@@ -204,5 +207,26 @@ func TestWindowForms(t *testing.T) {
 	}
 	if err := new(Window).UnmarshalText([]byte("soon")); err == nil {
 		t.Error(`"soon" is taken for a window`)
+	}
+}
+
+// TestExplainDue tells why a retraining is due, or is not.
+func TestExplainDue(t *testing.T) {
+	spec, err := ParseSpec([]byte(`{"apiVersion": "anneal/v1alpha1", "kind": "RetrainPolicy", "metadata": {"name": "p"}, "spec": {"mode": "enforce", "model": {"group": "m"},
+		"signals": {"drift": {"source": "data", "window": {"objects": 1}}}, "triggers": [{"id": "new", "event": {"type": "Object Created"}}],
+		"rules": [{"id": "due", "if": "signals.drift.due"}], "run": {"stateMachine": {"file": "m.json"}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, problems := Compile(spec)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	value, due := 0.2, false
+	d := Decide(p, &State{}, Cause{Event: anneal.Event{ID: "e"}, Signals: map[string]anneal.Signal{
+		"drift": {Status: anneal.SignalOK, Value: &value, Share: &value, Verdict: "none", Due: &due, Why: "10 rows are new to a model of 1000"},
+	}})
+	if got, want := Explain(d, p, time.Time{}), "false    signals.drift.due: 10 rows are new to a model of 1000\n"; !strings.Contains(got, want) {
+		t.Errorf("%s\nwant %q in it", got, want)
 	}
 }
