@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -180,6 +181,51 @@ func TestHTTPTaskStopped(t *testing.T) {
 	for file, want := range map[string]string{"m.asl.json": `SUCCEEDED {"path":"/"}`, "unmapped.asl.json": `connection "arn:aws:events:us-east-1:123456789012:connection/other/1" is not mapped here: add "other" under embedded.connections`} {
 		if out, _ := runOnce("asl", "run", filepath.Join(dir, file), "--config", filepath.Join(dir, "anneal.yaml")); !strings.Contains(out, want) {
 			t.Errorf("asl run %s: %s", file, out)
+		}
+	}
+}
+
+// TestHTTPTaskSettings calls an API over TLS by connections of each kind, as a machine
+// that runs alone.
+func TestHTTPTaskSettings(t *testing.T) {
+	t.Parallel()
+	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/token" {
+			name, secret, _ := r.BasicAuth()
+			fmt.Fprintf(w, `{"access_token": "%s.%s.%s", "expires_in": 60}`, name, secret, body)
+			return
+		}
+		json.NewEncoder(w).Encode(map[string]string{"path": strings.Join([]string{r.URL.String(), r.Header.Get("Authorization"), r.Header.Get("X-Team"), string(body)}, " ")})
+	}))
+	t.Cleanup(api.Close)
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"ca.pem": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})), "secret": "s3cret\n",
+		"anneal.yaml": `listen: 127.0.0.1:0
+policies: []
+embedded:
+  hosts: [127.0.0.1]
+  connections:
+    basic: {basic: {username: me, password: {file: ./secret}}, ca: ./ca.pem}
+    token: {oauth: {url: "` + api.URL + `/token", clientId: me, clientSecret: {file: ./secret}, body: {scope: read}}, ca: ./ca.pem}
+    more: {headers: {X-Team: ml}, query: {v: 2}, body: {by: {file: ./secret}}, ca: ./ca.pem}
+    other: {hosts: [api.example.com], ca: ./ca.pem}
+    unknown: {}
+`,
+	})
+	for connection, want := range map[string]string{
+		"basic":   `SUCCEEDED {"path":"/ Basic bWU6czNjcmV0  {\"rows\":2}"}`,
+		"token":   `SUCCEEDED {"path":"/ Bearer me.s3cret.grant_type=client_credentials&scope=read  {\"rows\":2}"}`,
+		"more":    `SUCCEEDED {"path":"/?v=2  ml {\"rows\":2,\"by\":\"s3cret\"}"}`,
+		"other":   "may not be called here: the connection's hosts are api.example.com",
+		"unknown": "FAILED States.Http.Socket: The HTTP request failed: tls: failed to verify certificate: x509: certificate signed by unknown authority",
+	} {
+		file := filepath.Join(dir, connection+".asl.json")
+		write(t, dir, map[string]string{connection + ".asl.json": httpMachine(api.URL+"/", connection, "")})
+		if out, _ := runOnce("asl", "run", file, "--config", filepath.Join(dir, "anneal.yaml")); !strings.Contains(out, want) {
+			t.Errorf("by %s: %s\nwant %s", connection, out, want)
 		}
 	}
 }
