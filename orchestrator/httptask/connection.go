@@ -101,6 +101,7 @@ func NewConnection(s Settings, hosts []string) (*Connection, error) {
 		DialContext:            c.egress.dial,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        30 * time.Second,
 		TLSHandshakeTimeout:    20 * time.Second,
 		MaxResponseHeaderBytes: asl.MaxData,
