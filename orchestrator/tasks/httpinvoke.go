@@ -97,7 +97,12 @@ func (t *Tasks) checkConnection(r asl.Resource) error {
 		if !ok && t.cfg.Remote == nil {
 			return unmapped("connection", p.Text, "connections", connectionNames(p.Text)[0])
 		}
-		c = mine
+		if c = mine; !ok { // one of AWS leads where all may
+			var err error
+			if c, err = httptask.NewConnection(httptask.Settings{}, t.cfg.Hosts); err != nil {
+				return err
+			}
+		}
 	}
 	if !given {
 		return fmt.Errorf("parameter InvocationConfig.ConnectionArn %w by %s", ErrMissing, r.ARN)

@@ -218,4 +218,8 @@ func TestConnectionsOfAWS(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+	b.Tasks.cfg.Hosts = []string{"api.example.com"}
+	if err := b.Tasks.Check(m.Resources()[0]); err == nil || !strings.Contains(err.Error(), "x may not be called here: embedded.hosts are api.example.com") {
+		t.Errorf("a host that no connection may lead to: %v", err)
+	}
 }
