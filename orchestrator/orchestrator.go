@@ -59,6 +59,7 @@ const RedrivableFor = 14 * 24 * time.Hour
 // Errors of executors.
 var (
 	ErrExecutionExists = errors.New("an execution of this name has another input")
+	ErrInvalidName     = errors.New("no name of an execution")
 	ErrNotFound        = errors.New("no execution of this name")
 	ErrNotRedrivable   = errors.New("not redrivable")
 	ErrNoHistory       = errors.New("an Express execution has no history; what its state machine logs is in CloudWatch Logs")

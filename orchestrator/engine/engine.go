@@ -246,7 +246,7 @@ func (e *Engine) Start(ctx context.Context, in orchestrator.StartInput) (orchest
 
 func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error) {
 	if err := checkName(in.Name); err != nil {
-		return orchestrator.Execution{}, err
+		return orchestrator.Execution{}, fmt.Errorf("%w: %w", orchestrator.ErrInvalidName, err)
 	}
 	if in.Key == "" {
 		in.Key = in.Name

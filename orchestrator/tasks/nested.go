@@ -129,6 +129,9 @@ func (t *Tasks) begin(ctx context.Context, e asl.Effect, awaited bool) (x orches
 	if errors.Is(err, orchestrator.ErrExecutionExists) || err == nil && x.StartedBy != e.ID && x.Status.Ended() {
 		return refuse(sfnError(e, "ExecutionAlreadyExists", "Execution Already Exists: '"+arn+"'"))
 	}
+	if errors.Is(err, orchestrator.ErrInvalidName) {
+		return refuse(sfnError(e, "InvalidName", "Invalid Name: '"+in.Name+"'"))
+	}
 	return x, key, nil, err
 }
 

@@ -146,6 +146,8 @@ func TestNested(t *testing.T) {
 		{"of-one-name", ".sync:2", `{"StateMachineArn": "echo", "Name.$": "$$.Execution.Name", "Input": {}}`, []string{`"Name":"of-one-name"`}, "", nil},
 		{"no-machine", "", `{"StateMachineArn.$": "$$.Execution.Name"}`, nil, "StepFunctions.StateMachineDoesNotExistException", []string{"State Machine Does Not Exist: 'no-machine' (Service: AWSStepFunctions; Status Code: 400; Error Code: StateMachineDoesNotExist; "}},
 		{"bad-input", "", `{"StateMachineArn": "echo", "Input": "{"}`, nil, "StepFunctions.InvalidExecutionInputException", []string{"Invalid State Machine Execution Input"}},
+		{"bad-name", ".sync", `{"StateMachineArn": "echo", "Name": "a b"}`, nil, "StepFunctions.InvalidNameException", []string{"Invalid Name: 'a b' (Service: AWSStepFunctions; Status Code: 400; Error Code: InvalidName; "}},
+		{"long-name", "", `{"StateMachineArn": "echo", "Name": "` + strings.Repeat("a", 81) + `"}`, nil, "StepFunctions.InvalidNameException", []string{"Invalid Name: 'aaa"}},
 		{"another-field", "", `{"StateMachineArn": "echo", "Inputs": {}}`, nil, "States.Runtime", []string{"The field 'Inputs' is not supported"}},
 		{"itself", ".sync:2", `{"StateMachineArn": "itself"}`, nil, "States.TaskFailed", []string{"States.TaskFailed"}},
 	}
