@@ -104,8 +104,9 @@ const (
 	placeEvery = 256 << 10 // bytes between remembered places
 	growBy     = 4 << 20   // bytes of zeros that a segment grows by
 
-	smallFrame = 8 << 10  // bytes up to which a frame is small
-	settleBy   = 64 << 10 // bytes of zeros that are written for small frames
+	smallFrame   = 32 << 10 // bytes up to which a frame is small
+	settleBy     = 64 << 10 // bytes of zeros that are written for small frames at least
+	settleFrames = 8        // frames of the same size that they are written for at least
 )
 
 // Open opens the folder dir, and makes it if there is none. It fails with
@@ -351,12 +352,12 @@ func (s *Store) write(frame []byte) error {
 // writes that too: over zeros that are written already it takes a third less time. What
 // it takes to write them is shared by many small frames, and by few large ones.
 func (s *Store) settle(frame int64) {
-	from, end := max(s.offset, s.settled), min(s.offset+frame+settleBy, s.size)
+	from, end := max(s.offset, s.settled), min(s.offset+frame+max(settleBy, settleFrames*frame), s.size)
 	if frame > smallFrame || s.offset+frame <= s.settled || end < s.offset+2*frame {
 		return
 	}
-	if s.zeros == nil {
-		s.zeros = make([]byte, smallFrame+settleBy)
+	if need := int(end - from); len(s.zeros) < need {
+		s.zeros = make([]byte, need)
 	}
 	// They change nothing that is read, and where they cannot be written nothing is lost.
 	if _, err := s.tail.WriteAt(s.zeros[:end-from], from); err == nil {
