@@ -248,6 +248,7 @@ func TestCounted(t *testing.T) {
 	for name, changed := range map[string]string{
 		"shorter": current[:len(current)-40], "none": "other,x\n",
 		"farther": strings.Replace(current, "\na,1\n", "\na,77\n", 1), "renamed": strings.Replace(current, "x", "z", 1),
+		"others": strings.ReplaceAll(current, "\na,0.1", "\na,0.2"),
 	} {
 		if found, _ := lookAgain(t, NewAgain(ref, cur, opt, []string{"x"}, false), reference, changed); len(found) != 0 {
 			t.Errorf("current data that are %s: %d columns are exact", name, len(found))

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/profile"
@@ -131,6 +132,9 @@ type Comparison struct {
 	NoSeason string `json:"noSeason,omitempty"`
 	part     *Part  // that of Season
 	votes    votes
+	// NotReadAgain are columns whose sketches left something open, and whose values were
+	// not to be had again: the data changed meanwhile, or there is only a profile of them.
+	NotReadAgain []string `json:"notReadAgain,omitempty"`
 	// ColumnsAlone is why no witness could be asked, where one would have been.
 	ColumnsAlone string `json:"columnsAlone,omitempty"`
 }
@@ -325,6 +329,9 @@ func compareColumn(ref, cur *profile.Column, n, m int64, opt Options) Column {
 			dataset.Text:      "nearly every value differs",
 			dataset.Index:     "it counts the rows",
 		}[c.Type]
+		if like := likeNumbers(either); c.Type == dataset.Text && like != "" {
+			c.Effect += fmt.Sprintf("; %q looks like a number that is written otherwise than 1234.5", like)
+		}
 	case min(ref.Rows, cur.Rows) < opt.MinRows:
 		c.tooFew(ref.Rows, cur.Rows, opt)
 	case ref.Type == dataset.Empty:
@@ -362,6 +369,31 @@ func readAlike(ref, cur *profile.Column) *profile.Column {
 		return cur.As(dataset.Categorical)
 	}
 	return cur
+}
+
+// likeNumbers is one of the texts of a column of which nearly all would be numbers, were
+// it not for a decimal comma, separated thousands, a currency or a sign of per cent.
+func likeNumbers(c *profile.Column) string {
+	list := c.Categories.List()
+	list = list[:min(100, len(list))]
+	like, first := 0, ""
+	for _, k := range list {
+		bare := strings.Map(func(r rune) rune {
+			if strings.ContainsRune(",'%()\u00a0\u202f ", r) || unicode.Is(unicode.Sc, r) {
+				return -1
+			}
+			return r
+		}, k.Name)
+		if _, ok := dataset.Number([]byte(bare)); ok {
+			if like++; bare != k.Name && first == "" {
+				first = k.Name
+			}
+		}
+	}
+	if 20*like < 19*len(list) {
+		return ""
+	}
+	return first
 }
 
 func side(c *profile.Column) Side {

@@ -94,6 +94,8 @@ func TestCompareColumn(t *testing.T) {
 		{"huge numbers", rows{1000, pick("1e308", "-1e308")}, rows{1000, pick("1e308", "-1e308", "1.7e308")}, Drift, "mean 0 → 5.671e+307"},
 		{"dates", rows{100, always("2026-01-01")}, rows{100, always("2026-02-01")}, NotTested, "dates always move on"},
 		{"row numbers", rows{100, strconv.Itoa}, rows{100, func(i int) string { return strconv.Itoa(100 + i) }}, NotTested, "it counts the rows"},
+		{"numbers with a decimal comma", rows{100, func(i int) string { return fmt.Sprintf("\"%d,5\"", i) }}, rows{100, func(i int) string { return fmt.Sprintf("\"%d,7\"", i) }}, NotTested, `nearly every value differs; "0,5" looks like a number that is written otherwise than 1234.5`},
+		{"amounts of money", rows{100, func(i int) string { return fmt.Sprintf("\"€1,0%d.00\"", i) }}, rows{100, func(i int) string { return fmt.Sprintf("\"€1,1%d.00\"", i) }}, NotTested, `nearly every value differs; "€1,00.00" looks like a number that is written otherwise than 1234.5`},
 		{"free text", rows{100, func(i int) string { return fmt.Sprint("a", i) }}, rows{100, func(i int) string { return fmt.Sprint("b", i) }}, NotTested, "nearly every value differs"},
 	}
 	for _, tt := range tests {

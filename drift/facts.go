@@ -12,6 +12,9 @@ import (
 const (
 	FactNoRows             = "no-rows"             // there is not one row that can be used
 	FactRagged             = "ragged"              // rows were skipped: more or fewer fields than the header
+	FactNotUTF8            = "not-utf8"            // fields of either side have bytes that were replaced
+	FactQuotes             = "quotes"              // records of either side have a quote out of place
+	FactLateMembers        = "late-members"        // members of JSON objects of either side made no column: they came late
 	FactNewColumn          = "new-column"          // the reference has no such column
 	FactVanishedColumn     = "vanished-column"     // only the reference has it
 	FactTypeChange         = "type-change"         // numbers became categories, or the like
@@ -44,6 +47,18 @@ func facts(reference, current *profile.Profile, columns []Column) []Fact {
 	if ragged > 0 {
 		share := float64(ragged) / float64(rows+ragged)
 		add(FactRagged, "", &share, "%d of %d rows skipped: more or fewer fields than the header", ragged, rows+ragged)
+	}
+	for i, of := range []dataset.Counts{reference.Counts, current.Counts} {
+		where := []string{"reference", "current data"}[i]
+		if of.NotUTF8 > 0 {
+			add(FactNotUTF8, "", nil, "the %s: fields that are not UTF-8, as of Latin-1: %d; the bytes were replaced", where, of.NotUTF8)
+		}
+		if of.Quotes > 0 {
+			add(FactQuotes, "", nil, "the %s: records with a quote out of place, or left open: %d", where, of.Quotes)
+		}
+		if of.Members > 0 {
+			add(FactLateMembers, "", nil, "the %s: members of objects that came after the first rows, and made no column: %d", where, of.Members)
+		}
 	}
 	if rows == 0 {
 		add(FactNoRows, "", nil, "there is not one row")
@@ -96,7 +111,7 @@ func facts(reference, current *profile.Profile, columns []Column) []Fact {
 			add(FactMixedTypes, c.Name, nil, "read as %s, and by itself of another type in %s", cur.Type, strings.Join(differ, " and "))
 		case cur.Type == dataset.Numeric && cur.Mixed > 0 && ref.Mixed == 0:
 			share := float64(cur.Mixed) / float64(cur.Rows-cur.Missing)
-			add(FactMixedTypes, c.Name, &share, "%d of %d values are no numbers, and none was in the reference", cur.Mixed, cur.Rows-cur.Missing)
+			add(FactMixedTypes, c.Name, &share, "%d of %d values are no numbers, such as %q, and none was in the reference", cur.Mixed, cur.Rows-cur.Missing, cur.Odd)
 		}
 		for _, t := range c.Tests {
 			if t.Test == "missing" && t.Verdict == Drift {

@@ -68,3 +68,35 @@ func TestFacts(t *testing.T) {
 		t.Errorf("of the same: %+v", f)
 	}
 }
+
+// TestFactsOfReading says of both sides what was odd about the bytes.
+func TestFactsOfReading(t *testing.T) {
+	read := func(name, text string) *profile.Profile {
+		p, err := profile.Build(t.Context(), strings.NewReader(text), name, dataset.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	plain := read("x.csv", "a,b\n1,x\n")
+	late := strings.Repeat("{\"a\":1,\"b\":\"x\"}\n", 1100) + "{\"a\":1,\"c\":2,\"d\":3}\n"
+	for _, c := range []struct {
+		reference, current *profile.Profile
+		want               string
+	}{
+		{plain, plain, ""},
+		{plain, read("x.csv", "a,b\n1,gr\xfcn\n2,bl\xe5\n"), "not-utf8: the current data: fields that are not UTF-8, as of Latin-1: 2; the bytes were replaced"},
+		{read("x.csv", "a,b\n1,\"x\n2,y\n3,z\n"), plain, "quotes: the reference: records with a quote out of place, or left open: 1"},
+		{plain, read("x.jsonl", late), "late-members: the current data: members of objects that came after the first rows, and made no column: 2"},
+	} {
+		var got []string
+		for _, f := range Compare(c.reference, c.current, Options{}).Facts {
+			if f.Kind == FactNotUTF8 || f.Kind == FactQuotes || f.Kind == FactLateMembers {
+				got = append(got, f.Kind+": "+f.Text)
+			}
+		}
+		if s := strings.Join(got, "; "); s != c.want {
+			t.Errorf("got  %s\nwant %s", s, c.want)
+		}
+	}
+}

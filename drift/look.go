@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"math"
 	"slices"
 
 	"github.com/anneal-ml/anneal/drift/profile"
@@ -31,6 +32,7 @@ const (
 // A tally is one side of a look.
 type tally struct {
 	n       int64
+	sum     float64
 	foreign bool      // a value, or more of them, than the profile knows
 	values  []float64 // that are kept
 	bins    []binned
@@ -95,6 +97,7 @@ func (l *look) add(side int, values []float64) {
 			continue
 		}
 		t.n++
+		t.sum += v
 		if l.counts {
 			if !l.cuts.Covers(v) {
 				t.foreign = true
@@ -122,7 +125,7 @@ func (l *look) add(side int, values []float64) {
 // may have changed since.
 func (l *look) end() (again, bool) {
 	x, y := &l.sides[0], &l.sides[1]
-	if x.n != l.ref.N() || y.n != l.cur.N() || x.foreign || y.foreign {
+	if !x.of(l.ref) || !y.of(l.cur) {
 		return again{}, false
 	}
 	defer func() { l.sides = [2]tally{} }()
@@ -144,6 +147,17 @@ func (l *look) end() (again, bool) {
 	bins, ok := l.bins.See(x.values, y.values,
 		func(i int) bool { return of(i) != counted }, func(i int) bool { return of(i) == split })
 	return again{bins: bins}, ok
+}
+
+// of reports whether the values are those of a profile, as far as their number, their ends
+// and their mean tell.
+func (t *tally) of(c *profile.Column) bool {
+	if t.foreign || t.n != c.N() {
+		return false
+	}
+	m := c.Moments
+	off := math.Abs(t.sum/float64(t.n) - m.Mean)
+	return !(off > 1e-9*max(math.Abs(m.Min), math.Abs(m.Max))) // nor where a sum is beyond float64
 }
 
 // narrowTo has the values kept of the bins in which tests are unsure, as far as

@@ -34,7 +34,7 @@ func TestCompareTypes(t *testing.T) {
 		{"texts that are numbers for once", one(1000, code), one(100, numbers), Drift, "type-change: was categorical, is numeric by itself, where 0.0 % of the values are no numbers: compared as categorical"},
 		{"two texts of thirty", one(1000, numbers), one(30, every(15, "A1", numbers)), Drift,
 			"type-change: was numeric, is categorical by itself, where 6.7 % of the values are no numbers: compared as numeric"},
-		{"one text of a hundred", one(1000, numbers), one(100, every(100, "A1", numbers)), None, "mixed-types: 1 of 100 values are no numbers, and none was in the reference"},
+		{"one text of a hundred", one(1000, numbers), one(100, every(100, "A1", numbers)), None, "mixed-types: 1 of 100 values are no numbers, such as \"A1\", and none was in the reference"},
 		{"a third is texts", one(1000, numbers), one(300, every(3, "A1", numbers)), Drift, "type-change: was numeric, is categorical by itself, where 33.3 % of the values are no numbers: compared as numeric"},
 		{"all are texts", one(1000, numbers), one(300, pick("a", "b")), Drift, "type-change: was numeric, is categorical"},
 		{"no number among the texts", one(1000, pick("a", "b")), one(300, numbers), Drift, "type-change: was categorical, is numeric"},

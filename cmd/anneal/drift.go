@@ -137,6 +137,11 @@ column that should not repeat.`,
 					return usage(err)
 				}
 				comparison = drift.Compare(ref, cur, opt)
+				for _, name := range open {
+					if _, ok := opt.Exact[name]; !ok {
+						comparison.NotReadAgain = append(comparison.NotReadAgain, name)
+					}
+				}
 			}
 			comparison.ColumnsAlone = alone
 			if comparison.Drifted > 0 {
@@ -300,6 +305,9 @@ func writeComparison(cmd *cobra.Command, c drift.Comparison) error {
 			where = printable(fact.Column) + ": "
 		}
 		fmt.Fprintf(w, "note: %s%s\n", where, printable(fact.Text))
+	}
+	if len(c.NotReadAgain) > 0 {
+		fmt.Fprintf(w, "note: not read again, as the data are only there as a profile or have changed meanwhile: %s\n", printable(strings.Join(c.NotReadAgain, ", ")))
 	}
 	writeImportance(w, c.Importance)
 	writeJoint(w, c.Joint)

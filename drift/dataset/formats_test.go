@@ -98,6 +98,18 @@ func TestPackings(t *testing.T) {
 			t.Errorf("%s: %v\n%s", name, err, diff)
 		}
 	}
+	for name, data := range map[string]string{"x.csv.gz": gzipped(t, csv) + "garbage, as of a footer", "x.csv.zst": zstdOf(t, csv) + "garbage"} {
+		_, _, err := read(strings.NewReader(data), name, Options{})
+		if err == nil || !strings.Contains(err.Error(), "has something else behind the end of its ") {
+			t.Errorf("%s with garbage behind it: %v", name, err)
+		}
+	}
+	// Streams one behind the other are one.
+	for name, data := range map[string]string{"x.csv.gz": gzipped(t, csv) + gzipped(t, "3,z\n"), "x.csv.zst": zstdOf(t, csv) + zstdOf(t, "3,z\n")} {
+		if rows, _, err := read(strings.NewReader(data), name, Options{}); err != nil || len(rows) != 3 {
+			t.Errorf("%s of two streams: %q, %v", name, rows, err)
+		}
+	}
 	// A bomb of zstd is a bomb.
 	_, _, err := read(strings.NewReader(zstdOf(t, "a\n"+strings.Repeat(strings.Repeat("x", 1023)+"\n", 100<<10))), "x.csv.zst", Options{MaxRatio: 10})
 	if !errors.Is(err, ErrTooLarge) {

@@ -82,8 +82,9 @@ type Values struct {
 	Text    [][]byte  // of any other; nil where a value is missing
 
 	Missing  int
-	Infinite int // Numeric: among Numbers
-	Mixed    int // Numeric: neither missing nor a number
+	Infinite int    // Numeric: among Numbers
+	Mixed    int    // Numeric: neither missing nor a number
+	Odd      string // Numeric: the first that is mixed, cut to 40 bytes
 
 	notUTF8 int64 // texts with bytes replaced, so far
 }
@@ -110,6 +111,9 @@ type Reader struct {
 
 	separators []uint32 // of a block; see findPlain
 }
+
+// mostOdd is how many bytes of a value that is no number are kept for people to see.
+const mostOdd = 40
 
 // arenaLimit is how much text ends a batch before it is full.
 const arenaLimit = 1 << 20
@@ -392,7 +396,9 @@ func (c *Values) number(f []byte) {
 	}
 	v, ok := number(f)
 	if !ok {
-		c.Mixed++
+		if c.Mixed++; c.Odd == "" {
+			c.Odd = strings.ToValidUTF8(string(f[:min(len(f), mostOdd)]), "\ufffd")
+		}
 		v = math.NaN()
 	} else if math.IsInf(v, 0) {
 		c.Infinite++

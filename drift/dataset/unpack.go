@@ -80,6 +80,9 @@ func (u *unpacker) Read(p []byte) (int, error) {
 	if u.packing == "zstd" && errors.Is(err, zstd.ErrMagicMismatch) && u.n == 0 {
 		return n, &Error{Name: u.name, Reason: "is not zstd, though its name says so", Err: err}
 	}
+	if u.n > 0 && (errors.Is(err, gzip.ErrHeader) || errors.Is(err, zstd.ErrMagicMismatch)) {
+		return n, &Error{Name: u.name, Reason: fmt.Sprintf("has something else behind the end of its %s stream, at byte %d unpacked", u.packing, u.n), Err: err}
+	}
 	return n, &Error{Name: u.name, Reason: "is damaged: " + err.Error(), Err: err}
 }
 

@@ -46,15 +46,16 @@ type headColumn struct {
 	Earliest time.Time    `json:"earliest,omitzero"`
 	Latest   time.Time    `json:"latest,omitzero"`
 
-	Numbers   int64 `json:"numbers,omitempty"`
-	Differing int   `json:"differing,omitempty"`
+	Numbers   int64  `json:"numbers,omitempty"`
+	Differing int    `json:"differing,omitempty"`
+	Odd       string `json:"odd,omitempty"`
 }
 
 // Encode gives the profile as bytes, the same for the same profile.
 func (p *Profile) Encode() []byte {
 	h := head{Objects: p.Objects, Counts: p.Counts, Columns: make([]headColumn, len(p.Columns))}
 	for i, c := range p.Columns {
-		h.Columns[i] = headColumn{c.Name, c.Type, c.Objects, c.Rows, c.Missing, c.Infinite, c.Mixed, c.counting, c.Earliest, c.Latest, c.Numbers, c.Differing}
+		h.Columns[i] = headColumn{c.Name, c.Type, c.Objects, c.Rows, c.Missing, c.Infinite, c.Mixed, c.counting, c.Earliest, c.Latest, c.Numbers, c.Differing, c.Odd}
 	}
 	for _, r := range p.Repeats {
 		h.Repeats = append(h.Repeats, r.Unique)
@@ -159,7 +160,7 @@ func decode(b []byte) (*Profile, error) {
 	p := &Profile{Objects: h.Objects, Counts: h.Counts, Columns: make([]Column, len(h.Columns))}
 	for i, c := range h.Columns {
 		p.Columns[i] = Column{Name: c.Name, Type: c.Type, Objects: c.Objects, Rows: c.Rows,
-			Missing: c.Missing, Infinite: c.Infinite, Mixed: c.Mixed, counting: c.Counting, Earliest: c.Earliest, Latest: c.Latest, Numbers: c.Numbers, Differing: c.Differing}
+			Missing: c.Missing, Infinite: c.Infinite, Mixed: c.Mixed, counting: c.Counting, Earliest: c.Earliest, Latest: c.Latest, Numbers: c.Numbers, Differing: c.Differing, Odd: c.Odd}
 		for _, s := range p.Columns[i].sketches() {
 			var body []byte
 			if body, b, err = part(b); err != nil {

@@ -62,6 +62,7 @@ func (c *Column) merge(o *Column) {
 	}
 	c.Infinite += o.Infinite
 	c.Mixed += o.Mixed
+	c.Odd = cmp.Or(c.Odd, o.Odd)
 	c.Numbers += o.Numbers
 	c.counting = c.counting && o.counting
 	c.Moments.Merge(o.Moments)

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"math"
@@ -26,9 +27,10 @@ type Column struct {
 	Rows    int64        // of those objects
 
 	Missing  int64
-	Infinite int64 // Numeric
-	Mixed    int64 // not of the type
-	Numbers  int64 // Categorical: values that spell a number
+	Infinite int64  // Numeric
+	Mixed    int64  // not of the type
+	Odd      string // Numeric: the first value that is mixed, as it begins
+	Numbers  int64  // Categorical: values that spell a number
 	// Differing are the objects that were read as another type by themselves: see
 	// [Types].
 	Differing int
@@ -84,6 +86,7 @@ func (c *Column) add(v *dataset.Values, rows int) {
 	c.Missing += int64(v.Missing)
 	c.Infinite += int64(v.Infinite)
 	c.Mixed += int64(v.Mixed)
+	c.Odd = cmp.Or(c.Odd, v.Odd)
 	switch v.Type {
 	case dataset.Categorical:
 		for _, text := range v.Text {
