@@ -153,8 +153,14 @@ func TestHTTPTaskStopped(t *testing.T) {
 			return nil
 		})
 	}
-	runHTTP(t, dir, "late", httpMachine(api.URL+"/slow", "scores", `"TimeoutSeconds":1,`))
-	ends(t, dir, "late", `"error":"States.Timeout"`)
+	late := 0 // calls; a busy machine may need more than a second to make one
+	for seconds := 1; late == 0 && seconds < 100; seconds *= 4 {
+		name := fmt.Sprint("late-", seconds)
+		runHTTP(t, dir, name, httpMachine(api.URL+"/slow", "scores", fmt.Sprintf(`"TimeoutSeconds":%d,`, seconds)))
+		ends(t, dir, name, `"error":"States.Timeout"`)
+		all, _ := api.seen("/slow")
+		late = len(all)
+	}
 	gone(1)
 	runHTTP(t, dir, "stopped", httpMachine(api.URL+"/slow", "scores", ""))
 	eventually(t, 30*time.Second, func() error {
