@@ -10,7 +10,7 @@ demo:
 	go run ./cmd/anneal demo
 
 test:
-	go test -timeout 20m ./...
+	go test ./...
 
 check: fmt vet lint race
 
