@@ -76,11 +76,12 @@ func Explain(d anneal.Decision, p *Policy, now time.Time) string {
 
 // whyDue is why a signal is due, or is not, where expr asks for that.
 func whyDue(d anneal.Decision, expr string) string {
-	name, ok := strings.CutPrefix(expr, "signals.")
-	if name, ok = strings.CutSuffix(name, ".due"); !ok || d.Signals[name].Why == "" {
-		return ""
+	for name, s := range d.Signals {
+		if expr == "signals."+name+".due" && s.Why != "" {
+			return ": " + s.Why
+		}
 	}
-	return ": " + d.Signals[name].Why
+	return ""
 }
 
 // changes lists what would have to change for d to be a run.
