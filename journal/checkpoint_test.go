@@ -121,6 +121,46 @@ func view(t *testing.T, j *journal.Journal) (lines []string) {
 	return append(lines, fmt.Sprintf("run 7 as of %d", run.Seq))
 }
 
+// These are the records that At gives, before and after a cut.
+func TestThese(t *testing.T) {
+	store := &journal.Memory{}
+	story(t, store)
+	j := openStore(t, store)
+	defer j.Close()
+	all := make([]uint64, 70) // more than there are
+	for i := range all {
+		all[i] = uint64(i)
+	}
+	check := func() {
+		t.Helper()
+		for _, seqs := range [][]uint64{nil, all, {0}, {3}, {60}, {61, 1000}, {3, 7, 18, 23, 40, 57, 99}, {20, 21, 22}} {
+			var got, want []string
+			for r, err := range j.These(t.Context(), seqs) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, fmt.Sprint(r))
+			}
+			for _, seq := range seqs {
+				if r, err := j.At(t.Context(), seq); err == nil {
+					want = append(want, fmt.Sprint(r))
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%v (-want +got)\n%s", seqs, diff)
+			}
+		}
+	}
+	check()
+	if err := j.Cut(t.Context(), 31, []byte(`"thirty"`), []uint64{7, 18, 23}); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	j = openStore(t, store)
+	defer j.Close()
+	check()
+}
+
 // TestCutSurvivesDeath lets the process die at each step of a cut, with that
 // step done and without: what is left is the journal as it was or as it is
 // after, it is sound, and the next cut comes to the same as an undisturbed one.

@@ -181,6 +181,42 @@ func (j *Journal) at(ctx context.Context, seq uint64) (Record, error) {
 	return Record{}, fmt.Errorf("record %d: %w", seq, err)
 }
 
+// These yields the records with these numbers, which rise, but for those that are not
+// there. What lies close together is read once. It stops after an error.
+func (j *Journal) These(ctx context.Context, seqs []uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for first := j.First(); len(seqs) > 0 && seqs[0] < first; seqs = seqs[1:] {
+			if k, ok := j.keptNow().find(seqs[0]); ok {
+				r, err := j.keptAt(ctx, k)
+				if !yield(r, err) || err != nil {
+					return
+				}
+			}
+		}
+		for len(seqs) > 0 && seqs[0] <= j.Last() {
+			within := j.index.blockOf(seqs[0])
+			for r, err := range j.Read(ctx, seqs[0], false) {
+				if err != nil {
+					yield(r, err)
+					return
+				}
+				for len(seqs) > 0 && seqs[0] < r.Seq {
+					seqs = seqs[1:]
+				}
+				if len(seqs) > 0 && seqs[0] == r.Seq {
+					if !yield(r, nil) {
+						return
+					}
+					seqs = seqs[1:]
+				}
+				if len(seqs) == 0 || j.index.blockOf(seqs[0]) != within {
+					break
+				}
+			}
+		}
+	}
+}
+
 // batchOf reads the batch with record seq, or with the first one after a gap
 // that seq is in.
 func (j *Journal) batchOf(ctx context.Context, seq uint64) (batch, error) {
