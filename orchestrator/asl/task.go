@@ -3,6 +3,7 @@ package asl
 import (
 	"cmp"
 	"encoding/json"
+	"iter"
 	"strconv"
 	"time"
 
@@ -190,6 +191,23 @@ func (m *Machine) HasToken(s *State, effect string) bool {
 	}
 	r := m.states[c.Name].task.resource
 	return r.token || r.service == serviceActivity
+}
+
+// Owed are the effects that are waited for and that something is to be done for, here:
+// all but those which were handed over to somebody who tells their outcome by token.
+func (m *Machine) Owed(s *State) iter.Seq[*Pending] {
+	return func(yield func(*Pending) bool) {
+		for c := range s.contexts() {
+			if c.Effect == nil {
+				continue
+			}
+			st := m.states[c.Name]
+			handed := st != nil && st.kind == TypeTask && st.task.resource.byToken() && (c.Effect.Submitted || c.Effect.Started)
+			if !handed && !yield(c.Effect) {
+				return
+			}
+		}
+	}
 }
 
 // Heartbeat tells that an effect is alive.

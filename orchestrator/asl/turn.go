@@ -53,6 +53,10 @@ func ParseToken(token string) (execution, effect string, ok bool) {
 // be told so too.
 func (e Effect) ByToken() bool {
 	r, _ := parseResource(e.Resource) // it was one when the definition was parsed
+	return r.byToken()
+}
+
+func (r resource) byToken() bool {
 	return r.service == serviceActivity || strings.HasSuffix(r.action, ".waitForTaskToken")
 }
 

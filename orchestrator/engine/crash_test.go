@@ -67,7 +67,23 @@ var crashStories = []crashStory{
 	{"wide", wideStory, `{"models": ["a", "b", "c", "d"]}`, wideWorld, 8, 3, false},
 	{"deep", deepStory, `{"models": ["a", "b"]}`, deepWorld, 9, 3, true},
 	{"spread", spreadStory, `{"models": ["a", "b", "c", "d"]}`, spreadWorld, 5, 0, false},
+	{"asked", askedStory, `{}`, askedWorld, 5, 0, false},
 	{"cut off", cutOffStory, `{"models": ["a", "b", "c", "d"]}`, spreadWorld, 8, 2, true},
+}
+
+// Tasks that wait for their tokens, one after the other, and nothing beside.
+const (
+	askedStory = `{"StartAt": "First", "States": {
+		"First": {` + asking + `, "Next": "Second"}, "Second": {` + asking + `, "Next": "Third"},
+		"Third": {` + asking + `, "HeartbeatSeconds": 100, "Next": "Fourth"}, "Fourth": {` + asking + `, "TimeoutSeconds": 100, "Next": "Data"},
+		"Data": {"Type": "Task", "Resource": "` + invoke + `", "End": true}}}`
+	asking = `"Type": "Task", "Resource": "` + invoke + `.waitForTaskToken", "Parameters": {"token.$": "$$.Task.Token"}`
+)
+
+func askedWorld() *world {
+	return &world{plan: func(asl.Effect) (time.Duration, asl.Outcome) {
+		return 50 * time.Second, asl.Outcome{Output: json.RawMessage(`{}`)}
+	}}
 }
 
 // A distributed Map, two children at a time, one of which may fail; and one

@@ -54,7 +54,8 @@ type Tasks interface {
 	// work is there before it begins it. An error only says that ctx ended; the
 	// work may go on. It is [orchestrator.ErrLater] where the work was handed over
 	// to somebody who tells the outcome by token ([asl.Effect.ByToken]); a
-	// restart does not ask for that again, once it was submitted.
+	// restart does not ask for that again, once it was submitted or a worker has
+	// taken it.
 	Do(ctx context.Context, e asl.Effect, recovered bool, submitted func(output json.RawMessage)) (asl.Outcome, error)
 	// Stop ends an effect that is no longer waited for, begun or not. It does
 	// not wait, and may be called again.
@@ -95,6 +96,7 @@ type Engine struct {
 	next    chan *execution         // to a leader that is free
 	free    atomic.Int64            // leaders
 	stops   []string                // effects to be stopped again when Run begins
+	again   []again                 // effects to be done when Run begins
 	wake    chan struct{}           // there is something in ready, or an earlier time
 	begun   chan struct{}           // closed: it has begun, or has ended
 
@@ -150,6 +152,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer cancel()
 	for _, effect := range e.stops {
 		e.tasks.Stop(ctx, effect)
+	}
+	if err := e.resume(ctx, &wg); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()

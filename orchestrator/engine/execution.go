@@ -44,10 +44,9 @@ type desk struct {
 	machine *asl.Machine
 	digest  string
 	state   *asl.State
-	durable *asl.State   // guarded by Engine.mu; state, for others to read
-	todo    asl.Turn     // durable, and not acted on yet
-	again   []asl.Effect // asked for before a restart, and not ended then
-	end     asl.Turn     // the last one, where it is a child
+	durable *asl.State // guarded by Engine.mu; state, for others to read
+	todo    asl.Turn   // durable, and not acted on yet
+	end     asl.Turn   // the last one, where it is a child
 }
 
 // maxDesks is how many executions that wait are kept at hand: those that waited
@@ -63,6 +62,9 @@ type rested struct {
 // rest takes an execution that waits from now on, and clears the desk of the one
 // that has waited for longest, where there are too many. The caller holds mu.
 func (e *Engine) rest(x *execution) {
+	if x.desk == nil {
+		return
+	}
 	e.rested = append(e.rested, rested{x, x.seq})
 	if len(e.rested) <= maxDesks {
 		return
@@ -83,17 +85,23 @@ func (e *Engine) sit(ctx context.Context, x *execution) error {
 	if err != nil {
 		return err
 	}
-	d := &desk{digest: t.Machine, state: t.State, durable: t.State}
-	if d.machine, err = e.machine(ctx, t.Machine); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		d.broken = err
+	d, err := e.deskFor(ctx, t)
+	if err != nil {
+		return err
 	}
 	e.mu.Lock()
 	x.desk = d
 	e.mu.Unlock()
 	return nil
+}
+
+// deskFor is the desk of an execution with that newest turn.
+func (e *Engine) deskFor(ctx context.Context, t turnRecord) (d *desk, err error) {
+	d = &desk{digest: t.Machine, state: t.State, durable: t.State}
+	if d.machine, d.broken = e.machine(ctx, t.Machine); d.broken != nil {
+		return d, ctx.Err()
+	}
+	return d, nil
 }
 
 // stands takes the newest turn of an execution, which is durable. The caller holds
@@ -123,6 +131,9 @@ func (e *Engine) rouseAt(x *execution, wake time.Time) {
 		}
 	}
 }
+
+// isBroken says whether it cannot go on. The caller owns it.
+func (x *execution) isBroken() bool { return x.desk != nil && x.broken != nil }
 
 // over says whether the end of an execution is durable: it is among the open ones for a
 // little longer. The caller holds mu.
@@ -339,17 +350,6 @@ func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) (lef
 			e.tasks.Stop(ctx, c.Effect)
 		}
 	}
-	for _, effect := range x.again {
-		if effect.MapRun != "" {
-			e.distribute(ctx, wg, x, effect)
-			continue
-		}
-		if effect.ByToken() && x.state.Submitted(effect.ID) {
-			continue
-		}
-		e.spawn(ctx, wg, x, effect, true)
-	}
-	x.again = nil
 	for i, effect := range turn.Effects {
 		switch {
 		case effect.MapRun != "":
@@ -447,7 +447,15 @@ func (x *execution) park(why error, now time.Time) asl.Turn {
 // record is the turn as it is journaled, written with w.
 func (x *execution) record(w *value.Writer, turn asl.Turn) (journal.Record, error) {
 	w.Reset()
-	t := turnRecord{Head: headOf(turn), Machine: x.digest, Previous: x.seq, Pending: pendingIn(turn.State), Turn: turn}
+	head := headOf(turn)
+	if head.Waits && turn.State.Execution.MapRun == "" {
+		head.Handed = true
+		for range x.machine.Owed(turn.State) {
+			head.Handed = false
+			break
+		}
+	}
+	t := turnRecord{Head: head, Machine: x.digest, Previous: x.seq, Pending: pendingIn(turn.State), Turn: turn}
 	if t.write(w); w.Err != nil {
 		return journal.Record{}, fmt.Errorf("write turn: %w", w.Err)
 	}

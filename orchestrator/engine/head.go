@@ -18,6 +18,7 @@ func parseHead(text []byte) (Head, bool) {
 		s.skip(`,"first":`) && s.event(&h.First) && s.skip(`,"last":`) && s.event(&h.Last) &&
 		(!s.skip(`,"wake":`) || s.time(&h.Wake))
 	h.Waits = s.skip(`,"waits":true`)
+	h.Handed = s.skip(`,"handed":true`)
 	h.Cancels = s.skip(`,"cancels":true`)
 	ok = ok && (!s.skip(`,"of":`) || s.text(&h.Of)) && (!s.skip(`,"began":`) || s.time(&h.Began))
 	return h, ok && string(s.rest) == "}"

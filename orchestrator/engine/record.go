@@ -62,6 +62,7 @@ func (t *turnRecord) write(w *value.Writer) {
 	t.Head.Last.write(w, "last")
 	w.TimeSome("wake", t.Head.Wake)
 	w.TrueSome("waits", t.Head.Waits)
+	w.TrueSome("handed", t.Head.Handed)
 	w.TrueSome("cancels", t.Head.Cancels)
 	w.StringSome("of", t.Head.Of)
 	w.TimeSome("began", t.Head.Began)
@@ -94,6 +95,7 @@ type Head struct {
 	Last    Event     `json:"last"`
 	Wake    time.Time `json:"wake,omitzero"`    // as in [asl.Turn]
 	Waits   bool      `json:"waits,omitempty"`  // for effects, or as the child of a map run
+	Handed  bool      `json:"handed,omitempty"` // all of what it waits for, to those who tell by token
 	Cancels bool      `json:"cancels,omitzero"` // there are some
 	// Of is the ARN of the state machine, and Began when the execution did, where the
 	// turn changes its status and it is no child of a map run.

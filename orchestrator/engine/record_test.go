@@ -70,6 +70,7 @@ func TestHead(t *testing.T) {
 		{},
 		{Status: "RUNNING", First: Event{1, asl.ExecutionStarted, at}, Last: Event{4, asl.LambdaFunctionStarted, at}, Waits: true, Of: "arn:aws:x", Began: at},
 		{Status: "RUNNING", First: Event{5, "WaitStateEntered", at}, Last: Event{5, "WaitStateEntered", at}, Wake: at.Add(time.Hour)},
+		{Status: "RUNNING", First: Event{6, asl.TaskSubmitted, at}, Last: Event{6, asl.TaskSubmitted, at}, Waits: true, Handed: true},
 		{Status: "ABORTED", First: Event{9, asl.ExecutionAborted, at}, Last: Event{9, asl.ExecutionAborted, at}, Cancels: true, Of: "arn:aws:x", Began: at},
 		{Status: "SUCCEEDED", Of: "a \"quoted\" name", Began: at},
 	} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
@@ -27,7 +28,7 @@ type Fold struct {
 type Opened struct {
 	Seq  uint64    `json:"seq"`            // record of its newest turn
 	Wake time.Time `json:"wake,omitzero"`  // when it must be looked at
-	Idle bool      `json:"idle,omitempty"` // it waits for that and nothing else
+	Idle bool      `json:"idle,omitempty"` // nothing is to be done for it before that, or before it is told of its tasks by token
 }
 
 // openedSize is about how long one is in JSON, with its name, in bytes.
@@ -101,7 +102,7 @@ func (f *Fold) Apply(r journal.Record) error {
 		if f.Open == nil {
 			f.Open = map[string]Opened{}
 		}
-		f.Open[r.Key] = Opened{Seq: r.Seq, Wake: h.Wake, Idle: !h.Waits && !h.Wake.IsZero()}
+		f.Open[r.Key] = Opened{Seq: r.Seq, Wake: h.Wake, Idle: h.Handed || !h.Waits && !h.Wake.IsZero()}
 	} else {
 		delete(f.Open, r.Key)
 	}
@@ -143,103 +144,175 @@ func (e *Engine) recover(ctx context.Context, fold *Fold) error {
 	for _, d := range fold.Dropped {
 		e.stops = append(e.stops, d.Effect)
 	}
-	// In the order of their turns, so that what was asked for first is.
-	type named struct {
-		name string
-		Opened
-	}
-	all := make([]named, 0, len(fold.Open))
+	e.open = make(map[string]*execution, len(fold.Open))
+	var seqs []uint64 // of the turns that must be read
+	read := map[uint64]*execution{}
 	for name, o := range fold.Open {
-		all = append(all, named{name, o})
-	}
-	slices.SortFunc(all, func(a, b named) int { return cmp.Compare(a.Seq, b.Seq) })
-	e.open = make(map[string]*execution, len(all))
-	for _, o := range all {
-		if err := e.reopen(ctx, o.name, o.Opened); err != nil {
-			return fmt.Errorf("execution %s: %w", o.name, err)
+		x := &execution{name: name, started: e.begun, at: -1, seq: o.Seq, alive: true}
+		e.open[name] = x
+		if o.Idle {
+			e.rouseAt(x, o.Wake)
+		} else {
+			seqs, read[o.Seq] = append(seqs, o.Seq), x
 		}
 	}
-	// Children whose map run nobody waits for anymore were to be stopped.
-	waited := map[string]bool{}
-	for _, x := range e.open {
-		if x.desk == nil {
-			continue // it waits for none, and is no child
+	slices.Sort(seqs)
+	waited := map[string]bool{} // map runs
+	found := 0
+	for r, err := range e.journal.These(ctx, seqs) {
+		if err != nil {
+			return err
 		}
-		for _, id := range x.state.MapRuns() {
+		t, err := decodeTurn(r)
+		if err == nil {
+			err = e.reopen(ctx, read[r.Seq], t)
+		}
+		if err != nil {
+			return fmt.Errorf("execution %s: %w", r.Key, err)
+		}
+		for _, id := range t.State.MapRuns() {
 			waited[id] = true
 		}
+		found++
 	}
-	for _, o := range all {
-		x := e.open[o.name]
-		if x.desk == nil {
-			continue
-		}
-		arn := x.state.Execution.MapRun
-		if arn == "" {
-			continue
-		}
-		e.children++
-		x.of = e.mapRunOf(asl.MapRunID(arn))
-		if !waited[x.of.id] && x.broken == nil {
+	if found < len(seqs) {
+		return fmt.Errorf("only %d of the newest turns of %d open executions are in the journal: %w", found, len(seqs), journal.ErrNotFound)
+	}
+	if err := e.asked(ctx); err != nil {
+		return err
+	}
+	// Children whose map run nobody waits for anymore were to be stopped.
+	for _, seq := range seqs {
+		if x := read[seq]; x.of != nil && !waited[x.of.id] && !x.isBroken() {
 			e.stopChild(x)
 		}
 	}
 	return nil
 }
 
-// reopen makes one open execution from its newest turn. One that only waits for a
-// time is not read before that. One that cannot go on is kept to be ended, and
-// does not keep the others from going on.
-func (e *Engine) reopen(ctx context.Context, name string, o Opened) error {
-	x := &execution{name: name, started: e.begun, at: -1, seq: o.Seq, alive: true}
-	e.open[name] = x
-	if o.Idle {
-		x.wake = o.Wake
-		e.times.add(x)
-		return nil
+// An again is an effect that was asked for before a restart, and that something is
+// still to be done for.
+type again struct {
+	x      *execution
+	record uint64      // of the turn that asked for it
+	id     string      // of the effect
+	effect *asl.Effect // nil until that turn is read
+}
+
+// find looks for the effect in the turn that asked for it.
+func (a *again) find(t turnRecord) {
+	for i := range t.Effects {
+		if t.Effects[i].ID == a.id {
+			a.effect = &t.Effects[i]
+		}
 	}
-	if err := e.sit(ctx, x); err != nil {
+}
+
+// reopen makes one open execution from its newest turn. One that cannot go on is
+// kept to be ended, and does not keep the others from going on.
+func (e *Engine) reopen(ctx context.Context, x *execution, t turnRecord) (err error) {
+	if x.desk, err = e.deskFor(ctx, t); err != nil {
 		return err
 	}
 	e.rouseAt(x, x.state.Wake())
-	if x.broken == nil {
-		x.again, x.broken = e.asked(ctx, x.state)
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if arn := x.state.Execution.MapRun; arn != "" {
+		e.children++
+		x.of = e.mapRunOf(asl.MapRunID(arn))
 	}
 	if x.broken != nil {
-		x.again, x.inbox = nil, []input{{}}
+		e.post(x, input{})
+		return nil
 	}
-	x.busy = true
-	e.ready = append(e.ready, x)
+	for p := range x.machine.Owed(x.state) {
+		a := again{x: x, record: p.Asked, id: p.ID}
+		if p.Asked == x.seq {
+			a.find(t)
+		}
+		e.again = append(e.again, a)
+	}
+	e.rest(x)
 	return nil
 }
 
-// asked reads effects from the turns that asked for them, in the order in which
-// they did.
-func (e *Engine) asked(ctx context.Context, s *asl.State) ([]asl.Effect, error) {
-	var effects []asl.Effect
-	pending := map[string]uint64{}
-	for p := range s.Pending() {
-		pending[p.ID] = p.Asked
-	}
-	records := slices.Sorted(maps.Values(pending))
-	for _, at := range slices.Compact(records) {
-		t, err := e.turnAt(ctx, at)
-		if err != nil {
-			return nil, fmt.Errorf("effects of record %d: %w", at, err)
+// asked reads the effects that turns before the newest ones asked for, and puts all in
+// the order in which they were.
+func (e *Engine) asked(ctx context.Context) error {
+	slices.SortStableFunc(e.again, func(a, b again) int { return cmp.Compare(a.record, b.record) })
+	earlier := map[uint64][]*again{}
+	for i := range e.again {
+		if a := &e.again[i]; a.effect == nil {
+			earlier[a.record] = append(earlier[a.record], a)
 		}
-		for _, effect := range t.Effects {
-			if pending[effect.ID] == at {
-				effects = append(effects, effect)
+	}
+	for r, err := range e.journal.These(ctx, slices.Sorted(maps.Keys(earlier))) {
+		if err != nil {
+			return fmt.Errorf("effects of executions: %w", err)
+		}
+		t, err := decodeTurn(r)
+		for _, a := range earlier[r.Seq] {
+			if err == nil {
+				a.find(t)
+			} else if err := e.give(ctx, a.x, err); err != nil {
+				return err
 			}
 		}
 	}
-	if len(effects) < len(pending) {
-		return nil, fmt.Errorf("only %d of the %d effects %v are in the records that asked for them", len(effects), len(pending), slices.Sorted(maps.Keys(pending)))
+	for _, a := range e.again {
+		if a.effect == nil {
+			if err := e.give(ctx, a.x, fmt.Errorf("effect %s is not in record %d, which asked for it", a.id, a.record)); err != nil {
+				return err
+			}
+		}
 	}
-	return effects, nil
+	e.again = slices.DeleteFunc(e.again, func(a again) bool { return a.x.isBroken() })
+	return nil
+}
+
+// give gives an execution up, which cannot go on for that reason.
+func (e *Engine) give(ctx context.Context, x *execution, why error) error {
+	if x.isBroken() {
+		return nil
+	}
+	if err := e.sit(ctx, x); err != nil {
+		return fmt.Errorf("execution %s: %w", x.name, err)
+	}
+	x.broken = why
+	e.post(x, input{})
+	return nil
+}
+
+// resume has the effects done that were asked for before a restart. Nobody goes on with
+// an execution before all of its own are begun: then one may be stopped again.
+func (e *Engine) resume(ctx context.Context, wg *sync.WaitGroup) error {
+	all := e.again
+	e.again = nil
+	var held []*execution
+	e.mu.Lock()
+	for _, a := range all {
+		if !a.x.busy { // else it is in ready
+			a.x.busy = true
+			held = append(held, a.x)
+		}
+	}
+	e.mu.Unlock()
+	for _, a := range all {
+		if a.effect.MapRun == "" {
+			e.spawn(ctx, wg, a.x, *a.effect, true)
+			continue
+		}
+		if err := e.sit(ctx, a.x); err != nil {
+			return fmt.Errorf("execution %s: %w", a.x.name, err)
+		}
+		e.distribute(ctx, wg, a.x, *a.effect)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, x := range held {
+		if x.busy = len(x.inbox) > 0; x.busy {
+			e.ready = append(e.ready, x)
+		}
+	}
+	return nil
 }
 
 // machine reads a definition from the journal.

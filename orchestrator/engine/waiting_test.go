@@ -15,6 +15,7 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator"
+	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/asl/value"
 )
 
@@ -29,7 +30,7 @@ func TestManyWait(t *testing.T) {
 		}
 		defer j.Close()
 		name := func(i int) string { return fmt.Sprint("x-", i) }
-		e, stop := engineOn(t, j)
+		e, stop := engineOn(t, j, &world{})
 		for i := range many {
 			definition := fmt.Sprintf(`{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": %d, "Next": "P"}, "P": {"Type": "Pass", "End": true}}}`, 60+i%2*3600)
 			in := orchestrator.StartInput{Name: name(i), Machine: orchestrator.Machine{Name: "m", Definition: []byte(definition)}, Input: fmt.Appendf(nil, `{"i":%d}`, i)}
@@ -59,7 +60,7 @@ func TestManyWait(t *testing.T) {
 		}
 		stop()
 
-		e, stop = engineOn(t, j)
+		e, stop = engineOn(t, j, &world{})
 		defer stop()
 		if desks := atHand(e); desks > 0 {
 			t.Fatalf("%d executions that only wait for a time were read at the start", desks)
@@ -74,10 +75,114 @@ func TestManyWait(t *testing.T) {
 	})
 }
 
+// A clerk hands every effect over: its outcome is told by token.
+type clerk struct {
+	world
+	asked map[string]asl.Effect // guarded by mu; by execution
+}
+
+func (c *clerk) Do(_ context.Context, e asl.Effect, _ bool, submitted func(json.RawMessage)) (asl.Outcome, error) {
+	c.mu.Lock()
+	c.asked[e.Execution] = e
+	c.mu.Unlock()
+	submitted(json.RawMessage(`{}`))
+	return asl.Outcome{}, orchestrator.ErrLater
+}
+
+// What waits by token is not read at the start of the next process, but for activities
+// that no worker has yet; all is told there as it would have been in this one.
+func TestManyWaitByToken(t *testing.T) {
+	const many = 2*maxDesks + 400
+	kinds := []string{"token", "taken", "queued", "both"}
+	definitions := map[string]string{
+		"token":  task(invoke+".waitForTaskToken", `"HeartbeatSeconds": 600, "Parameters": {"token.$": "$$.Task.Token"},`),
+		"taken":  task("arn:aws:states:us-east-1:123456789012:activity:work", `"HeartbeatSeconds": 600,`),
+		"queued": task("arn:aws:states:us-east-1:123456789012:activity:work", `"HeartbeatSeconds": 600,`),
+		// Asks in one turn, and waits in another.
+		"both": `{"StartAt": "Both", "States": {"Both": {"Type": "Parallel", "End": true, "OutputPath": "$[0]", "Branches": [` +
+			task(invoke+".waitForTaskToken", `"HeartbeatSeconds": 600, "Parameters": {"token.$": "$$.Task.Token"},`) + `,
+			{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 60, "End": true}}}]}}}`,
+	}
+	synctest.Test(t, func(t *testing.T) {
+		j, err := journal.Open(t.Context(), &journal.Memory{}, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		name := func(i int) string { return fmt.Sprintf("%s-%d", kinds[i%4], i) }
+		before := &clerk{asked: map[string]asl.Effect{}}
+		e, stop := engineOn(t, j, before)
+		for i := range many {
+			start(t, e, name(i), definitions[kinds[i%4]], `{}`)
+		}
+		synctest.Wait()
+		for i := 1; i < many; i += 4 {
+			if taken, err := e.Begin(t.Context(), before.asked[name(i)].Token(), "w"); err != nil || !taken {
+				t.Fatalf("%s is taken: %t, %v", name(i), taken, err)
+			}
+		}
+		synctest.Wait()
+		stop()
+
+		after := &clerk{asked: map[string]asl.Effect{}}
+		e, stop = engineOn(t, j, after)
+		defer stop()
+		if desks := atHand(e); desks != many/4 {
+			t.Errorf("%d executions were read at the start; want the %d that no worker has", desks, many/4)
+		}
+		synctest.Wait()
+		for i := range many {
+			got, again := after.asked[name(i)]
+			if want := kinds[i%4] == "queued"; again != want || again && cmp.Diff(before.asked[name(i)], got) != "" {
+				t.Fatalf("%s is asked for again: %t, %+v; before it was %+v", name(i), again, got, before.asked[name(i)])
+			}
+			if taken, err := e.Begin(t.Context(), before.asked[name(i)].Token(), "w"); err != nil || taken != again {
+				t.Fatalf("%s is taken after the restart: %t, %v", name(i), taken, err)
+			}
+		}
+		synctest.Wait()
+		if desks := atHand(e); desks > maxDesks {
+			t.Errorf("%d executions are at hand; want at most %d", desks, maxDesks)
+		}
+		time.Sleep(500 * time.Second)
+		want := map[int]string{}
+		for i := range many {
+			token := before.asked[name(i)].Token()
+			var err error
+			switch i / 4 % 5 {
+			case 0:
+				want[i] = `SUCCEEDED {"by":"hand"} `
+				err = e.Resolve(t.Context(), token, asl.Outcome{Output: json.RawMessage(`{"by":"hand"}`)})
+			case 1:
+				want[i] = "FAILED  Odd"
+				err = e.Resolve(t.Context(), token, asl.Outcome{Error: "Odd"})
+			case 2:
+				want[i] = "ABORTED  Enough"
+				err = e.Stop(t.Context(), name(i), "Enough", "")
+			case 3:
+				want[i] = "RUNNING  "
+				err = e.Heartbeat(t.Context(), token)
+			case 4:
+				want[i] = "FAILED  States.Timeout"
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", name(i), err)
+			}
+		}
+		time.Sleep(500 * time.Second)
+		for i := range many {
+			x, err := e.Describe(t.Context(), name(i))
+			if got := fmt.Sprintf("%s %s %s", x.Status, x.Output, x.Error); err != nil || got != want[i] {
+				t.Fatalf("%s: %s, %v; want %s", name(i), got, err, want[i])
+			}
+		}
+	})
+}
+
 // engineOn runs an engine on a journal, until stop is called.
-func engineOn(t *testing.T, j *journal.Journal) (e *Engine, stop func()) {
+func engineOn(t *testing.T, j *journal.Journal, tasks Tasks) (e *Engine, stop func()) {
 	t.Helper()
-	e, err := New(t.Context(), Config{Journal: j, Tasks: &world{}}, nil)
+	e, err := New(t.Context(), Config{Journal: j, Tasks: tasks}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +237,7 @@ func TestFoldJSON(t *testing.T) {
 	want := &Fold{
 		Open: map[string]Opened{
 			"waits":            {Seq: 7, Wake: at, Idle: true},
+			"told":             {Seq: 9, Idle: true},
 			"works":            {Seq: 1<<63 - 1},
 			"\"odd\" <& name ": {Seq: 8, Wake: at.In(time.FixedZone("", 3600)).UTC()},
 		},
