@@ -94,32 +94,61 @@ func BenchmarkExecutions(b *testing.B) {
 	}
 }
 
-// BenchmarkWaiting is what a hundred thousand executions cost that wait: memory,
-// and a start after the daemon was killed.
+// BenchmarkWaiting is what a hundred thousand executions cost that wait, for a time, for a
+// task's token to come back, or for a worker: memory, and a start after the daemon was
+// killed.
 func BenchmarkWaiting(b *testing.B) {
 	const executions = 100_000
-	for range b.N {
-		client, address, p := servedEngine(b)
-		machine, err := client.CreateStateMachine(b.Context(), &sfn.CreateStateMachineInput{
-			Name: aws.String("bench"), RoleArn: aws.String("arn:aws:iam::123456789012:role/r"),
-			Definition: aws.String(`{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 86400, "End": true}}}`)})
-		if err != nil {
-			b.Fatal(err)
-		}
-		began := time.Now()
-		load{b, address, *machine.StateMachineArn}.start("x", executions)
-		b.ReportMetric(executions/time.Since(began).Seconds(), "starts/s")
-		rss := p.rss(b)
-		b.ReportMetric(rss, "MiB")
-		b.ReportMetric(200/rss, "of-goal")
-		p.kill()
-		began = time.Now()
-		p.start()
-		p.awaitReady()
-		b.ReportMetric(time.Since(began).Seconds(), "s-to-recover")
-		b.ReportMetric(p.rss(b), "MiB-after")
-		p.kill()
+	for _, c := range []struct{ name, state string }{
+		{"time", `"Type": "Wait", "Seconds": 86400`},
+		{"token", `"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "Parameters": {"FunctionName": "nothing", "Payload": {"token.$": "$$.Task.Token"}}`},
+		{"activity", `"Type": "Task", "Resource": "arn:aws:states:us-east-1:123456789012:activity:by-hand"`},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for range b.N {
+				client, address, p := servedEngine(b)
+				if _, err := client.CreateActivity(b.Context(), &sfn.CreateActivityInput{Name: aws.String("by-hand")}); err != nil {
+					b.Fatal(err)
+				}
+				machine, err := client.CreateStateMachine(b.Context(), &sfn.CreateStateMachineInput{
+					Name: aws.String("bench"), RoleArn: aws.String("arn:aws:iam::123456789012:role/r"),
+					Definition: aws.String(`{"StartAt": "W", "States": {"W": {` + c.state + `, "End": true}}}`)})
+				if err != nil {
+					b.Fatal(err)
+				}
+				began := time.Now()
+				load{b, address, *machine.StateMachineArn}.start("x", executions)
+				b.ReportMetric(executions/time.Since(began).Seconds(), "starts/s")
+				rss := p.rss(b)
+				b.ReportMetric(rss, "MiB")
+				b.ReportMetric(200/rss, "of-goal")
+				p.kill()
+				began = time.Now()
+				p.start()
+				p.awaitReady()
+				b.ReportMetric(time.Since(began).Seconds(), "s-to-recover")
+				b.ReportMetric(p.cpu(b), "cpu-s-to-recover")
+				b.ReportMetric(p.rss(b), "MiB-after")
+				p.kill()
+			}
+		})
 	}
+}
+
+// cpu is what a process has used of the processors, in seconds.
+func (p *process) cpu(b *testing.B) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // its name is before that
+	fields := strings.Fields(rest)
+	var user, system float64
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		b.Fatal(err)
+	}
+	return (user + system) / 100 // there are a hundred ticks a second
 }
 
 // rss is the resident memory of a process, in MiB.
