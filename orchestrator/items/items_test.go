@@ -253,3 +253,38 @@ func FuzzFormats(f *testing.F) {
 		read(t, s, Spec{Parameters: get("x"), InputType: kind, Pointer: pointer})
 	})
 }
+
+// TestFrom reads as the items of text, up to what is wrong with it.
+func TestFrom(t *testing.T) {
+	for _, c := range []struct {
+		spec Spec
+		text string
+		want string
+	}{
+		{Spec{}, `[1,{"a":2}]`, `1 {"a":2}`},
+		{Spec{InputType: "JSON", Pointer: "/a/1"}, `{"a":[0,[3]]}`, `3`},
+		{Spec{InputType: "JSON", Pointer: "/b"}, `{"a":[]}`, `!ItemsPointer leads to nothing: there is no "b"`},
+		{Spec{InputType: "JSONL", MaxItems: 1}, "{\"a\":1}\n{\"a\":2}\n", `{"a":1}`},
+		{Spec{InputType: "CSV", HeaderLocation: "GIVEN", Headers: []string{"x"}}, "1\n2\n", `{"x":"1"} {"x":"2"}`},
+		{Spec{InputType: "PARQUET"}, "PAR1", `!items cannot be read from text as "PARQUET" (have CSV, JSON, JSONL)`},
+		{Spec{MaxItems: -1}, "[]", `!field MaxItems must be positive`},
+	} {
+		c.spec.Parameters = json.RawMessage(`{"Bucket":"b","Key":"k"}`)
+		var got []string
+		in, err := From(t.Context(), c.text, c.spec)
+		for err == nil {
+			var x Item
+			if x, err = in.Next(); err == nil {
+				if got = append(got, x.Value.String()); x.Source != "S3://b/k" {
+					t.Errorf("source %q, want S3://b/k", x.Source)
+				}
+			}
+		}
+		if err != io.EOF {
+			got = append(got, "!"+err.Error())
+		}
+		if got := strings.Join(got, " "); got != c.want {
+			t.Errorf("%+v of %s\n got %s\nwant %s", c.spec, c.text, got, c.want)
+		}
+	}
+}
