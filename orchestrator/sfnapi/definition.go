@@ -206,11 +206,11 @@ var words = []struct {
 	{regexp.MustCompile(`^(?:not an? (?:path|JSONPath)|not a JSONPath|.*intrinsic function|.*JSONPath)`), codeSchema, "The value for the field '$key' must be a valid JSONPath or a valid intrinsic function call", 1},
 }
 
-// items are the places in arrays, which the service writes as in Choices[0].
-var items = regexp.MustCompile(`/(Choices|And|Or|Catch|Retry|ErrorEquals|Branches)/(\d+)`)
+// elements are the places in arrays, which the service writes as in Choices[0].
+var elements = regexp.MustCompile(`/(Choices|And|Or|Catch|Retry|ErrorEquals|Branches)/(\d+)`)
 
 func translate(p asl.Problem) diagnostic {
-	d := diagnostic{Severity: strings.ToUpper(string(p.Severity)), Code: codeSchema, Message: p.Message, Location: items.ReplaceAllString(p.Pointer, "/$1[$2]")}
+	d := diagnostic{Severity: strings.ToUpper(string(p.Severity)), Code: codeSchema, Message: p.Message, Location: elements.ReplaceAllString(p.Pointer, "/$1[$2]")}
 	steps := strings.Split(d.Location, "/")
 	if foreign.MatchString(p.Message) || endless.MatchString(p.Message) || mixed.MatchString(p.Message) {
 		p.Severity, d.Severity = asl.SeverityError, strings.ToUpper(string(asl.SeverityError))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,8 +14,8 @@ import (
 // comes to without the steps behind it: the same core says so.
 func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error) {
 	told := map[string]any{"input": string(t.input())}
-	if len(t.variables) > 0 {
-		told["variables"] = t.in.Variables
+	if v := t.after(p.assigned); v != "" {
+		told["variables"] = v
 	}
 	tell := func(name string, st stateText, input json.RawMessage) error {
 		step, err := t.run(ctx, st, input)
@@ -38,7 +39,7 @@ func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error
 			}
 		}
 		t.numbers(ctx, told)
-		return told, t.selected(tell)
+		return told, t.selected(ctx, tell, told)
 	}
 	fixed := t.kind == "Pass" && t.state["Result"] != nil
 	if t.kind != "Parallel" && !fixed {
@@ -51,7 +52,7 @@ func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error
 		if err := t.items(ctx, tell, told); err != nil {
 			return nil, err
 		}
-		if err := t.selected(tell); err != nil {
+		if err := t.selected(ctx, tell, told); err != nil {
 			return nil, err
 		}
 		t.numbers(ctx, told)
@@ -122,10 +123,36 @@ func (t *stateTest) items(ctx context.Context, tell func(string, stateText, json
 	return tell("afterItemsPath", st, json.RawMessage(input))
 }
 
+// after is the variables after the state, as JSON; empty where there are none.
+func (t *stateTest) after(assigned map[string]string) string {
+	if len(assigned) == 0 {
+		if len(t.variables) == 0 {
+			return ""
+		}
+		return t.in.Variables
+	}
+	all := maps.Clone(t.variables)
+	if all == nil {
+		all = map[string]json.RawMessage{}
+	}
+	for name, v := range assigned {
+		all[name] = json.RawMessage(v)
+	}
+	text, _ := json.Marshal(all) // all of it is JSON
+	return string(text)
+}
+
 // selected tells what ItemSelector makes of the items: what a Map comes to that hands
 // on what its iterations are given.
-func (t *stateTest) selected(tell func(string, stateText, json.RawMessage) error) error {
-	if t.kind != "Map" || t.state["ItemReader"] != nil || t.state["ItemSelector"] == nil {
+func (t *stateTest) selected(ctx context.Context, tell func(string, stateText, json.RawMessage) error, told map[string]any) error {
+	if t.kind != "Map" {
+		return nil
+	}
+	if t.distributed() {
+		t.spread(ctx, told)
+		return nil
+	}
+	if t.state["ItemSelector"] == nil {
 		return nil
 	}
 	st := t.pass("InputPath", "ItemsPath", "Items", "ItemSelector")

@@ -89,6 +89,8 @@ type stateTest struct {
 	token     string // of the task; empty: any
 	variables map[string]json.RawMessage
 
+	retryCount int64 // of the context object
+
 	exchange httptask.Exchange // of an HTTP Task
 }
 
@@ -291,6 +293,9 @@ func (t *stateTest) setting() error {
 			return invalid("Variables must be a JSON object")
 		}
 	}
+	if n := t.in.Configuration.Retries; n != nil {
+		t.retryCount = *n
+	}
 	if t.in.Context == "" {
 		return nil
 	}
@@ -328,6 +333,7 @@ func (t *stateTest) setting() error {
 	set("StateMachine", "Name", &x.StateMachineName)
 	set("State", "Name", &t.name)
 	set("State", "EnteredTime", &t.entered)
+	set("State", "RetryCount", &t.retryCount)
 	set("Task", "Token", &t.token)
 	return wrong
 }
@@ -368,6 +374,8 @@ type probe struct {
 	backoff int64  // in seconds
 	early   bool   // it failed before anything was called
 	failed  bool   // its task did
+
+	assigned map[string]string // to variables, in JSON
 }
 
 // run runs a state on an input.
@@ -379,16 +387,14 @@ func (t *stateTest) run(ctx context.Context, st stateText, input json.RawMessage
 	if why, failed := t.itemsFail(ctx, st, input); failed {
 		return probe{testStateOutput: testStateOutput{Status: "FAILED", Error: asl.ErrRuntime, Cause: why}, early: true}, nil
 	}
-	env := asl.Env{Now: t.entered, Seed: uint64(t.entered.UnixNano())}
-	turn := m.Tick(&asl.State{
-		Execution: t.execution, Input: t.given, Status: asl.StatusRunning, NextEvent: 1,
-		Root: &asl.Context{Name: t.name, Input: input, Phase: asl.PhaseReady, Wake: env.Now, Variables: t.variables},
-	}, env)
+	env := t.env()
+	begun := t.begin(st, input)
+	before := slices.Clone(begun.Root.Retries)
+	turn := m.Tick(begun, env)
 	events, token := turn.Events, ""
-	var before []int64
 	for range 3 { // a task is called, a wait ends
 		root := turn.State.Root
-		if root == nil || root.Name != t.name {
+		if root == nil || root.Name != t.name || root.Phase == asl.PhaseRetry {
 			break
 		}
 		switch root.Phase {
@@ -401,12 +407,6 @@ func (t *stateTest) run(ctx context.Context, st stateText, input json.RawMessage
 			}
 			e := turn.Effects[0]
 			p.sent, token = string(e.Input), e.Token()
-			if n := t.in.Configuration.Retries; n != nil {
-				var retriers []json.RawMessage
-				json.Unmarshal(st["Retry"], &retriers) // it was parsed
-				root.Retries, root.RetryCount = slices.Repeat([]int64{*n}, len(retriers)), *n
-			}
-			before = slices.Clone(root.Retries)
 			o, err := t.outcome(ctx, e)
 			if err != nil {
 				return p, err
@@ -416,11 +416,12 @@ func (t *stateTest) run(ctx context.Context, st stateText, input json.RawMessage
 			turn = m.Resolve(turn.State, e.ID, o, env)
 		}
 		events = append(events, turn.Events...)
-		if root.Phase == asl.PhaseRetry {
-			break
-		}
 	}
-	p.conclude(turn, events, before, env.Now)
+	entered := 0
+	if t.again(st) { // it was before
+		entered = 1
+	}
+	p.conclude(turn, events, entered, before, env.Now)
 	if t.token != "" && token != "" { // the one that the core makes stands for it
 		p.sent = strings.ReplaceAll(p.sent, token, t.token)
 		if p.Output != nil {
@@ -428,6 +429,32 @@ func (t *stateTest) run(ctx context.Context, st stateText, input json.RawMessage
 		}
 	}
 	return p, nil
+}
+
+func (t *stateTest) env() asl.Env {
+	return asl.Env{Now: t.entered, Seed: uint64(t.entered.UnixNano())}
+}
+
+// begin is an execution that is to enter the state, or to try it again where
+// that was tried before.
+func (t *stateTest) begin(st stateText, input json.RawMessage) *asl.State {
+	c := &asl.Context{Name: t.name, Input: input, Phase: asl.PhaseReady, Wake: t.entered, Variables: t.variables}
+	if t.again(st) {
+		c.Phase, c.Entered, c.EnteredEvent = asl.PhaseRetry, t.entered, 1
+		c.RetryCount = t.retryCount - 1 // it is one more then
+		if n := t.in.Configuration.Retries; n != nil {
+			var retriers []json.RawMessage
+			json.Unmarshal(st["Retry"], &retriers) // it was parsed
+			c.Retries = slices.Repeat([]int64{*n}, len(retriers))
+		}
+	}
+	return &asl.State{Execution: t.execution, Input: t.given, Status: asl.StatusRunning, NextEvent: 1, Root: c}
+}
+
+// again reports whether the state was tried before.
+func (t *stateTest) again(st stateText) bool {
+	n := t.in.Configuration.Retries
+	return slices.Contains([]string{"Task", "Map"}, st.text("Type")) && (t.retryCount > 0 || n != nil && *n > 0)
 }
 
 // machine is a machine that has the state alone, and an end wherever it leads.
@@ -522,13 +549,15 @@ func (t *stateTest) exceeded() bool {
 }
 
 // conclude says what the turns have come to.
-func (p *probe) conclude(turn asl.Turn, events []asl.HistoryEvent, before []int64, now time.Time) {
-	entered := 0
+func (p *probe) conclude(turn asl.Turn, events []asl.HistoryEvent, entered int, before []int64, now time.Time) {
 	for _, e := range events {
 		if e.StateEntered != nil {
 			if entered++; entered == 2 {
 				p.Next = e.StateEntered.Name
 			}
+		}
+		if e.StateExited != nil && entered == 1 {
+			p.assigned = e.StateExited.Assigned
 		}
 		if e.EvaluationFailed != nil {
 			p.Error, p.Cause = e.EvaluationFailed.Error, e.EvaluationFailed.Cause

@@ -124,6 +124,8 @@ func TestStateRules(t *testing.T) {
 	const (
 		task = `{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"FunctionName":"f"},"End":true,
 			"Retry":[{"ErrorEquals":["E"],"IntervalSeconds":2,"MaxAttempts":2,"BackoffRate":3}],"Catch":[{"ErrorEquals":["States.ALL"],"Next":"C"}]}`
+		unfit = `{"QueryLanguage":"JSONata","Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Arguments":"{% $states.input.none %}","End":true,
+			"Retry":[{"ErrorEquals":["States.QueryEvaluationError"],"IntervalSeconds":3},{"ErrorEquals":["E"]}]}`
 		token = `{"Type":"Task","Resource":"arn:aws:states:::sqs:sendMessage.waitForTaskToken","Parameters":{"QueueUrl":"q","MessageBody.$":"$$.Task.Token"},"End":true}`
 	)
 	fails := func(output object, retries any) object {
@@ -147,6 +149,8 @@ func TestStateRules(t *testing.T) {
 		{fails(object{"error": "E"}, 0), "RETRIABLE after 2"},
 		{fails(object{"error": "E"}, 1), "RETRIABLE after 6"},
 		{fails(object{"error": "E"}, 2), `CAUGHT_ERROR {"Error":"E","Cause":""} to C`},
+		{object{"definition": unfit, "mock": object{"result": "{}"}, "inspectionLevel": "DEBUG"}, "RETRIABLE after 3"},
+		{object{"definition": unfit, "mock": object{"result": "{}"}, "inspectionLevel": "DEBUG", "stateConfiguration": object{"retrierRetryCount": 1}}, "RETRIABLE after 6"},
 		{fails(object{"cause": "why"}, nil), `CAUGHT_ERROR {"Error":"","Cause":"why"} to C`},
 	} {
 		params := object{"definition": `{"Type":"Pass","End":true}`}
@@ -164,6 +168,9 @@ func TestStateRules(t *testing.T) {
 			}
 			if strings.Contains(c.want, "QueueUrl") {
 				got += " " + text(data["afterParameters"])
+			}
+			if i := details["retryIndex"]; i != nil && text(i) != "0" {
+				got += " by " + text(i)
 			}
 			if out["nextState"] != nil {
 				got += " to " + text(out["nextState"])
@@ -203,6 +210,80 @@ func TestStateInspection(t *testing.T) {
 		}
 		if got := strings.Join(told, " "); got != c.want {
 			t.Errorf("%s\n got %s of %v\nwant %s", c.definition, got, out, c.want)
+		}
+	}
+}
+
+// TestStateInspectionValues reads as what one step of a state is told to be.
+func TestStateInspectionValues(t *testing.T) {
+	s := serve(t, newJournal(t))
+	const (
+		many = `"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}},"End":true}`
+		read = `{"Type":"Map","ItemReader":{"Resource":"arn:aws:states:::s3:getObject","Parameters":{"Bucket":"b","Key":"k"},"ReaderConfig":`
+		task = `{"QueryLanguage":"JSONata","Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Arguments":{"FunctionName":"f","Payload":"{% $states.context.State.RetryCount %}"},
+			"Retry":[{"ErrorEquals":["E"],"MaxAttempts":3}],"Assign":{"a":"{% $b + 1 %}"},"Catch":[{"ErrorEquals":["F"],"Next":"C","Assign":{"why":"{% $states.errorOutput.Error %}"}}],"End":true}`
+	)
+	for _, c := range []struct {
+		definition string
+		params     object
+		field      string
+		want       string
+	}{
+		{`{"Type":"Map","ItemsPath":"$.l","ItemBatcher":{"MaxItemsPerBatch":2,"BatchInput":{"n.$":"$.n"}},` + many, object{},
+			"afterItemBatcher", `[{"BatchInput":{"n":7},"Items":[1,2]},{"BatchInput":{"n":7},"Items":[3]}]`},
+		{`{"Type":"Map","ItemsPath":"$.l","ItemBatcher":{"MaxItemsPerBatchPath":"$.most"},"ItemSelector":{"i.$":"$$.Map.Item.Index"},` + many, object{},
+			"afterItemBatcher", `[{"Items":[{"i":0}]},{"Items":[{"i":1}]},{"Items":[{"i":2}]}]`},
+		{`{"Type":"Map","ItemsPath":"$.l","ItemSelector":{"s.$":"$$.Map.Item.Source"},` + many, object{},
+			"afterItemSelector", `[{"s":"STATE_DATA"},{"s":"STATE_DATA"},{"s":"STATE_DATA"}]`},
+		{`{"Type":"Map","ItemsPath":"$.l","ItemBatcher":{"MaxItemsPerBatchPath":"$.none"},` + many, object{}, "afterItemBatcher", `<nil>`},
+		{`{"Type":"Map","ItemsPath":"$.l",` + many, object{}, "afterItemBatcher", `<nil>`},
+		{read + `{"InputType":"JSON","ItemsPointer":"/x/y"}},` + many, object{"stateConfiguration": object{"mapItemReaderData": `{"x":{"y":[1,{"z":2}]}}`}},
+			"afterItemsPointer", `[1,{"z":2}]`},
+		{read + `{"InputType":"JSON","ItemsPointer":"/none"}},` + many, object{"stateConfiguration": object{"mapItemReaderData": `{"x":{"y":[1]}}`}},
+			"afterItemsPointer", `<nil>`},
+		{read + `{"InputType":"JSON","ItemsPointer":"/x"}},` + many, object{}, "afterItemsPointer", `<nil>`},
+		{read + `{"InputType":"CSV","CSVHeaderLocation":"FIRST_ROW","MaxItems":1}},"ItemSelector":{"v.$":"$$.Map.Item.Value.a"},` + many,
+			object{"stateConfiguration": object{"mapItemReaderData": "a,b\n1,2\n3,4\n"}}, "afterItemSelector", `[{"v":"1"}]`},
+		{read + `{"InputType":"JSONL"}},"ItemBatcher":{"MaxItemsPerBatch":5},` + many,
+			object{"stateConfiguration": object{"mapItemReaderData": "{\"a\":1}\n{\"a\":2}\n"}}, "afterItemBatcher", `[{"Items":[{"a":1},{"a":2}]}]`},
+		{`{"Type":"Map","ItemsPath":"$.l","ToleratedFailureCountPath":"$.n",` + many, object{}, "toleratedFailureCount", `7`},
+		{`{"Type":"Map","ItemsPath":"$.l","MaxConcurrencyPath":"$.n",` + many, object{}, "maxConcurrency", `7`},
+		{task, object{"stateConfiguration": object{"retrierRetryCount": 2}}, "afterArguments", `{"FunctionName":"f","Payload":2}`},
+		{`{"Type":"Task","InputPath":"$.n","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"FunctionName":"f","Payload":{"in.$":"$","n.$":"$$.State.RetryCount"}},"End":true}`,
+			object{"context": `{"State":{"RetryCount":5}}`, "stateConfiguration": object{"retrierRetryCount": 0}}, "afterParameters", `{"FunctionName":"f","Payload":{"in":7,"n":5}}`},
+		{task, object{}, "afterArguments", `{"FunctionName":"f","Payload":0}`},
+		{task, object{}, "variables", `{"a":3,"b":2}`},
+		{task, object{"mock": object{"errorOutput": object{"error": "F"}}}, "variables", `{"b":2,"why":"F"}`},
+		{task, object{"mock": object{"errorOutput": object{"error": "F"}}}, "errorDetails", `{"catchIndex":0}`},
+		{task, object{"mock": object{"errorOutput": object{"error": "E"}}, "stateConfiguration": object{"retrierRetryCount": 2}},
+			"errorDetails", `{"retryBackoffIntervalSeconds":4,"retryIndex":0}`},
+		{task, object{"mock": object{"errorOutput": object{"error": "E"}}}, "variables", `{"b":2}`},
+		{`{"Type":"Pass","Assign":{"b":5},"End":true}`, object{"mock": nil}, "variables", `{"b":5}`},
+	} {
+		params := object{"definition": c.definition, "mock": object{"result": "{}"}, "inspectionLevel": "DEBUG",
+			"input": `{"l":[1,2,3],"n":7,"most":1}`, "variables": `{"b":2}`}
+		if strings.Contains(c.definition, `"Map"`) {
+			params["mock"] = object{"result": "[]"}
+		}
+		maps.Copy(params, c.params)
+		for name, v := range params {
+			if v == nil {
+				delete(params, name)
+			}
+		}
+		_, out := s.call("TestState", params)
+		data, _ := out["inspectionData"].(map[string]any)
+		got := "<nil>"
+		switch v := data[c.field].(type) {
+		case nil:
+		case map[string]any:
+			b, _ := json.Marshal(v)
+			got = string(b)
+		default:
+			got = text(v)
+		}
+		if got != c.want {
+			t.Errorf("%s\n%s is %s of %v\nwant %s", c.definition, c.field, got, out, c.want)
 		}
 	}
 }
