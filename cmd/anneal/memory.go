@@ -21,9 +21,8 @@ const (
 )
 
 // keepRoom has the heap collected by heapRoom, and by Go's rule once more than that
-// is in use; has the system given back at once what is free beyond that; and, where
-// nothing has gone on for a while, all that is free. Where the environment has GOGC,
-// that decides when the heap is collected, and GOMEMLIMIT when memory is given back.
+// is in use; and gives the system back what is free where nothing has gone on for a
+// while. Where the environment has GOGC, that decides when the heap is collected.
 func keepRoom(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -33,19 +32,11 @@ func keepRoom(ctx context.Context) error {
 	if byUs {
 		defer debug.SetGCPercent(debug.SetGCPercent(last))
 	}
-	bounded := os.Getenv("GOMEMLIMIT") == "" && byUs
-	if bounded {
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
-	}
 	for {
 		m := readMemory()
-		growth := growthFor(m.live)
-		if byUs && growth != last {
+		if growth := growthFor(m.live); byUs && growth != last {
 			debug.SetGCPercent(growth)
 			last = growth
-		}
-		if bounded {
-			debug.SetMemoryLimit(m.most(growth))
 		}
 		if rest.comes(m) {
 			runtime.GC() // what pools keep goes with the second collection, which the next has
@@ -72,38 +63,16 @@ const (
 	worthwhile = 16 << 20
 )
 
-// A memory is how much memory this process takes, in bytes.
+// A memory is how much of the heap this process takes, in bytes.
 type memory struct {
-	live      uint64 // of the heap, when it was last collected
+	live      uint64 // when it was last collected
 	allocated uint64 // since the process began
-	beside    uint64 // taken for other than the heap
 }
 
 func readMemory() memory {
-	s := []metrics.Sample{
-		{Name: "/gc/heap/live:bytes"},
-		{Name: "/gc/heap/allocs:bytes"},
-		{Name: "/memory/classes/total:bytes"},
-		{Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/heap/unused:bytes"},
-		{Name: "/memory/classes/heap/free:bytes"},
-		{Name: "/memory/classes/heap/released:bytes"},
-	}
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(s)
-	m := memory{live: s[0].Value.Uint64(), allocated: s[1].Value.Uint64(), beside: s[2].Value.Uint64()}
-	for _, heap := range s[3:] {
-		m.beside -= heap.Value.Uint64()
-	}
-	return m
-}
-
-// most is what the process may take where its heap grows by so many percent: an
-// eighth more than the heap then is, as memory that is free lies between what is not.
-// The collector gives back what is free in its own time, which beside other work may
-// be long; at this limit, who takes more memory does.
-func (m memory) most(growth int) int64 {
-	heap := m.live + m.live*uint64(growth)/100
-	return int64(heap + heap/8 + m.beside + worthwhile)
+	return memory{live: s[0].Value.Uint64(), allocated: s[1].Value.Uint64()}
 }
 
 // A rest finds out when nothing goes on.

@@ -57,16 +57,3 @@ func TestRest(t *testing.T) {
 		}
 	}
 }
-
-// The limit is above what the heap is to grow to, so that it is not collected for it.
-func TestMost(t *testing.T) {
-	const MiB = 1 << 20
-	for _, live := range []uint64{0, 10 * MiB, 64 * MiB, 1000 * MiB} {
-		m := memory{live: live, beside: 10 * MiB}
-		growth := growthFor(live)
-		least := live + live*uint64(growth)/100 + m.beside + heapRoom/8
-		if most := uint64(m.most(growth)); most < least || most > 2*least {
-			t.Errorf("%d MiB in use: at most %d MiB, want %d or a little more", live/MiB, most/MiB, least/MiB)
-		}
-	}
-}
