@@ -17,7 +17,7 @@ func (s *Source) Ask(ctx context.Context) (string, error) {
 	conn, err := s.connect(ctx)
 	s.condition.note(ctx, partConnection, err)
 	if err != nil {
-		return "", errors.New(s.Condition())
+		return "", s.why(err)
 	}
 	defer conn.Close()
 	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(callTime))
@@ -35,8 +35,17 @@ func (s *Source) Ask(ctx context.Context) (string, error) {
 	}
 	if err != nil {
 		s.condition.note(ctx, partConsumer, err)
-		return "", errors.New(s.Condition())
+		return "", s.why(err)
 	}
 	at := consumer.CachedInfo()
 	return fmt.Sprintf("the stream and the consumer %s are there; %d messages wait, %d are held", s.cfg.Durable, at.NumPending, at.NumAckPending), nil
+}
+
+// why is the condition that err has brought, or err where it has brought none: of
+// what goes wrong after its time nothing is noted.
+func (s *Source) why(err error) error {
+	if what := s.Condition(); what != "" {
+		return errors.New(what)
+	}
+	return errors.New(explain(s.cfg, err))
 }

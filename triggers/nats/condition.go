@@ -41,14 +41,14 @@ func newCondition(cfg Config, log *slog.Logger) *condition {
 	return &condition{cfg: cfg, log: log, wrong: map[string]string{}, denied: map[string]string{}}
 }
 
-// note takes down how a part of the work went. What goes wrong after ctx has
-// ended is nobody's fault, and what goes wrong without a connection is that.
+// note takes down how a part of the work went. What is told after ctx has ended
+// says nothing of what is now, and what goes wrong without a connection is that.
 func (c *condition) note(ctx context.Context, part string, err error) {
-	if err != nil && ctx.Err() != nil {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if ctx.Err() != nil { // asked under mu: whoever ends ctx and notes then has the last word
+		return
+	}
 	if err == nil {
 		delete(c.denied, part)
 		if part == partConnection {
@@ -90,9 +90,6 @@ func (c *condition) deny(ctx context.Context, err error) {
 		c.log.Debug("nats says", "err", err)
 		return
 	}
-	if ctx.Err() != nil {
-		return
-	}
 	part := partConsumer
 	verb, subject := "publish", m[2]
 	switch {
@@ -107,6 +104,9 @@ func (c *condition) deny(ctx context.Context, err error) {
 	what := fmt.Sprintf("permissions violation: allow the user to %s %s", verb, subject)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
 	c.denied[part] = what
 	c.deafened = c.deafened || verb == "subscribe"
 	c.set(part, what)

@@ -198,6 +198,26 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
+// What the client tells of a connection when another has taken its place changes
+// nothing.
+func TestToldLate(t *testing.T) {
+	c := newCondition(Config{}.WithDefaults(), slog.New(slog.DiscardHandler))
+	open, closed := context.WithCancel(t.Context())
+	c.note(open, partConnection, nil)
+	closed()
+	c.note(t.Context(), partConnection, nil)
+	c.note(open, partConnection, errors.New("the connection is closed"))
+	c.deny(open, errors.New(`nats: permissions violation for subscription to "_INBOX.a.*"`))
+	if got := c.String(); got != "" || c.deaf() {
+		t.Errorf("condition %q, deaf %v; want neither", got, c.deaf())
+	}
+	c.note(t.Context(), partConnection, errors.New("gone"))
+	c.note(open, partConnection, nil)
+	if got := c.String(); got != "gone" {
+		t.Errorf("condition %q; want that of the connection that is", got)
+	}
+}
+
 // permit gives a server its users.
 func permit(t *testing.T, o *server.Options, config string) {
 	t.Helper()

@@ -27,8 +27,8 @@ type dialer func(network, address string) (net.Conn, error)
 
 func (d dialer) Dial(network, address string) (net.Conn, error) { return d(network, address) }
 
-// connect makes a connection that connects itself again for as long as ctx goes
-// on.
+// connect makes a connection that connects itself again, and notes how it fares,
+// for as long as ctx goes on.
 func (s *Source) connect(ctx context.Context) (*client.Conn, error) {
 	var dialed atomic.Pointer[error] // why the last dial failed, which the client leaves out at first
 	options := []client.Option{

@@ -200,13 +200,19 @@ func (s *Source) Condition() string { return s.condition.String() }
 // What is held then and not durable is given back at once.
 func (s *Source) Run(ctx context.Context, sink triggers.Sink) error {
 	for wait := triggers.ShortestWait; ctx.Err() == nil; wait = min(2*wait, triggers.LongestWait) {
-		conn, err := s.connect(ctx)
+		// The client tells late, and one by one, what befell a connection: of one
+		// that is closed nobody listens.
+		open, closed := context.WithCancel(ctx)
+		conn, err := s.connect(open)
 		s.condition.note(ctx, partConnection, err)
-		if err != nil {
-			triggers.Sleep(ctx, wait)
+		if err == nil {
+			s.stay(ctx, conn, sink)
+			closed()
+			conn.Close()
 			continue
 		}
-		s.stay(ctx, conn, sink)
+		closed()
+		triggers.Sleep(ctx, wait)
 	}
 	return nil
 }
@@ -214,7 +220,6 @@ func (s *Source) Run(ctx context.Context, sink triggers.Sink) error {
 // stay follows the stream over one connection, which connects itself again,
 // until ctx ends or another connection is needed.
 func (s *Source) stay(ctx context.Context, conn *client.Conn, sink triggers.Sink) {
-	defer conn.Close()
 	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(callTime))
 	if err != nil {
 		s.condition.note(ctx, partConsumer, err)
