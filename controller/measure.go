@@ -332,6 +332,7 @@ func (c *Controller) wantAgain(ctx context.Context, p *policy.Policy) error {
 		if !errors.Is(err, journal.ErrNotFound) {
 			return fmt.Errorf("find what was read of %s: %w", job.object.URI, err)
 		}
+		delete(c.profiles.known, job.key) // that it could not be read: it is tried again
 		c.profiles.want(job)
 		if c.profiles.again[p.Name()] == nil {
 			c.profiles.again[p.Name()] = map[string]bool{}
