@@ -147,10 +147,10 @@ func (c *Controller) trim(ctx context.Context, now time.Time, standing *Retained
 		c.log.Debug("journal not trimmed, the checkpoint would be larger than what goes", "before", cut.before, "bytes", size)
 		return pruned
 	}
+	c.forgotten.set(next.Forgotten) // before their records go, so that they are known at any time
 	if err := j.Cut(ctx, cut.before, state, keep); err != nil {
 		return err
 	}
-	c.forgotten.set(next.Forgotten)
 	standing.Trimmed += cut.before - first
 	standing.Last = now
 	c.log.Info("journal trimmed", "before", cut.before, "records", cut.before-first, "kept", len(keep),
