@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/controller"
 	"github.com/anneal-ml/anneal/journal"
@@ -15,7 +17,7 @@ import (
 // slowStore is a store in which something happens meanwhile.
 type slowStore struct {
 	*journal.Memory
-	trims func() // nil: nothing
+	trims, loads func() // nil: nothing
 }
 
 func (s *slowStore) Trim(ctx context.Context, before uint64) error {
@@ -23,6 +25,14 @@ func (s *slowStore) Trim(ctx context.Context, before uint64) error {
 		s.trims()
 	}
 	return s.Memory.Trim(ctx, before)
+}
+
+func (s *slowStore) Load(ctx context.Context, name string) ([]byte, error) {
+	blob, err := s.Memory.Load(ctx, name)
+	if s.loads != nil {
+		s.loads()
+	}
+	return blob, err
 }
 
 // An event that comes again while its record is given up is no news.
@@ -81,4 +91,41 @@ func TestDuplicateWhileTrimming(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A journal that is cut while it is folded comes to the same.
+func TestRecoverWhileCut(t *testing.T) {
+	records := told(t, newScript(2000))
+	whole := holding(t, records)
+	want := standing(t, whole)
+	whole.Close()
+	store := &slowStore{Memory: &journal.Memory{}}
+	if _, err := journal.Import(t.Context(), store, each(records)); err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(t.Context(), store, journal.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	cuts := 0
+	for _, r := range records {
+		if r.Kind != controller.KindEvent || r.Seq < uint64(len(records)/2) {
+			continue
+		}
+		store.loads = func() {
+			store.loads = nil
+			if _, err := controller.Cut(t.Context(), j, r.Seq, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			cuts++
+		}
+		if diff := cmp.Diff(want, standing(t, j)); diff != "" {
+			t.Fatalf("folded while cut before %d: %s", r.Seq, diff)
+		}
+		if cuts == 3 {
+			return
+		}
+	}
+	t.Errorf("%d cuts, want 3: the story tells too little", cuts)
 }

@@ -54,25 +54,14 @@ const saveAfter = 1000
 // Recover folds the journal to its end, from where it was folded last, and
 // keeps the result for the next time. It may be called at any time.
 func Recover(ctx context.Context, j *journal.Journal) (Recovery, error) {
-	r, err := loadRecovery(ctx, j)
+	first := j.First()
+	r, from, err := fold(ctx, j)
+	for j.First() != first { // cut meanwhile: records were passed over, or gone
+		first = j.First()
+		r, from, err = fold(ctx, j)
+	}
 	if err != nil {
 		return Recovery{}, err
-	}
-	from := r.Record
-	for record, err := range j.Read(ctx, from+1, false) {
-		if err != nil {
-			return Recovery{}, fmt.Errorf("fold the journal: %w", err)
-		}
-		if err := r.State.Apply(record); err != nil {
-			return Recovery{}, err
-		}
-		if err := r.Engine.Apply(record); err != nil {
-			return Recovery{}, err
-		}
-		if err := r.API.Apply(record); err != nil {
-			return Recovery{}, err
-		}
-		r.Record = record.Seq
 	}
 	if r.Record-from < saveAfter {
 		return r.Recovery, nil
@@ -85,6 +74,24 @@ func Recover(ctx context.Context, j *journal.Journal) (Recovery, error) {
 		return Recovery{}, fmt.Errorf("save the recovery: %w", err)
 	}
 	return r.Recovery, nil
+}
+
+// fold is Recover of a journal that nobody cuts, from record number from on.
+func fold(ctx context.Context, j *journal.Journal) (r savedRecovery, from uint64, err error) {
+	if r, err = loadRecovery(ctx, j); err != nil {
+		return r, 0, err
+	}
+	from = r.Record
+	for record, err := range j.Read(ctx, from+1, false) {
+		if err != nil {
+			return r, from, fmt.Errorf("fold the journal: %w", err)
+		}
+		if err := errors.Join(r.State.Apply(record), r.Engine.Apply(record), r.API.Apply(record)); err != nil {
+			return r, from, err
+		}
+		r.Record = record.Seq
+	}
+	return r, from, nil
 }
 
 func loadRecovery(ctx context.Context, j *journal.Journal) (savedRecovery, error) {
