@@ -563,7 +563,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.publisher != nil {
 		start(&parts, outer, "metrics to cloudwatch", d.publisher.Run)
 	}
-	work := newGate()
+	var work gate
 	start(&server, last, "http", func(ctx context.Context) error { return d.serveEntrance(ctx, work.handler(d.handler())) })
 	address := d.address()
 	d.leaveAddress("address", address)

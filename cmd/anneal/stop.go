@@ -44,20 +44,30 @@ func (d *daemon) await(what string, end func()) {
 // refused, so that whoever asks tries again or elsewhere; what only reads is
 // answered to the end.
 type gate struct {
-	mu     sync.RWMutex // held for reading by those that have passed
-	closed chan struct{}
+	mu     sync.Mutex
+	closed bool           // guarded by mu
+	passed sync.WaitGroup // those who have; none is added once it is closed
 }
 
-func newGate() *gate { return &gate{closed: make(chan struct{})} }
-
-// close refuses those who come from now on.
-func (g *gate) close() { close(g.closed) }
-
-// wait waits for those who have passed.
-func (g *gate) wait() {
+// pass lets one pass, who leaves by passed.Done; false: the gate is closed.
+func (g *gate) pass() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if !g.closed {
+		g.passed.Add(1)
+	}
+	return !g.closed
 }
+
+// close refuses those who come from now on.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+}
+
+// wait waits for those who had passed when it was closed.
+func (g *gate) wait() { g.passed.Wait() }
 
 func (g *gate) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -65,15 +75,12 @@ func (g *gate) handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		select {
-		case <-g.closed:
+		if !g.pass() {
 			w.Header().Set("Retry-After", "5")
 			web.Fail(w, web.Refuse(http.StatusServiceUnavailable, "the daemon stops: try again"))
 			return
-		default:
 		}
-		g.mu.RLock()
-		defer g.mu.RUnlock()
+		defer g.passed.Done()
 		next.ServeHTTP(w, r)
 	})
 }

@@ -7,10 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -199,6 +203,39 @@ func TestSecondSignal(t *testing.T) {
 		p.decisionAbout(p.event("a.csv"))
 		if out, status := p.anneal("decisions", "verify"); status != 0 {
 			t.Errorf("decisions verify: status %d\n%s", status, out)
+		}
+	}
+}
+
+// Nobody who asks for work is let in any more once those within have been waited for:
+// there is no loop then that would do it.
+func TestGate(t *testing.T) {
+	for range 100 {
+		var g gate
+		var waited, late atomic.Bool
+		h := g.handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			if waited.Load() {
+				late.Store(true)
+			}
+			runtime.Gosched()
+		}))
+		var askers sync.WaitGroup
+		for range 8 {
+			askers.Go(func() {
+				for status := 0; status != http.StatusServiceUnavailable; {
+					w := httptest.NewRecorder()
+					h.ServeHTTP(w, httptest.NewRequest("POST", "/", nil))
+					status = w.Code
+				}
+			})
+		}
+		runtime.Gosched()
+		g.close()
+		g.wait()
+		waited.Store(true)
+		askers.Wait()
+		if late.Load() {
+			t.Fatal("somebody was let in once those within had been waited for")
 		}
 	}
 }
