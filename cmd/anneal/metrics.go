@@ -90,10 +90,9 @@ func newMeasures() *measures {
 	return m
 }
 
-// followMetrics counts what is recorded from now on. What signals were measured
-// last is looked up first, so that a restart leaves no gap.
-func (d *daemon) followMetrics(ctx context.Context) error {
-	from := d.journal.Last() + 1
+// followMetrics counts what is recorded from record number from on. What signals were
+// measured last is looked up first, so that a restart leaves no gap.
+func (d *daemon) followMetrics(ctx context.Context, from uint64) error {
 	if err := d.lastSignals(ctx, from); err != nil && ctx.Err() == nil {
 		return err
 	}

@@ -535,6 +535,7 @@ func (d *daemon) run(ctx context.Context) error {
 	inner, stopInner := context.WithCancelCause(ctx)
 	outer, stopParts := context.WithCancel(context.WithoutCancel(ctx))
 	last, stopServer := context.WithCancel(context.WithoutCancel(ctx))
+	from := d.journal.Last() + 1 // what is recorded from now on is counted
 	defer stopParts()
 	defer stopServer()
 	start := func(wg *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
@@ -559,18 +560,18 @@ func (d *daemon) run(ctx context.Context) error {
 		start(&sources, inner, "source "+name, func(ctx context.Context) error { return d.sources[name].Run(ctx, d.controller) })
 	}
 	start(&sources, inner, "policies", d.keepPolicies)
-	start(&sources, inner, "metrics", d.followMetrics)
+	start(&sources, inner, "metrics", func(ctx context.Context) error { return d.followMetrics(ctx, from) })
 	if d.publisher != nil {
 		start(&parts, outer, "metrics to cloudwatch", d.publisher.Run)
 	}
 	var work gate
 	start(&server, last, "http", func(ctx context.Context) error { return d.serveEntrance(ctx, work.handler(d.handler())) })
+	d.ready.Store(true) // before anybody knows where to ask
 	address := d.address()
 	d.leaveAddress("address", address)
 	if d.api != nil {
 		d.leaveAddress("address-stepfunctions", addressOf(d.cfg, d.api.listener))
 	}
-	d.ready.Store(true)
 	if d.api != nil {
 		d.log.Info("serving the Step Functions API", "address", addressOf(d.cfg, d.api.listener))
 	}
