@@ -1,17 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -26,6 +25,7 @@ import (
 type generation struct {
 	mu     sync.Mutex
 	good   *configs.Config // guarded by mu; the one that decides
+	coming *configs.Config // guarded by mu; the one that may decide already; nil: none
 	loaded time.Time       // guarded by mu; since when
 	bad    error           // guarded by mu; what is wrong with the newest; nil if that is good
 	at     time.Time       // guarded by mu; when that was seen
@@ -34,20 +34,34 @@ type generation struct {
 func (g *generation) take(cfg *configs.Config) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.good, g.loaded, g.bad = cfg, time.Now(), nil
+	g.good, g.coming, g.loaded, g.bad = cfg, nil, time.Now(), nil
+}
+
+// expect says that cfg is about to decide.
+func (g *generation) expect(cfg *configs.Config) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.coming = cfg
 }
 
 // refuse notes what is wrong with the newest, nil where it is the good one.
 func (g *generation) refuse(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.bad, g.at = err, time.Now()
+	g.coming, g.bad, g.at = nil, err, time.Now()
 }
 
 func (g *generation) config() *configs.Config {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.good
+}
+
+// newest is the one that decides, or may already.
+func (g *generation) newest() *configs.Config {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return cmp.Or(g.coming, g.good)
 }
 
 // state is how many policies the good generation has, and what is wrong with a newer
@@ -103,9 +117,6 @@ const (
 // SIGHUP, until ctx ends. What is wrong with them is reported, and the last
 // good generation goes on.
 func (d *daemon) keepPolicies(ctx context.Context) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	watch := newFileWatch(d.generation.config().Files)
 	defer watch.close()
 	if watch.err != nil {
@@ -113,12 +124,17 @@ func (d *daemon) keepPolicies(ctx context.Context) error {
 	}
 	due := time.NewTimer(settle) // what was changed between loading and watching
 	defer due.Stop()
+	load := func() {
+		if d.reload(ctx, watch) {
+			due.Reset(settle) // what was changed between reading and watching
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-hangup:
-			d.reload(ctx, watch)
+		case <-d.hangup:
+			load()
 		case e := <-watch.events():
 			if watch.concerns(e) {
 				due.Reset(settle)
@@ -126,19 +142,20 @@ func (d *daemon) keepPolicies(ctx context.Context) error {
 		case <-watch.errors(): // events were lost
 			due.Reset(settle)
 		case <-watch.anyway():
-			d.reload(ctx, watch)
+			load()
 		case <-due.C:
-			d.reload(ctx, watch)
+			load()
 		}
 	}
 }
 
-// reload reads what is on disk and has it decide if it is good and another.
-func (d *daemon) reload(ctx context.Context, watch *fileWatch) {
+// reload reads what is on disk and has it decide if it is good and another. It reports
+// whether folders are watched that were not while they were read.
+func (d *daemon) reload(ctx context.Context, watch *fileWatch) (more bool) {
 	good := d.generation.config()
 	next, err := good.Reload(loadOptions())
 	if next != nil {
-		watch.set(next.Files)
+		more = watch.set(next.Files)
 	}
 	if err == nil {
 		if problems := checkResources(next); len(problems) > 0 {
@@ -151,25 +168,31 @@ func (d *daemon) reload(ctx context.Context, watch *fileWatch) {
 			d.log.Error("policies not reloaded, the last good ones go on", "err", err)
 		}
 		d.generation.refuse(err)
-		return
+		return more
 	case sameGeneration(good, next):
 		if bad != nil {
 			d.log.Info("policies are again as they were loaded")
 		}
 		d.generation.refuse(nil)
-		return
+		return more
 	}
+	// It decides before Load returns: what it decides on finds its machines, and what it
+	// measures is shown.
+	d.generation.expect(next)
+	d.measures.load(slices.Concat(good.Policies, next.Policies))
 	if err := d.controller.Load(ctx, controllerGeneration(next)); err != nil {
 		if ctx.Err() == nil {
 			d.log.Error("policies not reloaded, the last good ones go on", "err", err)
+			d.measures.load(good.Policies)
 			d.generation.refuse(err)
 		}
-		return
+		return more
 	}
 	d.generation.take(next)
 	d.measures.load(next.Policies)
 	d.schedules.set(d.scheduled(next))
 	d.log.Info("policies reloaded", "policies", len(next.Policies))
+	return more
 }
 
 // sameGeneration reports whether two generations decide and run alike.
@@ -204,8 +227,9 @@ func newFileWatch(files []string) *fileWatch {
 }
 
 // set watches the folders of these files, and these that are folders. A file is
-// watched by its folder, since it may be replaced, and so is what it links to.
-func (w *fileWatch) set(files []string) {
+// watched by its folder, since it may be replaced, and so is what it links to. It
+// reports whether there are folders among them that were not watched.
+func (w *fileWatch) set(files []string) (more bool) {
 	w.files = map[string]bool{}
 	folders := map[string]bool{}
 	for _, f := range files {
@@ -225,15 +249,20 @@ func (w *fileWatch) set(files []string) {
 				w.system.Remove(old)
 			}
 		}
+		before := w.system.WatchList()
 		for _, folder := range slices.Sorted(maps.Keys(folders)) {
 			if err := w.system.Add(folder); err != nil && !errors.Is(err, os.ErrNotExist) {
 				w.err = fmt.Errorf("watch %s: %w", folder, err)
 			}
 		}
+		for _, folder := range w.system.WatchList() {
+			more = more || !slices.Contains(before, folder)
+		}
 	}
 	if w.err != nil && w.tick == nil {
 		w.tick = time.NewTicker(lookAnyway)
 	}
+	return more
 }
 
 // concerns reports whether an event may be of the files: of one of them, of a

@@ -6,10 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/anneal-ml/anneal"
+	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/controller"
 )
 
@@ -188,6 +192,9 @@ func TestReloadSwappedLinks(t *testing.T) {
 	link("..data/gather.yaml", "gather.yaml")
 	link("..data/gather.asl.json", "gather.asl.json")
 	p := begin(t, dir)
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil { // which ends who does not listen yet
+		t.Fatal(err)
+	}
 	before := p.policies()[0].Revision
 	link("..2", "..data_tmp")
 	if err := os.Rename(filepath.Join(dir, "policies", "..data_tmp"), filepath.Join(dir, "policies", "..data")); err != nil {
@@ -199,4 +206,58 @@ func TestReloadSwappedLinks(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A folder that is watched from now on, or again, may have changed since its files were
+// read.
+func TestFileWatchTellsOfNewFolders(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"a/a.yaml": "", "b/b.yaml": ""})
+	a, b := filepath.Join(dir, "a", "a.yaml"), filepath.Join(dir, "b", "b.yaml")
+	w := newFileWatch([]string{a})
+	defer w.close()
+	sets := func(want bool, files ...string) {
+		t.Helper()
+		if got := w.set(files); got != want || w.err != nil {
+			t.Errorf("folders of %q that were not watched: %t (%v), want %t", files, got, w.err, want)
+		}
+	}
+	sets(false, a)
+	sets(true, a, b)
+	sets(false, a, b)
+	if err := os.RemoveAll(filepath.Dir(b)); err != nil {
+		t.Fatal(err)
+	}
+	for removed := false; !removed; { // the system tells of it later
+		select {
+		case e := <-w.events():
+			removed = e.Name == filepath.Dir(b) && e.Has(fsnotify.Remove)
+		case <-time.After(5 * time.Minute):
+			t.Fatal("the system does not tell that a folder is gone")
+		}
+	}
+	write(t, dir, map[string]string{"b/b.yaml": ""})
+	sets(true, a, b)
+	sets(false, a)
+}
+
+// What begins by policies that are being loaded finds their machines.
+func TestGenerationThatComes(t *testing.T) {
+	var g generation
+	old, next := &configs.Config{}, &configs.Config{}
+	g.take(old)
+	for _, c := range []struct {
+		what         string
+		do           func()
+		good, newest *configs.Config
+	}{
+		{"a new one comes", func() { g.expect(next) }, old, next},
+		{"it is refused", func() { g.refuse(fmt.Errorf("wrong")) }, old, old},
+		{"it comes again", func() { g.expect(next) }, old, next},
+		{"it is taken", func() { g.take(next) }, next, next},
+	} {
+		if c.do(); g.config() != c.good || g.newest() != c.newest {
+			t.Errorf("%s: the wrong one decides, or begins", c.what)
+		}
+	}
 }

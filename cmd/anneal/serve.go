@@ -12,10 +12,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,13 +136,15 @@ type daemon struct {
 	reader     *metrics.Reader    // of metrics that are signals
 	publisher  *publish.Publisher // nil: metrics are sent nowhere
 	ready      atomic.Bool
+	hangup     chan os.Signal // has the policies read again
 }
 
 // assemble takes the port and the data folder and makes every part ready to
 // run. A folder that another daemon holds it waits for, so long at most. Where it
 // fails it leaves nothing behind.
 func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger, wait time.Duration) (_ *daemon, err error) {
-	d := &daemon{cfg: cfg, log: log, sources: map[string]triggers.Source{}, hooks: map[string]http.Handler{}, measures: newMeasures()}
+	d := &daemon{cfg: cfg, log: log, sources: map[string]triggers.Source{}, hooks: map[string]http.Handler{}, measures: newMeasures(), hangup: make(chan os.Signal, 1)}
+	signal.Notify(d.hangup, syscall.SIGHUP) // from the start, since it ends a process that does not listen
 	defer func() {
 		if err != nil {
 			d.close()
@@ -334,7 +338,7 @@ func httpFunction(h *configs.HTTP, read func(configs.Secret) (string, error)) (*
 // nestedMachines are the state machines that others can begin: those that the
 // settings name, those of policies by the policy's name, and those of the API.
 func (d *daemon) nestedMachines() map[string]orchestrator.Machine {
-	cfg := d.generation.config()
+	cfg := d.generation.newest()
 	all := map[string]orchestrator.Machine{}
 	if d.api != nil {
 		machines, err := d.api.server.Machines(context.Background())
@@ -630,6 +634,7 @@ func (d *daemon) jobs() string { return filepath.Join(string(d.cfg.Settings.Data
 
 // close lets go of what assemble took.
 func (d *daemon) close() {
+	signal.Stop(d.hangup)
 	if d.entrance.stop != nil {
 		_ = d.shut() // told by who served
 	}
