@@ -57,14 +57,30 @@ func (a *Activities) Do(ctx context.Context, e asl.Effect, recovered bool, submi
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	q := a.queue(name)
-	if len(q.waiters) > 0 {
-		q.waiters[0] <- e // has room for one
-		q.waiters = q.waiters[1:]
-	} else {
+	if q := a.queue(name); !q.hand(e) {
 		q.tasks = append(q.tasks, e)
 	}
 	return asl.Outcome{}, orchestrator.ErrLater
+}
+
+// hand gives a task to who has waited the longest; false where nobody waits.
+func (q *queue) hand(e asl.Effect) bool {
+	if len(q.waiters) == 0 {
+		return false
+	}
+	q.waiters[0] <- e // has room for one
+	q.waiters = q.waiters[1:]
+	return true
+}
+
+// back takes a task that was taken by who cannot have it after all: it is the next
+// one's.
+func (a *Activities) back(name string, e asl.Effect) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if q := a.queue(name); !q.hand(e) {
+		q.tasks = slices.Insert(q.tasks, 0, e)
+	}
 }
 
 // Refuses implements [engine.Refuser]: nothing can be begun with an activity that
@@ -148,16 +164,13 @@ func (a *Activities) take(ctx context.Context, name string) (e asl.Effect, ok bo
 	case <-ctx.Done():
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	q.waiters = slices.DeleteFunc(q.waiters, func(w chan asl.Effect) bool { return w == mine })
+	a.tidy(name)
+	a.mu.Unlock()
 	select {
 	case e := <-mine: // it came at the last moment
-		q.tasks = slices.Insert(q.tasks, 0, e)
-		if a.queues[name] == nil {
-			a.queues[name] = q
-		}
+		a.back(name, e)
 	default:
-		a.tidy(name)
 	}
 	return asl.Effect{}, false, nil
 }
@@ -301,8 +314,13 @@ func (s *Server) getActivityTask(ctx context.Context, in activityInput) (any, er
 				Token *string `json:"taskToken"`
 			}{}, nil
 		}
-		taken, err := s.cfg.Engine.Begin(ctx, e.Token(), in.Worker)
+		err = ctx.Err() // a worker that is gone begins nothing
+		taken := false
+		if err == nil {
+			taken, err = s.cfg.Engine.Begin(ctx, e.Token(), in.Worker)
+		}
 		if err != nil {
+			s.cfg.Activities.back(a.Name, e) // where it is begun, the next worker is refused it
 			return nil, err
 		}
 		if !taken {

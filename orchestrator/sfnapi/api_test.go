@@ -1,11 +1,13 @@
 package sfnapi_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"sync"
@@ -139,6 +141,26 @@ func TestRefusals(t *testing.T) {
 	}
 	if again := s.begin("w", "open", `{ "a":1 }`); again != open {
 		t.Errorf("the same start gives %s, want %s", again, open)
+	}
+}
+
+// TestWorkerGone has workers ask for a task who are gone before they are answered: it is
+// for the one that is there.
+func TestWorkerGone(t *testing.T) {
+	s := serve(t, newJournal(t))
+	s.must("CreateActivity", object{"name": "work"})
+	s.create("m", activity)
+	s.begin("m", "x", `{"n":1}`)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for range 20 {
+		req := httptest.NewRequestWithContext(gone, http.MethodPost, "/", strings.NewReader(`{"activityArn":"`+account+`activity:work"}`))
+		req.Header.Set("X-Amz-Target", "AWSStepFunctions.GetActivityTask")
+		req.Header.Set("Content-Type", "application/x-amz-json-1.0")
+		s.api.ServeHTTP(httptest.NewRecorder(), req)
+	}
+	if task := s.must("GetActivityTask", object{"activityArn": account + "activity:work"}); task["input"] != `{"n":1}` {
+		t.Errorf("the worker that is there is given %v; want the task", task)
 	}
 }
 
