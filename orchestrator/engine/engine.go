@@ -346,7 +346,7 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 	if in.Timeout > 0 {
 		info.Deadline = now.Add(in.Timeout)
 	}
-	x.desk = &desk{machine: m, digest: digest}
+	e.seat(x, &desk{machine: m, digest: digest})
 	env := e.env(x, now)
 	room := e.room()
 	if x.of == nil { // else its end is told with the events

@@ -436,6 +436,34 @@ func open(t *testing.T, store journal.Store, tasks Tasks) (*journal.Journal, *En
 	return j, e
 }
 
+// TestOpen counts executions while others begin, end and are redriven.
+func TestOpen(t *testing.T) {
+	e, _ := run(t, new(journal.Memory), &world{})
+	ctx, stop := context.WithCancel(t.Context())
+	var counts sync.WaitGroup
+	counts.Go(func() {
+		for ctx.Err() == nil {
+			if n := e.Open("x"); n > 1 {
+				t.Errorf("%d are open; want one at most", n)
+			}
+		}
+	})
+	for i := range 50 {
+		name := fmt.Sprintf("x%d", i)
+		start(t, e, name, `{"StartAt":"A","States":{"A":{"Type":"Fail"}}}`, `{}`)
+		wait(t, e, name)
+		if _, err := e.Redrive(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, e, name)
+	}
+	stop()
+	counts.Wait()
+	if n := e.Open(""); n != 0 {
+		t.Errorf("%d are open when all have ended", n)
+	}
+}
+
 // ARNs are of the account and region that the engine was given. What began under
 // others keeps them, and is found.
 func TestARNs(t *testing.T) {

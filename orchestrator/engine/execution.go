@@ -89,10 +89,15 @@ func (e *Engine) sit(ctx context.Context, x *execution) error {
 	if err != nil {
 		return err
 	}
+	e.seat(x, d)
+	return nil
+}
+
+// seat gives an execution its desk.
+func (e *Engine) seat(x *execution, d *desk) {
 	e.mu.Lock()
 	x.desk = d
 	e.mu.Unlock()
-	return nil
 }
 
 // deskFor is the desk of an execution with that newest turn.

@@ -52,7 +52,8 @@ func (e *Engine) redrive(ctx context.Context, name string, beside []journal.Reco
 	if ended := describe(t.Turn).Ended; ended == nil || now.Sub(*ended) > orchestrator.RedrivableFor {
 		return orchestrator.Execution{}, fmt.Errorf("%w: it ended more than 14 days ago", orchestrator.ErrNotRedrivable)
 	}
-	x.seq, x.desk = r.Seq, &desk{state: t.State, digest: t.Machine}
+	x.seq = r.Seq
+	e.seat(x, &desk{state: t.State, digest: t.Machine})
 	if x.machine, err = e.machine(ctx, t.Machine); err != nil {
 		return orchestrator.Execution{}, err
 	}
