@@ -123,3 +123,32 @@ func TestCondition(t *testing.T) {
 		t.Errorf("%d lines of log; want 4:\n%s", lines, &log)
 	}
 }
+
+// A call that was not answered is not made again for long, maybe; what is answered
+// later tells that AWS can be reached. What AWS has refused is told by that call alone.
+func TestConditionUnheard(t *testing.T) {
+	c := queue.Watch(slog.New(slog.DiscardHandler))
+	at := func(second int64) time.Time { return time.Unix(second, 0) }
+	const lost = "DeleteMessage: no answer in time: check the network, proxy and endpoint of SQS in eu-central-1"
+	const refused = "AccessDenied: grant the role sqs:DeleteMessage on the queue uploads"
+	for i, step := range []struct {
+		call  string
+		began int64
+		err   error
+		want  string
+	}{
+		{"DeleteMessage", 10, context.DeadlineExceeded, lost},
+		{"ReceiveMessage", 9, nil, lost}, // which began before
+		{"ReceiveMessage", 11, nil, ""},
+		{"DeleteMessage", 10, context.DeadlineExceeded, ""}, // told late
+		{"DeleteMessage", 12, &smithy.GenericAPIError{Code: "AccessDenied"}, refused},
+		{"ReceiveMessage", 13, nil, refused},
+		{"DeleteMessage", 14, context.DeadlineExceeded, lost},
+		{"ReceiveMessage", 15, nil, ""},
+	} {
+		c.Note(t.Context(), step.call, at(step.began), step.err)
+		if got := c.String(); got != step.want {
+			t.Errorf("step %d: condition %q; want %q", i, got, step.want)
+		}
+	}
+}
