@@ -218,6 +218,21 @@ func TestToldLate(t *testing.T) {
 	}
 }
 
+// That the consumer was refused is told when the messages come already, since the
+// user was permitted meanwhile: with the next ones it is over.
+func TestDeniedLate(t *testing.T) {
+	s := newServer(t, nil)
+	p := newPublisher(t, s.ClientURL())
+	p.stream(t, "uploads")
+	source, sink, _ := follow(t, Config{URLs: []string{s.ClientURL()}, Stream: "uploads", Pending: 1})
+	p.send(t, "uploads.a", notification("a", 1))
+	sink.Wait(t, "a")
+	source.condition.deny(t.Context(), errors.New(`nats: permissions violation for publish to "$JS.API.CONSUMER.CREATE.uploads.anneal"`))
+	p.send(t, "uploads.b", notification("b", 2))
+	sink.Wait(t, "b")
+	becomes(t, source, "")
+}
+
 // permit gives a server its users.
 func permit(t *testing.T, o *server.Options, config string) {
 	t.Helper()

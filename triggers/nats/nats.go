@@ -235,6 +235,7 @@ func (s *Source) stay(ctx context.Context, conn *client.Conn, sink triggers.Sink
 		for err == nil && ctx.Err() == nil {
 			if err = s.fetch(ctx, consumer, sink, slots, &messages); err == nil {
 				wait = triggers.ShortestWait
+				s.condition.note(ctx, partConsumer, nil) // that it was refused may have been told late
 			}
 			s.condition.note(ctx, partFetch, err)
 		}
