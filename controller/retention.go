@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -116,11 +117,14 @@ func (c *Controller) trim(ctx context.Context, now time.Time, standing *Retained
 		return err
 	}
 	pruned := c.prune(ctx, base.Gone)
-	present, err := Recover(ctx, j)
-	if err != nil {
-		return err
+	since := now.Add(-c.cfg.Retention)
+	var present Recovery
+	cut, err := cutAt(ctx, j, first, everything, since)
+	if err == nil && cut.before > first { // else the journal need not be folded to know it
+		if present, err = Recover(ctx, j); err == nil {
+			cut, err = cutAt(ctx, j, first, present.State.Taken, since)
+		}
 	}
-	cut, err := cutAt(ctx, j, first, present.State.Taken, now.Add(-c.cfg.Retention))
 	if err != nil {
 		return err
 	}
@@ -174,6 +178,9 @@ type cutting struct {
 	before uint64    // records before it go
 	oldest time.Time // of the first record from there on that has a time
 }
+
+// everything is taken: how far a journal could be cut at most.
+const everything = math.MaxUint64 - 1
 
 // cutAt finds the first record that is as young as since, or whose event is not
 // taken yet, and from there back the place to cut: before an event, where
