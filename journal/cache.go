@@ -38,6 +38,7 @@ type run struct {
 	path   string
 	file   *os.File // closed by the garbage collector if the run was joined: somebody may still read
 	begins []place  // the first of each page
+	filter filter   // of its hashes, where this process has written it
 }
 
 const (
@@ -228,7 +229,7 @@ func (r *run) reopened() ([]string, []block, error) {
 
 // create writes a run under another name, then renames it.
 func (c *cache) create(e extent, kinds []string, blocks []block, places iter.Seq2[place, error]) (r *run, err error) {
-	r = &run{path: filepath.Join(c.dir, fmt.Sprintf("%020d-%020d.run", e.begin, e.end)), extent: e}
+	r = &run{path: filepath.Join(c.dir, fmt.Sprintf("%020d-%020d.run", e.begin, e.end)), extent: e, filter: newFilter(e.records())}
 	temp := r.path + ".new"
 	f, err := os.Create(temp)
 	if err != nil {
@@ -263,6 +264,7 @@ func (c *cache) create(e extent, kinds []string, blocks []block, places iter.Seq
 		if len(page) == pageHeader {
 			r.begins = append(r.begins, p)
 		}
+		r.filter.add(p.hash)
 		page = le.AppendUint64(le.AppendUint64(page, p.hash), p.seq)
 		if len(page) == pageHeader+perPage*placeSize {
 			if err := flush(); err != nil {
@@ -361,7 +363,7 @@ type desk [pageSize]byte
 func (r *run) find(hash, below uint64, d *desk) (seq uint64, ok bool, err error) {
 	before := func(p place) bool { return comparePlaces(p, place{hash, below}) < 0 }
 	i := sort.Search(len(r.begins), func(i int) bool { return !before(r.begins[i]) }) - 1
-	if i < 0 {
+	if i < 0 || r.filter.lacks(hash) {
 		return 0, false, nil
 	}
 	p := page(d[:])
