@@ -87,14 +87,19 @@ func (f *fault) matches(names []string) bool {
 
 // output is what a catcher that names these errors places in the data.
 func (f *fault) output(names []string) value.Value {
-	name, cause := value.OfString(f.name), value.OfString(f.cause)
-	if f.alias != "" && f.name == ErrRuntime && !slices.Contains(names, ErrRuntime) {
-		name = value.OfString(f.alias)
-	}
+	name, cause := value.OfString(f.told(names)), value.OfString(f.cause)
 	if f.name == "" && f.cause == "" { // a task whose failure was told without either
 		name, cause = value.Value{}, value.Value{}
 	}
 	return value.OfObject(value.Member{Key: "Error", Value: name}, value.Member{Key: "Cause", Value: cause})
+}
+
+// told is what the error is called to an entry that names these errors.
+func (f *fault) told(names []string) string {
+	if f.alias != "" && f.name == ErrRuntime && !slices.Contains(names, ErrRuntime) {
+		return f.alias
+	}
+	return f.name
 }
 
 // runtime is a States.Runtime fault of the state that is being executed.

@@ -359,6 +359,7 @@ func (f *frame) fail(err error) {
 			f.c.MapRun = "" // the next attempt is another run
 			f.c.Retries[i]++
 			f.t.left = nil
+			f.handled(x, r.errors, true, i)
 			return
 		}
 		break
@@ -366,7 +367,7 @@ func (f *frame) fail(err error) {
 	if x.from != "" || x.evaluation != nil && f.st.kind == TypeMap && f.c.Phase != PhaseBranches {
 		f.t.emit(f.c, HistoryEvent{Type: EventType(string(f.st.kind) + "StateFailed")}, 0)
 	}
-	for _, c := range f.st.catch {
+	for i, c := range f.st.catch {
 		if !x.caught(c.errors) {
 			continue
 		}
@@ -392,10 +393,16 @@ func (f *frame) fail(err error) {
 			break
 		}
 		f.t.left = nil
+		f.handled(x, c.errors, false, i)
 		f.leave(out, c.next)
 		return
 	}
 	f.fell(x)
+}
+
+// handled tells that a retrier or catcher, which names these errors, took a fault.
+func (f *frame) handled(x *fault, names []string, retry bool, entry int) {
+	f.t.out.Handled = append(f.t.out.Handled, Handling{f.st.name, x.told(names), x.cause, retry, entry})
 }
 
 // noChoice is the fault of a Choice without a match and without Default.

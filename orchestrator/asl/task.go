@@ -243,7 +243,11 @@ func (f *frame) resolve(o Outcome) {
 	}
 	f.c.Effect = nil
 	if o.Failed || o.Error != "" || o.Cause != "" && o.Output == nil {
-		f.failed(&fault{name: o.Error, cause: o.Cause})
+		x := &fault{name: o.Error, cause: o.Cause}
+		if o.Branch {
+			x.from = TypeParallel
+		}
+		f.failed(x)
 		return
 	}
 	if len(o.Output) > MaxData {

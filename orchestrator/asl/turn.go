@@ -68,6 +68,9 @@ type Outcome struct {
 	// Failed says that it failed where there is neither Error nor Cause, as a
 	// worker may tell.
 	Failed bool `json:"failed,omitempty"`
+	// Branch says that the effect stands for a Parallel that is tested, and that a
+	// branch of it is what failed.
+	Branch bool `json:"-"`
 }
 
 // A Cancel tells the engine that an effect is no longer waited for: its state
@@ -90,4 +93,14 @@ type Turn struct {
 	Output  json.RawMessage `json:"output,omitempty"`
 	Error   string          `json:"error,omitempty"`
 	Cause   string          `json:"cause,omitempty"`
+	// Handled are the errors that were not the end. It is no part of the JSON.
+	Handled []Handling `json:"-"`
+}
+
+// A Handling is an error of a state that one of its retriers or catchers took.
+type Handling struct {
+	State        string
+	Error, Cause string // as a catcher is told
+	Retry        bool   // by a retrier
+	Entry        int    // which one, from 0
 }

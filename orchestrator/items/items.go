@@ -11,7 +11,6 @@
 package items
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,31 +111,6 @@ func Open(ctx context.Context, store *objects.Store, spec Spec) (*Reader, error)
 		if err := r.manifest(bucket + at.Key); err != nil {
 			return nil, err
 		}
-	}
-	return r, nil
-}
-
-// From begins to read what an object holds, as it was found there: text, in JSON
-// where the InputType is empty, as that of a listing. Close the Reader.
-func From(ctx context.Context, text string, spec Spec) (*Reader, error) {
-	if spec.MaxItems < 0 {
-		return nil, wrong("field MaxItems must be positive")
-	}
-	r := &Reader{ctx: ctx, spec: spec, left: Most, format: cmp.Or(spec.InputType, "JSON"), columns: spec.Headers}
-	if spec.MaxItems > 0 {
-		r.left = min(spec.MaxItems, Most)
-	}
-	if r.format != "JSON" && r.format != "JSONL" && r.format != "CSV" {
-		return nil, wrong("items cannot be read from text as %q (have CSV, JSON, JSONL)", r.format)
-	}
-	var at struct{ Bucket, Key string }
-	if err := json.Unmarshal(spec.Parameters, &at); err != nil {
-		return nil, wrong("the parameters of the ItemReader: %v", err)
-	}
-	r.source = strings.TrimSuffix("s3://"+at.Bucket+"/"+at.Key, "/")
-	var err error
-	if r.in, err = r.stream(io.NopCloser(strings.NewReader(text)), objects.Info{}); err != nil {
-		return nil, err
 	}
 	return r, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -256,6 +257,7 @@ func FuzzFormats(f *testing.F) {
 
 // TestFrom reads as the items of text, up to what is wrong with it.
 func TestFrom(t *testing.T) {
+	file := base64.StdEncoding.EncodeToString([]byte(parquetOf(t, row{ID: 1, Name: "a"}, row{ID: 2, Name: "b"})))
 	for _, c := range []struct {
 		spec Spec
 		text string
@@ -266,7 +268,13 @@ func TestFrom(t *testing.T) {
 		{Spec{InputType: "JSON", Pointer: "/b"}, `{"a":[]}`, `!ItemsPointer leads to nothing: there is no "b"`},
 		{Spec{InputType: "JSONL", MaxItems: 1}, "{\"a\":1}\n{\"a\":2}\n", `{"a":1}`},
 		{Spec{InputType: "CSV", HeaderLocation: "GIVEN", Headers: []string{"x"}}, "1\n2\n", `{"x":"1"} {"x":"2"}`},
-		{Spec{InputType: "PARQUET"}, "PAR1", `!items cannot be read from text as "PARQUET" (have CSV, JSON, JSONL)`},
+		{Spec{InputType: "PARQUET"}, file, `{"id":1,"name":"a","price":null,"sizes":{},"tags":[]} {"id":2,"name":"b","price":null,"sizes":{},"tags":[]}`},
+		{Spec{InputType: "PARQUET"}, base64.StdEncoding.EncodeToString([]byte("PAR1 nothing PAR1")), `!the file is not Parquet: reading footer of parquet file: bytes.Reader.ReadAt: negative offset`},
+		{Spec{InputType: "PARQUET"}, "PAR1?", `!a Parquet file is given in base64, and this is none: illegal base64 data at input byte 4`},
+		{Spec{InputType: "MANIFEST", ManifestType: "ATHENA_DATA", MaxItems: 1}, file, `{"id":1,"name":"a","price":null,"sizes":{},"tags":[]}`},
+		{Spec{InputType: "MANIFEST"}, "Bucket,Key\nb,k\n", `{"Bucket":"b","Key":"k"}`},
+		{Spec{InputType: "MANIFEST"}, "{\"a\":1}\n{\"a\":2}", `{"a":1} {"a":2}`},
+		{Spec{InputType: "MANIFEST"}, " [1]", `1`},
 		{Spec{MaxItems: -1}, "[]", `!field MaxItems must be positive`},
 	} {
 		c.spec.Parameters = json.RawMessage(`{"Bucket":"b","Key":"k"}`)

@@ -25,10 +25,10 @@ func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error
 		return err
 	}
 	if p.Status == "RETRIABLE" {
-		told["errorDetails"] = map[string]any{"retryIndex": p.retried, "retryBackoffIntervalSeconds": p.backoff}
+		told["errorDetails"] = map[string]any{"retryIndex": p.handled.Entry, "retryBackoffIntervalSeconds": p.backoff}
 	}
 	if p.Status == "CAUGHT_ERROR" {
-		told["errorDetails"] = map[string]any{"catchIndex": t.catcher(p.Error)}
+		told["errorDetails"] = map[string]any{"catchIndex": p.handled.Entry}
 	}
 	succeeded := p.Status == "SUCCEEDED"
 	if t.jsonata {
@@ -236,19 +236,4 @@ func (t *stateTest) number(ctx context.Context, field string) (n float64, ok boo
 		raw = json.RawMessage(*p.Output)
 	}
 	return n, json.Unmarshal(raw, &n) == nil && raw != nil
-}
-
-// catcher is the place of the catcher that catches an error.
-func (t *stateTest) catcher(name string) int {
-	var catchers []struct {
-		Errors []string `json:"ErrorEquals"`
-	}
-	json.Unmarshal(t.state["Catch"], &catchers) // it was parsed
-	return slices.IndexFunc(catchers, func(c struct {
-		Errors []string `json:"ErrorEquals"`
-	}) bool {
-		return slices.ContainsFunc(c.Errors, func(e string) bool {
-			return e == name || e == "States.ALL" || e == "States.TaskFailed" && name != "States.Timeout"
-		})
-	})
 }

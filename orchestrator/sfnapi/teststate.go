@@ -238,6 +238,8 @@ func (t *stateTest) check() error {
 		return invalid("TestState does not support RevealSecrets when a mock is specified.")
 	case t.kind != "Task" && !many:
 		return invalid("State type '%s' is not supported when a mock is specified", t.kind)
+	case many && !t.holds(t.in.Configuration.CausedBy):
+		return invalid("State not found in definition")
 	}
 	if mock.Result == nil {
 		return nil
@@ -269,6 +271,14 @@ func (t *stateTest) check() error {
 		}
 	}
 	return nil
+}
+
+// holds reports whether the state of that name is in this one; no name is in all.
+func (t *stateTest) holds(name string) bool {
+	return name == "" || slices.ContainsFunc(t.state.inside(), func(m stateText) bool {
+		_, _, ok := find(m, name, "", 0)
+		return ok
+	})
 }
 
 // contextFields are the members of a context object that may be given.
@@ -368,12 +378,11 @@ func (t *stateTest) subject() stateText {
 // A probe is what a state has come to.
 type probe struct {
 	testStateOutput
-	sent    string // what its task was called with
-	result  string // of its task
-	retried int    // the retrier that tries again
-	backoff int64  // in seconds
-	early   bool   // it failed before anything was called
-	failed  bool   // its task did
+	sent    string        // what its task was called with
+	result  string        // of its task
+	handled *asl.Handling // of its error; nil: there was none, or it was the end
+	backoff int64         // in seconds
+	early   bool          // it failed before anything was called
 
 	assigned map[string]string // to variables, in JSON
 }
@@ -389,9 +398,8 @@ func (t *stateTest) run(ctx context.Context, st stateText, input json.RawMessage
 	}
 	env := t.env()
 	begun := t.begin(st, input)
-	before := slices.Clone(begun.Root.Retries)
 	turn := m.Tick(begun, env)
-	events, token := turn.Events, ""
+	events, handled, token := turn.Events, turn.Handled, ""
 	for range 3 { // a task is called, a wait ends
 		root := turn.State.Root
 		if root == nil || root.Name != t.name || root.Phase == asl.PhaseRetry {
@@ -411,17 +419,21 @@ func (t *stateTest) run(ctx context.Context, st stateText, input json.RawMessage
 			if err != nil {
 				return p, err
 			}
-			p.result, p.Error, p.Cause = string(o.Output), o.Error, o.Cause
-			p.failed = o.Failed || o.Error != ""
+			p.result = string(o.Output)
 			turn = m.Resolve(turn.State, e.ID, o, env)
 		}
-		events = append(events, turn.Events...)
+		events, handled = append(events, turn.Events...), append(handled, turn.Handled...)
 	}
 	entered := 0
 	if t.again(st) { // it was before
 		entered = 1
 	}
-	p.conclude(turn, events, entered, before, env.Now)
+	for _, h := range handled {
+		if h.State == t.name {
+			p.handled = &h
+		}
+	}
+	p.conclude(turn, events, entered, env.Now)
 	if t.token != "" && token != "" { // the one that the core makes stands for it
 		p.sent = strings.ReplaceAll(p.sent, token, t.token)
 		if p.Output != nil {
@@ -526,7 +538,8 @@ func (t *stateTest) outcome(ctx context.Context, e asl.Effect) (asl.Outcome, err
 		}
 		return o, err
 	case mock.Error != nil:
-		return asl.Outcome{Error: mock.Error.Error, Cause: mock.Error.Cause, Failed: true}, nil
+		branch := t.kind == "Parallel" && t.in.Configuration.CausedBy != ""
+		return asl.Outcome{Error: mock.Error.Error, Cause: mock.Error.Cause, Failed: true, Branch: branch}, nil
 	case t.exceeded():
 		return asl.Outcome{Error: "States.ExceedToleratedFailureThreshold", Cause: "The specified tolerated failure threshold was exceeded"}, nil
 	}
@@ -549,7 +562,7 @@ func (t *stateTest) exceeded() bool {
 }
 
 // conclude says what the turns have come to.
-func (p *probe) conclude(turn asl.Turn, events []asl.HistoryEvent, entered int, before []int64, now time.Time) {
+func (p *probe) conclude(turn asl.Turn, events []asl.HistoryEvent, entered int, now time.Time) {
 	for _, e := range events {
 		if e.StateEntered != nil {
 			if entered++; entered == 2 {
@@ -559,22 +572,17 @@ func (p *probe) conclude(turn asl.Turn, events []asl.HistoryEvent, entered int, 
 		if e.StateExited != nil && entered == 1 {
 			p.assigned = e.StateExited.Assigned
 		}
-		if e.EvaluationFailed != nil {
-			p.Error, p.Cause = e.EvaluationFailed.Error, e.EvaluationFailed.Cause
-		}
+	}
+	if p.handled != nil {
+		p.Error, p.Cause = p.handled.Error, p.handled.Cause
 	}
 	root := turn.State.Root
 	switch {
 	case root != nil && root.Phase == asl.PhaseRetry:
 		p.Status, p.backoff = "RETRIABLE", int64(root.Wake.Sub(now)/time.Second)
-		for i, n := range root.Retries {
-			if i >= len(before) && n > 0 || i < len(before) && n > before[i] {
-				p.retried = i
-			}
-		}
 	case turn.Status == asl.StatusSucceeded: // where it goes on, whatever is next ends with its output
 		p.Status, p.Output = "SUCCEEDED", new(string(turn.Output))
-		if p.failed || p.Error != "" {
+		if p.handled != nil {
 			p.Status = "CAUGHT_ERROR"
 		}
 	default:

@@ -131,6 +131,15 @@ func TestStateRules(t *testing.T) {
 	fails := func(output object, retries any) object {
 		return object{"definition": task, "mock": object{"errorOutput": output}, "inspectionLevel": "DEBUG", "stateConfiguration": object{"retrierRetryCount": retries}}
 	}
+	branches := func(from string) object {
+		conf := object{}
+		if from != "" {
+			conf["errorCausedByState"] = from
+		}
+		return object{"definition": `{"Type":"Parallel","Branches":[{"StartAt":"A","States":{"A":{"Type":"Pass","End":true}}}],"End":true,
+			"Retry":[{"ErrorEquals":["F"]},{"ErrorEquals":["States.BranchFailed"],"IntervalSeconds":4}]}`,
+			"mock": object{"errorOutput": object{"error": "E"}}, "inspectionLevel": "DEBUG", "stateConfiguration": conf}
+	}
 	for _, c := range []struct {
 		params object
 		want   string // the code and the message, or the status, the output and what comes next
@@ -152,6 +161,9 @@ func TestStateRules(t *testing.T) {
 		{object{"definition": unfit, "mock": object{"result": "{}"}, "inspectionLevel": "DEBUG"}, "RETRIABLE after 3"},
 		{object{"definition": unfit, "mock": object{"result": "{}"}, "inspectionLevel": "DEBUG", "stateConfiguration": object{"retrierRetryCount": 1}}, "RETRIABLE after 6"},
 		{fails(object{"cause": "why"}, nil), `CAUGHT_ERROR {"Error":"","Cause":"why"} to C`},
+		{branches(""), "FAILED"},
+		{branches("A"), "RETRIABLE after 4 by 1"},
+		{branches("B"), "ValidationException: State not found in definition"},
 	} {
 		params := object{"definition": `{"Type":"Pass","End":true}`}
 		maps.Copy(params, c.params)
@@ -255,6 +267,8 @@ func TestStateInspectionValues(t *testing.T) {
 		{task, object{}, "variables", `{"a":3,"b":2}`},
 		{task, object{"mock": object{"errorOutput": object{"error": "F"}}}, "variables", `{"b":2,"why":"F"}`},
 		{task, object{"mock": object{"errorOutput": object{"error": "F"}}}, "errorDetails", `{"catchIndex":0}`},
+		{`{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"a.$":"$.none"},"End":true,"Catch":[{"ErrorEquals":["E"],"Next":"A"},
+			{"ErrorEquals":["States.ParameterPathFailure"],"Next":"B"}]}`, object{}, "errorDetails", `{"catchIndex":1}`},
 		{task, object{"mock": object{"errorOutput": object{"error": "E"}}, "stateConfiguration": object{"retrierRetryCount": 2}},
 			"errorDetails", `{"retryBackoffIntervalSeconds":4,"retryIndex":0}`},
 		{task, object{"mock": object{"errorOutput": object{"error": "E"}}}, "variables", `{"b":2}`},
