@@ -104,8 +104,12 @@ func (e *expression) eval(f *frame, input value.Value, field string) (value.Valu
 	if err == nil {
 		return v, nil
 	}
-	if _, missing := err.(*jsonpath.NotFoundError); !missing {
+	missing, ok := err.(*jsonpath.NotFoundError)
+	if !ok {
 		return v, f.runtime("Invalid path '%s' : %v", e.path, err)
+	}
+	if missing.PastEnd {
+		return value.Value{}, nil // null, in AWS's templates alone
 	}
 	if !e.path.Definite() {
 		return value.OfArray(nil), nil

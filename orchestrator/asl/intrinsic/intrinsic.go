@@ -292,7 +292,11 @@ func selectIn(p *jsonpath.Path, a Args) (value.Value, error) {
 		if !p.Definite() {
 			return value.OfArray(nil), nil
 		}
-		return v, &Error{Path: p, Message: fmt.Sprintf("The JsonPath argument for the field '%s' could not be found in the input '%s'", p, root)}
+		text := p.String()
+		if p.Context() { // told as AWS does: as a path into the input
+			text, root = text[1:], a.Input
+		}
+		return v, &Error{Path: p, Message: fmt.Sprintf("The JsonPath argument for the field '%s' could not be found in the input '%s'", text, root)}
 	}
 	if err != nil {
 		return v, &Error{Message: err.Error()}

@@ -416,7 +416,10 @@ func normal(steps []step) string {
 }
 
 // A NotFoundError says that there is nothing at a path.
-type NotFoundError struct{ Message string }
+type NotFoundError struct {
+	Message string
+	PastEnd bool // its last step is the index of an element that an array does not have
+}
 
 func (e *NotFoundError) Error() string { return e.Message }
 
@@ -439,6 +442,8 @@ type run struct {
 	path   *Path
 	budget int
 	found  []value.Value
+
+	pastEnd bool // the last step is an index, and there is no such element
 }
 
 func (r *run) selectAll(from value.Value) (value.Value, error) {
@@ -449,7 +454,7 @@ func (r *run) selectAll(from value.Value) (value.Value, error) {
 		return value.OfArray(r.found), nil
 	}
 	if len(r.found) == 0 {
-		return value.Value{}, &NotFoundError{"No results for path: " + normal(r.path.steps)}
+		return value.Value{}, &NotFoundError{"No results for path: " + normal(r.path.steps), r.pastEnd}
 	}
 	return r.found[0], nil
 }
@@ -469,7 +474,7 @@ func (r *run) follow(v value.Value, i int, sure bool) error {
 		if !sure {
 			return nil
 		}
-		return &NotFoundError{fmt.Sprintf(format, args...)}
+		return &NotFoundError{Message: fmt.Sprintf(format, args...)}
 	}
 	here := func() string { return normal(r.path.steps[:i]) }
 	switch s.kind {
@@ -512,6 +517,7 @@ func (r *run) follow(v value.Value, i int, sure bool) error {
 				k += v.Len()
 			}
 			if k < 0 || k >= v.Len() {
+				r.pastEnd = i == len(r.path.steps)-1
 				continue
 			}
 			if err := r.follow(v.At(k), i+1, sure && few); err != nil {
@@ -590,7 +596,7 @@ func set(v value.Value, steps []step, x value.Value) (value.Value, error) {
 	if s.kind == indices {
 		i := s.indices[0]
 		if v.Kind() != value.Array || i < 0 || i >= v.Len() {
-			return value.Value{}, &NotFoundError{fmt.Sprintf("Unable to apply step %s to input %s", s.text, v)}
+			return value.Value{}, &NotFoundError{Message: fmt.Sprintf("Unable to apply step %s to input %s", s.text, v)}
 		}
 		y, err := set(v.At(i), steps[1:], x)
 		if err != nil {
@@ -600,7 +606,7 @@ func set(v value.Value, steps []step, x value.Value) (value.Value, error) {
 	}
 	name := s.names[0]
 	if v.Kind() != value.Object {
-		return value.Value{}, &NotFoundError{fmt.Sprintf("Unable to apply step %q to input %s", name, v)}
+		return value.Value{}, &NotFoundError{Message: fmt.Sprintf("Unable to apply step %q to input %s", name, v)}
 	}
 	old, ok := v.Find(name)
 	if !ok {
