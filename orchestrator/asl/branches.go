@@ -132,7 +132,7 @@ func (f *frame) begin(after int64) {
 		if f.st.kind == TypeMap {
 			var err error
 			if input, err = f.item(i); err != nil {
-				f.drop(after)
+				f.drop(after, err.(*fault).name != ErrRuntime)
 				f.fail(err)
 				return
 			}
@@ -216,7 +216,7 @@ func (f *frame) ended(b *Context, after int64) {
 		size += len(r)
 	}
 	if size > maxResults {
-		f.drop(after)
+		f.drop(after, true)
 		f.fail(tooLarge(f.st.name))
 		return
 	}
@@ -236,6 +236,7 @@ func (f *frame) gathered() {
 // succeed leaves a Parallel or Map with the outputs of its branches. What follows
 // the state follows the event before.
 func (f *frame) succeed(result value.Value, before int64) {
+	f.t.emit(f.c, HistoryEvent{Type: EventType(string(f.st.kind) + "StateSucceeded")}, 0)
 	out, err := f.harvest(datum{v: result})
 	if err == nil {
 		err = f.fits(out)
@@ -244,15 +245,15 @@ func (f *frame) succeed(result value.Value, before int64) {
 		f.fail(err)
 		return
 	}
-	f.t.append(f.c.LastEvent, HistoryEvent{Type: EventType(string(f.st.kind) + "StateSucceeded")}, 0)
 	f.c.LastEvent = before
 	f.leave(out, f.st.next)
 }
 
 // fell says that a line has failed for good: what failed in its state is
-// neither retried nor caught there.
+// neither retried nor caught there. Of what a States.Runtime ends, the end of the
+// execution alone is told.
 func (f *frame) fell(x *fault) {
-	t, b := f.t, f.c
+	t, b, tell := f.t, f.c, x.name != ErrRuntime
 	after := b.LastEvent
 	if t.left == nil {
 		t.left = t.standing()
@@ -265,10 +266,10 @@ func (f *frame) fell(x *fault) {
 	if p == nil {
 		return
 	}
-	if p.st.kind == TypeMap {
+	if p.st.kind == TypeMap && tell {
 		t.append(after, HistoryEvent{Type: MapIterationFailed, IterationFailed: p.iteration(b)}, 0)
 	}
-	if f.st.kind == TypeTask || f.st.kind == TypeWait {
+	if (f.st.kind == TypeTask || f.st.kind == TypeWait) && tell {
 		t.append(after, HistoryEvent{Type: EventType(string(f.st.kind) + "StateAborted")}, 0)
 	}
 	t.lose(b)
@@ -280,36 +281,41 @@ func (f *frame) fell(x *fault) {
 			p.bear(b, x, after)
 			return
 		}
-		p.drop(after)
+		p.drop(after, true)
 		p.fail(&fault{name: ErrExceedToleratedFailure, cause: notTolerated, from: TypeMap})
 		return
 	}
-	p.drop(after)
+	p.drop(after, tell)
 	p.fail(&fault{name: x.name, cause: x.cause, alias: x.alias, from: p.st.kind})
 }
 
-// drop aborts the branches that run. What becomes of the state follows the
-// event after.
-func (f *frame) drop(after int64) {
+// drop aborts the branches that run, and may tell of it. What becomes of the state
+// follows the event after.
+func (f *frame) drop(after int64, tell bool) {
 	for _, b := range f.c.Branches {
-		f.t.abort(f, b, after)
+		f.t.abort(f, b, after, tell)
 	}
 	f.c.Branches, f.c.Results, f.c.Begun, f.c.Failed = nil, nil, 0, 0
 	f.c.LastEvent = after
 }
 
 // abort ends a branch of p that nobody waits for anymore.
-func (t *turn) abort(p *frame, b *Context, after int64) {
+func (t *turn) abort(p *frame, b *Context, after int64, tell bool) {
 	t.lose(b)
+	told := func(e HistoryEvent) {
+		if tell {
+			t.append(after, e, 0)
+		}
+	}
 	if p.st.kind == TypeMap {
-		t.append(after, HistoryEvent{Type: MapIterationAborted, IterationAborted: p.iteration(b)}, 0)
+		told(HistoryEvent{Type: MapIterationAborted, IterationAborted: p.iteration(b)})
 	}
 	st := t.m.states[b.Name]
 	if b.MapRun != "" {
-		t.append(after, HistoryEvent{Type: MapRunAborted}, 0)
+		told(HistoryEvent{Type: MapRunAborted})
 	}
 	if b.Phase != PhaseReady && st != nil {
-		t.append(after, HistoryEvent{Type: EventType(string(st.kind) + "StateAborted")}, 0)
+		told(HistoryEvent{Type: EventType(string(st.kind) + "StateAborted")})
 	}
 	t.cancel(b)
 	if len(b.Branches) == 0 {
@@ -317,7 +323,7 @@ func (t *turn) abort(p *frame, b *Context, after int64) {
 	}
 	if f := t.frame(b); f != nil {
 		for _, x := range b.Branches {
-			t.abort(f, x, after)
+			t.abort(f, x, after, tell)
 		}
 	}
 }

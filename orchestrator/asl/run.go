@@ -157,7 +157,7 @@ func (m *Machine) Tick(s *State, env Env) Turn {
 	}
 	t := m.begin(s, env)
 	if due(s.Deadline) {
-		t.finish(t.s.Root.LastEvent, StatusTimedOut, ErrTimeout, "", nil)
+		t.finish(0, StatusTimedOut, ErrTimeout, "", nil) // after nothing, as AWS records it
 		return t.done()
 	}
 	live := slices.Collect(t.s.contexts())
@@ -206,7 +206,7 @@ func (m *Machine) Stop(s *State, errorName, cause string, env Env) Turn {
 		return unchanged(s)
 	}
 	t := m.begin(s, env)
-	t.finish(t.s.Root.LastEvent, StatusAborted, errorName, cause, nil)
+	t.finish(0, StatusAborted, errorName, cause, nil) // as above
 	return t.done()
 }
 

@@ -2,6 +2,7 @@ package asl
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -364,8 +365,12 @@ func (f *frame) fail(err error) {
 		}
 		break
 	}
-	if x.from != "" || x.evaluation != nil && f.st.kind == TypeMap && f.c.Phase != PhaseBranches {
-		f.t.emit(f.c, HistoryEvent{Type: EventType(string(f.st.kind) + "StateFailed")}, 0)
+	stood := f.c.LastEvent
+	failed := func() { f.t.emit(f.c, HistoryEvent{Type: EventType(string(f.st.kind) + "StateFailed")}, 0) }
+	caught := slices.ContainsFunc(f.st.catch, func(c catcher) bool { return x.caught(c.errors) })
+	tell := x.from != "" && (x.name != ErrRuntime || caught) || x.evaluation != nil && f.st.kind == TypeMap && !f.harvested
+	if tell {
+		failed()
 	}
 	for i, c := range f.st.catch {
 		if !x.caught(c.errors) {
@@ -388,7 +393,11 @@ func (f *frame) fail(err error) {
 		}
 		if err != nil {
 			if x = err.(*fault); x.evaluation != nil {
+				f.c.LastEvent = stood
 				f.tellEvaluation(x)
+				if tell { // once more
+					failed()
+				}
 			}
 			break
 		}

@@ -302,6 +302,9 @@ func (s *Server) describeExecution(ctx context.Context, in executionInput) (any,
 func (s *Server) described(ctx context.Context, m *machine, key string, x orchestrator.Execution, data bool) (executionOutput, error) {
 	b, err := s.began(ctx, m, key)
 	out := executionOutput{item: s.item(m, b, x), Error: x.Error, Cause: x.Cause, Trace: b.Trace}
+	if m.Type == typeStandard && string(x.Status) == asl.StatusTimedOut {
+		out.Error = "" // which the history alone tells
+	}
 	if data {
 		out.Input, out.InputDetails = new(string(x.Input)), &hasData{true}
 		if x.Status.Ended() && x.Error == "" && x.Cause == "" && len(x.Output) > 0 {
