@@ -111,6 +111,8 @@ type checker struct {
 	reading  string // name of the state that is being read
 	kind     Type   // its type
 
+	labels map[string]bool // of distributed Maps
+
 	apart   bool   // the next block sees no variables of others
 	block   *block // of states that is being read
 	assigns []mention
@@ -118,7 +120,7 @@ type checker struct {
 }
 
 func newChecker(data []byte, file string) *checker {
-	c := &checker{file: file, size: len(data), lines: []int{0}}
+	c := &checker{file: file, size: len(data), lines: []int{0}, labels: map[string]bool{}}
 	for i, b := range data {
 		if b == '\n' {
 			c.lines = append(c.lines, i+1)

@@ -130,6 +130,10 @@ func (c *checker) label(at spot) string {
 			break
 		}
 	}
+	if c.labels[label] {
+		c.errorf(f, "there is another Map with the label %q; labels must differ in the whole state machine, as they stand in the ARNs of map runs", label)
+	}
+	c.labels[label] = true
 	return label
 }
 

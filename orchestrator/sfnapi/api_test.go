@@ -101,6 +101,10 @@ func TestRefusals(t *testing.T) {
 		{"CreateStateMachine", object{"name": "n", "definition": `null`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object'"},
 		{"CreateStateMachine", object{"name": "n", "definition": `{"StartAt":"A","States":{"A":{"Type":"Pass","Next":"A"},"B":{"Type":"Pass","Next":"A"}}}`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'MISSING_END_STATE: Workflow has no terminal state at null'"},
 		{"CreateStateMachine", object{"name": "n", "definition": `{"StartAt":"A","States":{"A":{"Type":"Choice","Choices":[{"Variable":"$.a","IsNull":true,"Next":"X"}],"Default":"Y"},"S":{"Type":"Succeed"}}}`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'MISSING_TRANSITION_TARGET: Missing 'Next' target: X at /States/A/Choices[0]/Next, MISSING_TRANSITION_TARGET: Missing 'Next' target: Y at /States/A/Default, MISSING_TRANSITION_TARGET: State \"S\" is not reachable. at /States/S'"},
+		{"CreateStateMachine", object{"name": "n", "definition": `{"StartAt":"P","States":{"P":{"Type":"Pass","Output":1,"End":true}}}`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: The QueryLanguage is set to 'JSONPath', but field 'Output' is only supported for the 'JSONata' QueryLanguage at /States/P'"},
+		{"CreateStateMachine", object{"name": "n", "definition": `{"TimeoutSeconds":0,"StartAt":"P","States":{"P":{"Type":"Wait","Seconds":100000000,"End":true}}}`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: Minimum value is 1 at /TimeoutSeconds, SCHEMA_VALIDATION_FAILED: Maximum value is 99999999 at /States/P/Seconds'"},
+		{"CreateStateMachine", object{"name": "n", "definition": `{"StartAt":"M","States":{"M":{"Type":"Map","Label":"l","ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"EXPRESS"},"StartAt":"P","States":{"P":{"Type":"Succeed"}}},"Next":"N"},
+			"N":{"Type":"Map","Label":"l","ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"EXPRESS"},"StartAt":"Q","States":{"Q":{"Type":"Succeed"}}},"End":true}}}`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'DUPLICATE_LABEL_NAME: Duplicate Label name: l at /States/N/Label'"},
 		{"CreateStateMachine", object{"name": "n", "definition": `{"StartAt":"M","States":{"M":{"Type":"Pass","TimeoutSeconds":1,"Catch":[],"End":true}}}`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: Field 'TimeoutSeconds' is not supported at /States/M, SCHEMA_VALIDATION_FAILED: Field 'Catch' is not supported at /States/M'"},
 		{"CreateStateMachine", object{"name": "n", "definition": `{"StartAt":"E","QueryLanguage":"JSONata","States":{"E":{"Type":"Pass","Output":{"v":"{% phone %}","w":"{% 1 + %}","x":"{% $states.errorOutput %}"},"End":true}}}`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'UNSUPPORTED_JSONATA_EXPRESSION: Reference to 'phone' at the top level is not supported. at /States/E/Output/v, INVALID_JSONATA_EXPRESSION: Unexpected end of expression at /States/E/Output/w, UNSUPPORTED_JSONATA_EXPRESSION: Field '$states.errorOutput' does not exist. at /States/E/Output/x'"},
 		{"CreateStateMachine", object{"name": "n", "definition": `{"StartAt":"P","QueryLanguage":"JSONata","States":{"P":{"Type":"Pass","QueryLanguage":"JSONPath","End":true}}}`, "roleArn": role}, "400 InvalidDefinition: Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: 'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine at /States/P'"},
@@ -604,6 +608,22 @@ func TestLongNames(t *testing.T) {
 	s.must("CreateActivity", object{"name": long})
 	if x := s.ended(s.begin(long, long, "{}")); x["status"] != "SUCCEEDED" || x["name"] != long {
 		t.Errorf("%v", x)
+	}
+}
+
+// TestTimedOut: that the whole execution took too long is told by its history alone,
+// after nothing.
+func TestTimedOut(t *testing.T) {
+	s := serve(t, newJournal(t))
+	s.create("m", `{"TimeoutSeconds":1,"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":60,"End":true}}}`)
+	arn := s.begin("m", "x", "{}")
+	if x := s.ended(arn); x["status"] != "TIMED_OUT" || x["error"] != nil || x["cause"] != nil {
+		t.Errorf("%v, want TIMED_OUT without an error", x)
+	}
+	events := s.must("GetExecutionHistory", object{"executionArn": arn, "reverseOrder": true})["events"].([]any)
+	last, _ := json.Marshal(events[0].(map[string]any)["executionTimedOutEventDetails"])
+	if previous := events[0].(map[string]any)["previousEventId"]; text(previous) != "0" || string(last) != `{"error":"States.Timeout"}` {
+		t.Errorf("the last event follows %v and has %s, want 0 and States.Timeout", previous, last)
 	}
 }
 

@@ -27,16 +27,17 @@ type diagnostic struct {
 
 // The codes of diagnostics.
 const (
-	codeSchema    = "SCHEMA_VALIDATION_FAILED"
-	codeJSON      = "INVALID_JSON_DESCRIPTION"
-	codeTarget    = "MISSING_TRANSITION_TARGET"
-	codeEnd       = "MISSING_END_STATE"
-	codeDuplicate = "DUPLICATE_STATE_NAME"
-	codeStateName = "INVALID_STATE_NAME"
-	codeLabel     = "INVALID_LABEL_NAME"
-	codeDeep      = "TOO_DEEPLY_NESTED"
-	codeInvalid   = "INVALID_JSONATA_EXPRESSION"
-	codeUnknown   = "UNSUPPORTED_JSONATA_EXPRESSION"
+	codeSchema      = "SCHEMA_VALIDATION_FAILED"
+	codeJSON        = "INVALID_JSON_DESCRIPTION"
+	codeTarget      = "MISSING_TRANSITION_TARGET"
+	codeEnd         = "MISSING_END_STATE"
+	codeDuplicate   = "DUPLICATE_STATE_NAME"
+	codeStateName   = "INVALID_STATE_NAME"
+	codeLabel       = "INVALID_LABEL_NAME"
+	codeDoubleLabel = "DUPLICATE_LABEL_NAME"
+	codeDeep        = "TOO_DEEPLY_NESTED"
+	codeInvalid     = "INVALID_JSONATA_EXPRESSION"
+	codeUnknown     = "UNSUPPORTED_JSONATA_EXPRESSION"
 )
 
 // refuseDefinition is the error that a definition is answered with when it
@@ -190,10 +191,9 @@ var words = []struct {
 	{regexp.MustCompile(`^nothing leads to this state`), codeTarget, `State "$key" is not reachable.`, 0},
 	{endless, codeEnd, "Workflow has no terminal state", 0},
 	{regexp.MustCompile(` has no field "(.*)" \(`), codeSchema, "Field '$1' is not supported", 1},
-	{regexp.MustCompile(`^(\w+) belongs to (\w+), and this \w+ is in (\w+)`), codeSchema, "The QueryLanguage is set to '$3', but field '$1' is only supported for the '$2' QueryLanguage", 0},
+	{regexp.MustCompile(`^(\w+) belongs to (\w+), and this \w+ is in (\w+)`), codeSchema, "The QueryLanguage is set to '$3', but field '$1' is only supported for the '$2' QueryLanguage", 1},
 	{regexp.MustCompile(`^has "(\w+)" and "(\w+)": only one`), codeSchema, "There should only be one of the following fields: [$1, $2]", 0},
-	{regexp.MustCompile(`^must be an integer from (-?\d+) to \d+, not -\d`), codeSchema, "Minimum value is $1", 0},
-	{regexp.MustCompile(`^must be an integer from -?\d+ to (\d+), not \d`), codeSchema, "Maximum value is $1", 0},
+	{regexp.MustCompile(`^there is another Map with the label "(.*)"; labels must differ`), codeDoubleLabel, "Duplicate Label name: $1", 0},
 	{regexp.MustCompile(`; want a Reference Path`), codeSchema, "Value is not a Reference Path", 0},
 	{regexp.MustCompile(`^not a JSONata expression: (.*) \(\w+, at character \d+ of the expression\)$`), codeInvalid, "$1", 0},
 	{regexp.MustCompile(`^there is nothing at \$\.([^.:]+)`), codeUnknown, "Reference to '$1' at the top level is not supported.", 0},
@@ -204,6 +204,18 @@ var words = []struct {
 	{foreign, codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^"(.*)" is not the ARN of an integration`), codeSchema, "The resource provided $1 is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.", 0},
 	{regexp.MustCompile(`^(?:not an? (?:path|JSONPath)|not a JSONPath|.*intrinsic function|.*JSONPath)`), codeSchema, "The value for the field '$key' must be a valid JSONPath or a valid intrinsic function call", 1},
+}
+
+// bounded is what is said of an integer that is out of bounds.
+var bounded = regexp.MustCompile(`^must be an integer from (-?\d+) to (\d+), not (-?\d+)$`)
+
+// bound is the bound that an integer is beyond.
+func bound(match []string) string {
+	n, err := strconv.ParseInt(match[3], 10, 64)
+	if least, _ := strconv.ParseInt(match[1], 10, 64); err == nil && n < least || strings.HasPrefix(match[3], "-") {
+		return "Minimum value is " + match[1]
+	}
+	return "Maximum value is " + match[2]
 }
 
 // elements are the places in arrays, which the service writes as in Choices[0].
@@ -242,6 +254,9 @@ func translate(p asl.Problem) diagnostic {
 			d.Location = strings.Join(steps[:len(steps)-w.up], "/")
 		}
 		break
+	}
+	if match := bounded.FindStringSubmatch(p.Message); match != nil {
+		d.Message = bound(match)
 	}
 	switch {
 	case d.Code == codeEnd:
