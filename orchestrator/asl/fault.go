@@ -107,8 +107,12 @@ func (f *frame) runtime(format string, args ...any) *fault {
 	return &fault{name: ErrRuntime, cause: f.where() + fmt.Sprintf(format, args...)}
 }
 
-// where is how the causes of faults begin.
+// where is how the causes of faults begin, but those of a state that is tested, which
+// is in no history.
 func (f *frame) where() string {
+	if f.t.s.Execution.Tested {
+		return ""
+	}
 	return fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). ", f.c.Name, f.c.EnteredEvent)
 }
 

@@ -53,7 +53,7 @@ type ExecutionInfo struct {
 	// Version and Alias are by which the state machine was named as it was started.
 	Version int    `json:"version,omitempty"`
 	Alias   string `json:"alias,omitempty"`
-	// Tested says that it is one state alone, which nobody can redrive.
+	// Tested says that it is one state alone, which nobody can redrive and no history tells of.
 	Tested bool `json:"tested,omitempty"`
 }
 

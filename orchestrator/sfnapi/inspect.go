@@ -19,7 +19,7 @@ func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error
 	}
 	tell := func(name string, st stateText, input json.RawMessage) error {
 		step, err := t.run(ctx, st, input)
-		if err == nil && step.Output != nil {
+		if err == nil && step.Status == "SUCCEEDED" {
 			told[name] = *step.Output
 		}
 		return err
@@ -30,13 +30,12 @@ func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error
 	if p.Status == "CAUGHT_ERROR" {
 		told["errorDetails"] = map[string]any{"catchIndex": p.handled.Entry}
 	}
-	succeeded := p.Status == "SUCCEEDED"
+	if t.kind == "Task" && p.result != "" {
+		told["result"] = p.result
+	}
 	if t.jsonata {
 		if t.kind == "Task" && p.sent != "" {
 			told["afterArguments"] = p.sent
-			if succeeded {
-				told["result"] = p.result
-			}
 		}
 		t.numbers(ctx, told)
 		return told, t.selected(ctx, tell, told)
@@ -68,11 +67,8 @@ func (t *stateTest) inspect(ctx context.Context, p probe) (map[string]any, error
 		}
 	case t.kind == "Task" && p.sent != "":
 		told["afterParameters"] = p.sent
-		if succeeded {
-			told["result"] = p.result
-		}
 	}
-	if !succeeded || !slices.Contains([]string{"Task", "Map", "Parallel", "Pass"}, t.kind) {
+	if p.Status != "SUCCEEDED" && p.result == "" || !slices.Contains([]string{"Task", "Map", "Parallel", "Pass"}, t.kind) {
 		return told, nil
 	}
 	if t.kind != "Pass" {

@@ -161,6 +161,10 @@ func TestStateRules(t *testing.T) {
 		{object{"definition": unfit, "mock": object{"result": "{}"}, "inspectionLevel": "DEBUG"}, "RETRIABLE after 3"},
 		{object{"definition": unfit, "mock": object{"result": "{}"}, "inspectionLevel": "DEBUG", "stateConfiguration": object{"retrierRetryCount": 1}}, "RETRIABLE after 6"},
 		{fails(object{"cause": "why"}, nil), `CAUGHT_ERROR {"Error":"","Cause":"why"} to C`},
+		{object{"definition": `{"Type":"Pass","QueryLanguage":"JSONata","Output":{"v":"{% $states.input.none %}"},"End":true}`},
+			"FAILED The JSONata expression '$states.input.none' specified for the field 'Output/v' returned nothing (undefined)."},
+		{object{"definition": `{"Type":"Pass","Parameters":{"v.$":"$.none"},"End":true}`},
+			"FAILED The JSONPath '$.none' specified for the field 'v.$' could not be found in the input '{}'"},
 		{branches(""), "FAILED"},
 		{branches("A"), "RETRIABLE after 4 by 1"},
 		{branches("B"), "ValidationException: State not found in definition"},
@@ -177,6 +181,9 @@ func TestStateRules(t *testing.T) {
 				if v != nil {
 					got += before + text(v)
 				}
+			}
+			if cause := text(out["cause"]); got == "FAILED" && strings.HasPrefix(cause, "The ") {
+				got += " " + cause
 			}
 			if strings.Contains(c.want, "QueueUrl") {
 				got += " " + text(data["afterParameters"])
@@ -235,6 +242,8 @@ func TestStateInspectionValues(t *testing.T) {
 		task = `{"QueryLanguage":"JSONata","Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Arguments":{"FunctionName":"f","Payload":"{% $states.context.State.RetryCount %}"},
 			"Retry":[{"ErrorEquals":["E"],"MaxAttempts":3}],"Assign":{"a":"{% $b + 1 %}"},"Catch":[{"ErrorEquals":["F"],"Next":"C","Assign":{"why":"{% $states.errorOutput.Error %}"}}],"End":true}`
 	)
+	const selected = `{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"FunctionName":"f"},"ResultSelector":{"p.$":"$.Payload"},"ResultPath":"$.n.x","End":true,
+		"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":null,"Next":"C"}]}`
 	for _, c := range []struct {
 		definition string
 		params     object
@@ -264,6 +273,10 @@ func TestStateInspectionValues(t *testing.T) {
 		{`{"Type":"Task","InputPath":"$.n","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"FunctionName":"f","Payload":{"in.$":"$","n.$":"$$.State.RetryCount"}},"End":true}`,
 			object{"context": `{"State":{"RetryCount":5}}`, "stateConfiguration": object{"retrierRetryCount": 0}}, "afterParameters", `{"FunctionName":"f","Payload":{"in":7,"n":5}}`},
 		{task, object{}, "afterArguments", `{"FunctionName":"f","Payload":0}`},
+		{selected, object{"mock": object{"result": `{"Payload":1,"StatusCode":200}`}}, "result", `{"Payload":1,"StatusCode":200}`},
+		{selected, object{"mock": object{"result": `{"Payload":1,"StatusCode":200}`}}, "afterResultSelector", `{"p":1}`},
+		{selected, object{"mock": object{"result": `{"Payload":1,"StatusCode":200}`}}, "afterResultPath", `<nil>`},
+		{selected, object{"mock": object{"errorOutput": object{"error": "E"}}}, "result", `<nil>`},
 		{task, object{}, "variables", `{"a":3,"b":2}`},
 		{task, object{"mock": object{"errorOutput": object{"error": "F"}}}, "variables", `{"b":2,"why":"F"}`},
 		{task, object{"mock": object{"errorOutput": object{"error": "F"}}}, "errorDetails", `{"catchIndex":0}`},
