@@ -7,10 +7,10 @@
 // refused by name. Any other bucket is in S3, where [Config.S3] says how that is
 // reached. A key is taken as it is written; nothing in it is percent-decoded.
 //
-// What is read over the network is one version of its object from end to end: a
+// What is read is one version of its object from end to end. Over the network a
 // connection that breaks or falls silent is made again and goes on where it was,
-// and an object that has changed meanwhile is [ErrChanged]. What AWS refuses is
-// told in one line with its remedy.
+// and an object that has changed meanwhile is [ErrChanged]; a file that is written
+// to meanwhile is [ErrTorn]. What AWS refuses is told in one line with its remedy.
 //
 // What is written appears whole or not at all, and is durable when Commit or
 // Stage returns. A [Store] remembers nothing of objects between calls and may be
@@ -48,6 +48,9 @@ var (
 	ErrBadURI = errors.New("not a URI of an object")
 	// ErrChanged: the object is not the version that was asked for.
 	ErrChanged = errors.New("object has changed")
+	// ErrTorn: the file was written to while it was read, so what was read is of no
+	// version of it. It can be read again.
+	ErrTorn = errors.New("file was written to while it was read")
 	// ErrUnavailable: S3 or the web does not give the object at present, and may
 	// later, if what the error says is done.
 	ErrUnavailable = errors.New("object is not available at present")
@@ -143,7 +146,7 @@ func (s *Store) OpenVersion(ctx context.Context, uri string, v Version) (io.Read
 	if err != nil {
 		return nil, Info{}, err
 	}
-	return &reader{ctx, f}, info, nil
+	return &reader{ctx, f, info}, info, nil
 }
 
 func (s *Store) openRemote(ctx context.Context, uri string, p place, v Version) (io.ReadCloser, Info, error) {
@@ -244,17 +247,20 @@ func notRegular(stat fs.FileInfo) error {
 	return fmt.Errorf("%w: it is not a regular file", ErrNotFound)
 }
 
-// reader stops reading when ctx ends.
+// reader stops reading when ctx ends, or when the file is not what was opened. A file
+// that is replaced by another of its name is still there to be read.
 type reader struct {
-	ctx context.Context
-	f   *os.File
+	ctx    context.Context
+	f      *os.File
+	opened Info
 }
 
 func (r *reader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.f.Read(p)
+	n, err := r.f.Read(p)
+	return r.whole(n, err)
 }
 
 // ReadAt and Size are for formats that are not read from end to end.
@@ -262,17 +268,27 @@ func (r *reader) ReadAt(p []byte, at int64) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.f.ReadAt(p, at)
+	n, err := r.f.ReadAt(p, at)
+	return r.whole(n, err)
+}
+
+// whole gives what was read, if the file is still what was opened: a write changes the
+// time, and most the size, before there is anything of it to be read. Only what is
+// overwritten within the tick of the clock in which the file was opened, some
+// milliseconds, goes unseen.
+func (r *reader) whole(n int, err error) (int, error) {
+	stat, statErr := r.f.Stat()
+	switch {
+	case statErr != nil:
+		return 0, wrap("read", r.opened.URI, statErr)
+	case stat.Size() != r.opened.Bytes || !stat.ModTime().Equal(r.opened.ModTime):
+		return 0, fmt.Errorf("read %s: %w", r.opened.URI, ErrTorn)
+	}
+	return n, err
 }
 
 // Size is the object's length in bytes.
-func (r *reader) Size() (int64, error) {
-	info, err := r.f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
+func (r *reader) Size() (int64, error) { return r.opened.Bytes, nil }
 
 func (r *reader) Close() error { return r.f.Close() }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -158,6 +159,61 @@ func TestContextEnds(t *testing.T) {
 	}
 	if err := s.Stage(ctx, "s3://data/staged/", []Source{{URI: "s3://data/a.csv"}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("stage after cancel: got %v, want %v", err, context.Canceled)
+	}
+}
+
+func TestTorn(t *testing.T) {
+	const before, half = "a,b\n1,2\n3,4\n", 5
+	for _, test := range []struct {
+		name  string
+		write func(file string) error
+		want  error
+	}{
+		{"written over", func(file string) error {
+			f, err := os.OpenFile(file, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = f.WriteAt([]byte("9"), half)
+			return err
+		}, ErrTorn},
+		{"written anew", func(file string) error { return os.WriteFile(file, []byte("a,b\n5,6\n7,8\n"), 0o666) }, ErrTorn},
+		{"appended to", func(file string) error { return os.WriteFile(file, []byte(before+"5,6\n"), 0o666) }, ErrTorn},
+		{"cut", func(file string) error { return os.Truncate(file, half) }, ErrTorn},
+		{"replaced", func(file string) error {
+			if err := os.WriteFile(file+".new", []byte("c\n1\n"), 0o666); err != nil {
+				return err
+			}
+			return os.Rename(file+".new", file)
+		}, nil},
+		{"removed", os.Remove, nil},
+	} {
+		s, dir := newStore(t)
+		put(t, dir, "bucket/a.csv", before)
+		file := filepath.Join(dir, "bucket", "a.csv")
+		if err := os.Chtimes(file, time.Time{}, time.Now().Add(-time.Minute)); err != nil { // for all to be later
+			t.Fatal(err)
+		}
+		r, _, err := s.Open(t.Context(), "s3://data/a.csv")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, half)
+		if _, err := io.ReadFull(r, got); err != nil {
+			t.Fatalf("%s: first half: %v", test.name, err)
+		}
+		if err := test.write(file); err != nil {
+			t.Fatal(err)
+		}
+		rest, err := io.ReadAll(r)
+		if !errors.Is(err, test.want) || test.want != nil && len(rest) > 0 || test.want == nil && string(got)+string(rest) != before {
+			t.Errorf("%s: then %q, %v; want %v", test.name, rest, err, test.want)
+		}
+		if n, err := r.(io.ReaderAt).ReadAt(got, 0); !errors.Is(err, test.want) || test.want != nil && n > 0 {
+			t.Errorf("%s: ReadAt gives %d bytes, %v; want %v", test.name, n, err, test.want)
+		}
+		r.Close()
 	}
 }
 

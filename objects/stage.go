@@ -238,8 +238,12 @@ func check(ctx context.Context, root *os.Root, name string, source Source) error
 	if sum, err := hex.DecodeString(source.Version); err != nil || len(sum) != sha256.Size {
 		return nil
 	}
+	stat, err := f.Stat()
+	if err != nil {
+		return wrap("stage", source.URI, err)
+	}
 	h := sha256.New()
-	if _, err := io.Copy(h, &reader{ctx, f}); err != nil {
+	if _, err := io.Copy(h, &reader{ctx, f, Info{URI: source.URI, Bytes: stat.Size(), ModTime: stat.ModTime()}}); err != nil {
 		return wrap("read", source.URI, err)
 	}
 	if sum := hex.EncodeToString(h.Sum(nil)); sum != source.Version {

@@ -84,6 +84,9 @@ func keptProfile(ctx context.Context, store *objects.Store, o anneal.Object) (*p
 	return p, nil
 }
 
+// tornTries is how often a file is read that is written to meanwhile.
+const tornTries = 3
+
 // profileOf is the profile of one object, which may be a profile itself.
 func profileOf(ctx context.Context, store *objects.Store, info objects.Info, columns map[string]dataset.Type, uniques ...profile.Unique) (*profile.Profile, error) {
 	if path.Ext(objects.Name(info.URI)) == profileExt {
@@ -92,5 +95,10 @@ func profileOf(ctx context.Context, store *objects.Store, info objects.Info, col
 		}
 		return keptProfile(ctx, store, objectOf(info))
 	}
-	return readProfile(ctx, store, objectOf(info), dataset.Options{Columns: columns}, uniques...)
+	for try := 1; ; try++ {
+		p, err := readProfile(ctx, store, objectOf(info), dataset.Options{Columns: columns}, uniques...)
+		if !errors.Is(err, objects.ErrTorn) || try == tornTries {
+			return p, err
+		}
+	}
 }

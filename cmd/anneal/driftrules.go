@@ -158,7 +158,7 @@ func readAgain(ctx context.Context, reference, current string, types map[string]
 		both.Wait()
 		err := context.Cause(ctx)
 		cancel(nil)
-		if errors.Is(err, errKept) {
+		if errors.Is(err, errKept) || errors.Is(err, objects.ErrTorn) {
 			break // the intervals stay
 		}
 		if err != nil {
