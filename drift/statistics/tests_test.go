@@ -235,6 +235,25 @@ func TestPCA(t *testing.T) {
 	}
 }
 
+// TestWelchAtAnyScale: the unit of the values is no matter, however large or small.
+func TestWelchAtAnyScale(t *testing.T) {
+	x, y := []float64{1, 2, 4, 4, 7}, []float64{3, 8, 9}
+	statistic, p, freedom := TTest(Points(x), Points(y), false)
+	for _, unit := range []float64{1e-120, 1e-90, 1e90, 1e120} {
+		scaled := func(values []float64) []sketch.Point {
+			values = slices.Clone(values)
+			for i := range values {
+				values[i] *= unit
+			}
+			return Points(values)
+		}
+		s, q, f := TTest(scaled(x), scaled(y), false)
+		if math.Abs(s/statistic-1) > 1e-12 || math.Abs(q/p-1) > 1e-12 || math.Abs(f/freedom-1) > 1e-12 {
+			t.Errorf("in units of %g: %v, p %v, %v degrees of freedom; want %v, %v, %v", unit, s, q, f, statistic, p, freedom)
+		}
+	}
+}
+
 // TestEppsSingleton: one law seldom differs, another does, and constants cannot.
 func TestEppsSingleton(t *testing.T) {
 	random := rand.New(rand.NewPCG(8, 0))

@@ -21,7 +21,7 @@ func TTest(x, y []sketch.Point, pooled bool) (statistic, p, freedom float64) {
 		scale = math.Sqrt(((n-1)*vx + (m-1)*vy) / freedom * (1/n + 1/m))
 	} else {
 		a, b := vx/n, vy/m
-		freedom = (a + b) * (a + b) / (a*a/(n-1) + b*b/(m-1))
+		freedom = satterthwaite(a, n, b, m)
 		scale = math.Sqrt(a + b)
 	}
 	statistic = (Mean(x) - Mean(y)) / scale
@@ -34,9 +34,17 @@ func TTest(x, y []sketch.Point, pooled bool) (statistic, p, freedom float64) {
 func Welch(mean, squares float64, n int64, mean2, squares2 float64, n2 int64) (statistic, p float64) {
 	a := squares / float64(n-1) / float64(n)
 	b := squares2 / float64(n2-1) / float64(n2)
-	freedom := (a + b) * (a + b) / (a*a/float64(n-1) + b*b/float64(n2-1))
+	freedom := satterthwaite(a, float64(n), b, float64(n2))
 	statistic = (mean - mean2) / math.Sqrt(a+b)
 	return statistic, studentTails(statistic, freedom)
+}
+
+// satterthwaite is the degrees of freedom of two means with the variances a and b, of n
+// and m values (Satterthwaite 1946). It takes parts of the variance, whose squares are
+// numbers whatever the scale of the values.
+func satterthwaite(a, n, b, m float64) float64 {
+	a, b = a/(a+b), b/(a+b)
+	return 1 / (a*a/(n-1) + b*b/(m-1))
 }
 
 // studentTails is the probability of a t at least as far from 0.
