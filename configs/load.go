@@ -153,9 +153,13 @@ func LoadPolicies(paths []string, options Options) (*Config, error) {
 	c := &Config{}
 	for _, path := range paths {
 		path = l.absolute(path)
+		before := len(l.policyIn) + len(l.problems)
 		l.policies(path, func(format string, args ...any) {
 			l.problems = append(l.problems, Problem{File: path, Message: fmt.Sprintf(format, args...)})
 		})
+		if l.Warnings && len(l.policyIn)+len(l.problems) == before {
+			l.problems = append(l.problems, Problem{File: path, Message: "the folder has no policy in it: those are in files that end in .yaml or .yml", Warning: true})
+		}
 	}
 	l.readPolicies()
 	l.finish(c, func(string) []string { return nil })
@@ -339,9 +343,16 @@ func (l *loader) warn(c *Config) {
 			makes[p.Group()] = true
 		}
 	}
+	full := map[string]bool{}
 	for _, doc := range l.read {
+		full[doc.File] = true
 		for _, p := range doc.Policy.Warnings(makes[doc.Group()]) {
 			doc.decoder().warn(p.Path, p.Offset, p.Message)
+		}
+	}
+	for _, file := range l.policyIn {
+		if !full[file] {
+			l.problems = append(l.problems, Problem{File: file, Message: "the file has no policy in it, so it decides nothing", Warning: true})
 		}
 	}
 	c.Warnings = l.problems.inOrder()
