@@ -119,7 +119,7 @@ type Object struct {
 	Version string `json:"version,omitempty"`
 	Bytes   int64  `json:"bytes"`
 	Rows    int64  `json:"rows"`
-	Ragged  int64  `json:"ragged,omitempty"` // rows skipped: more or fewer fields than the header
+	Ragged  int64  `json:"ragged,omitempty"` // rows skipped: more or fewer fields than the header, or no JSON object
 	Event   string `json:"event,omitempty"`  // that brought it
 	// VersionID and ETag are those of S3, where it has them: which version is to
 	// be opened. Version may be something else, a sequencer.

@@ -68,7 +68,8 @@ type againJob struct {
 	reference []anneal.Object
 	window    []anneal.Object
 	format    string
-	rows      bool // they have a say, beside the profiles
+	columns   map[string]dataset.Type // that the policy gives
+	rows      bool                    // they have a say, beside the profiles
 	c         comparing
 	fitted    fitted
 	witness   string // its key; empty: none can be
@@ -147,7 +148,7 @@ func (c *Controller) fit(p *policy.Policy, s policy.Signal, champion *anneal.Mod
 		return
 	}
 	c.comparisons.want(againJob{
-		key: key, reference: champion.Objects, format: p.Spec.Spec.Data.Format, c: comparing{ref: ref, opt: driftOptions(p, s)},
+		key: key, reference: champion.Objects, format: p.Spec.Spec.Data.Format, columns: columnsOf(p), c: comparing{ref: ref, opt: driftOptions(p, s)},
 	})
 }
 
@@ -199,7 +200,7 @@ func (c *Controller) compared(ctx context.Context, w *wake, p *policy.Policy) (r
 		ready = false
 		job := againJob{
 			key: key, signal: of, c: own, reference: champion.Objects, window: window,
-			format: p.Spec.Spec.Data.Format, rows: c.rereads(s),
+			format: p.Spec.Spec.Data.Format, columns: columnsOf(p), rows: c.rereads(s),
 		}
 		if job.rows {
 			job.witness = witnessKey(p, s, champion)
@@ -431,7 +432,7 @@ func bytesOf(of []anneal.Object) (n int64) {
 }
 
 func (c *Controller) eachAgain(ctx context.Context, job againJob, of []anneal.Object, read func(io.Reader, anneal.Object, dataset.Options) error) error {
-	opt := dataset.Options{Format: job.format, Columns: job.c.ref.Schema()}
+	opt := dataset.Options{Format: job.format, Columns: job.columns, Found: job.c.ref.Schema()}
 	for _, o := range of {
 		r, err := retry(ctx, c, o, func() (io.ReadCloser, error) { return c.cfg.Open(ctx, o) })
 		if err != nil {

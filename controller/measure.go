@@ -475,7 +475,7 @@ func (c *Controller) profileOne(ctx context.Context, job profileJob) {
 		c.log.Warn("object without a row", "object", job.object.URI)
 	}
 	if got.ragged > 0 {
-		c.log.Warn("rows skipped: more or fewer fields than the header", "object", job.object.URI, "rows", got.ragged)
+		c.log.Warn("rows skipped: more or fewer fields than the header, or no JSON object", "object", job.object.URI, "rows", got.ragged)
 	}
 	c.do(ctx, func(b *batch) error {
 		if data != nil {
@@ -523,12 +523,11 @@ func (c *Controller) readProfile(ctx context.Context, job profileJob) (got known
 		return got, nil, err
 	}
 	p, err := retry(ctx, c, job.object, func() (*profile.Profile, error) { return c.profile(ctx, job) })
-	switch {
-	case err != nil:
+	if err == nil {
+		err = p.Counts.Check(job.object.URI)
+	}
+	if err != nil {
 		return got, nil, err
-	case p.Counts.Rows == 0 && p.Counts.Ragged > 0:
-		return got, nil, &dataset.Error{Name: job.object.URI, Reason: fmt.Sprintf(
-			"has no row that can be used: none of %d has as many fields as the header", p.Counts.Ragged)}
 	}
 	read(p)
 	return got, p.Encode(), nil

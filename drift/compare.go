@@ -384,6 +384,9 @@ func likeNumbers(c *profile.Column) string {
 			}
 			return r
 		}, k.Name)
+		for bare != k.Name && len(bare) > 1 && bare[0] == '0' {
+			bare = bare[1:] // the 0 of 0,5
+		}
 		if _, ok := dataset.Number([]byte(bare)); ok {
 			if like++; bare != k.Name && first == "" {
 				first = k.Name

@@ -11,7 +11,7 @@ import (
 // The kinds of fact about the quality of current data.
 const (
 	FactNoRows             = "no-rows"             // there is not one row that can be used
-	FactRagged             = "ragged"              // rows were skipped: more or fewer fields than the header
+	FactRagged             = "ragged"              // rows were skipped: more or fewer fields than the header, or no JSON object
 	FactNotUTF8            = "not-utf8"            // fields of either side have bytes that were replaced
 	FactQuotes             = "quotes"              // records of either side have a quote out of place
 	FactLateMembers        = "late-members"        // members of JSON objects of either side made no column: they came late
@@ -46,7 +46,7 @@ func facts(reference, current *profile.Profile, columns []Column) []Fact {
 	rows, ragged := current.Counts.Rows, current.Counts.Ragged
 	if ragged > 0 {
 		share := float64(ragged) / float64(rows+ragged)
-		add(FactRagged, "", &share, "%d of %d rows skipped: more or fewer fields than the header", ragged, rows+ragged)
+		add(FactRagged, "", &share, "%d of %d rows skipped: %s", ragged, rows+ragged, current.Counts.Skipped())
 	}
 	for i, of := range []dataset.Counts{reference.Counts, current.Counts} {
 		where := []string{"reference", "current data"}[i]

@@ -45,6 +45,21 @@ func TestFacts(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)
 	}
+	lines, err := profile.Build(t.Context(), strings.NewReader(`{"n":1}`+"\n[2]\n"), "x.jsonl", dataset.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		current *profile.Profile
+		want    string
+	}{
+		{lines, "1 of 2 rows skipped: no JSON object"},
+		{profile.Merge(lines, cur), "11 of 502 rows skipped: more or fewer fields than the header, or no JSON object"},
+	} {
+		if f := Compare(ref, c.current, Options{}).Facts[0]; f.Kind != FactRagged || f.Text != c.want {
+			t.Errorf("fact %+v; want %q", f, c.want)
+		}
+	}
 	if f := Compare(ref, table(t, "n,k", 0, nil), Options{}).Facts; len(f) != 1 || f[0].Kind != FactNoRows {
 		t.Errorf("of no rows: %+v", f)
 	}

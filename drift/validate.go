@@ -45,7 +45,11 @@ func Validate(p *profile.Profile, rules Rules) Validation {
 		problem("%d rows: want at least %d", p.Counts.Rows, rules.MinRows)
 	}
 	if bad := p.Counts.Ragged; float64(bad) > rules.MaxRagged*float64(bad+p.Counts.Rows) {
-		problem("%d of %d rows have not as many fields as the header: at most %s may", bad, bad+p.Counts.Rows, percent(rules.MaxRagged))
+		what := "have not as many fields as the header"
+		if p.Counts.NoObjects > 0 {
+			what = "are no JSON objects"
+		}
+		problem("%d of %d rows %s: at most %s may", bad, bad+p.Counts.Rows, what, percent(rules.MaxRagged))
 	}
 	for _, name := range rules.Columns {
 		if p.Column(name) == nil {

@@ -186,7 +186,7 @@ column that should not repeat.`,
 // profileAll reads all files that a name stands for, and counts what repeats in them
 // where that is asked. Files in which a column is of another type than in all of them
 // together are read again, as what it is in all.
-func profileAll(ctx context.Context, name string, columns map[string]dataset.Type, uniques ...profile.Unique) (*profile.Profile, error) {
+func profileAll(ctx context.Context, name string, found map[string]dataset.Type, uniques ...profile.Unique) (*profile.Profile, error) {
 	store, list, err := inputs(ctx, name)
 	if err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func profileAll(ctx context.Context, name string, columns map[string]dataset.Typ
 	var parts []*profile.Profile
 	var files [][]objects.Info // of each part
 	for _, info := range list {
-		p, err := profileOf(ctx, store, info, columns, uniques...)
+		p, err := profileOf(ctx, store, info, found, uniques...)
 		if err != nil {
 			return nil, err
 		}

@@ -88,7 +88,7 @@ func keptProfile(ctx context.Context, store *objects.Store, o anneal.Object) (*p
 const tornTries = 3
 
 // profileOf is the profile of one object, which may be a profile itself.
-func profileOf(ctx context.Context, store *objects.Store, info objects.Info, columns map[string]dataset.Type, uniques ...profile.Unique) (*profile.Profile, error) {
+func profileOf(ctx context.Context, store *objects.Store, info objects.Info, found map[string]dataset.Type, uniques ...profile.Unique) (*profile.Profile, error) {
 	if path.Ext(objects.Name(info.URI)) == profileExt {
 		if len(uniques) > 0 {
 			return nil, fmt.Errorf("%s: what repeats in data is not kept in their profile: name the data", info.URI)
@@ -96,7 +96,7 @@ func profileOf(ctx context.Context, store *objects.Store, info objects.Info, col
 		return keptProfile(ctx, store, objectOf(info))
 	}
 	for try := 1; ; try++ {
-		p, err := readProfile(ctx, store, objectOf(info), dataset.Options{Columns: columns}, uniques...)
+		p, err := readProfile(ctx, store, objectOf(info), dataset.Options{Found: found}, uniques...)
 		if !errors.Is(err, objects.ErrTorn) || try == tornTries {
 			return p, err
 		}

@@ -70,7 +70,7 @@ func seasonsOf(ctx context.Context, reference string, ref, cur *profile.Profile,
 	for _, phase := range drift.Phases(of, now, choice) {
 		var own []*profile.Profile
 		err := each(ctx, reference, func(r io.Reader, uri string) error {
-			p, err := profile.BuildPart(ctx, r, uri, dataset.Options{Columns: ref.Schema()}, column, phase.Has)
+			p, err := profile.BuildPart(ctx, r, uri, dataset.Options{Found: ref.Schema()}, column, phase.Has)
 			own = append(own, p)
 			return err
 		})
@@ -91,7 +91,7 @@ func seasonsOf(ctx context.Context, reference string, ref, cur *profile.Profile,
 func witnessRows(ctx context.Context, name string, ref *profile.Profile) (*witness.Rows, error) {
 	rows := &witness.Rows{}
 	return rows, each(ctx, name, func(r io.Reader, uri string) error {
-		return rows.Add(ctx, r, uri, dataset.Options{Columns: ref.Schema()})
+		return rows.Add(ctx, r, uri, dataset.Options{Found: ref.Schema()})
 	})
 }
 
@@ -146,7 +146,7 @@ func readAgain(ctx context.Context, reference, current string, types map[string]
 		ctx, cancel := context.WithCancelCause(ctx)
 		side := func(name string, read func(context.Context, io.Reader, string, dataset.Options) error) {
 			err := each(ctx, name, func(r io.Reader, uri string) error {
-				return read(ctx, r, uri, dataset.Options{Columns: types})
+				return read(ctx, r, uri, dataset.Options{Found: types})
 			})
 			if err != nil {
 				cancel(err) // the other side is not needed either
@@ -174,7 +174,7 @@ const chunkCount = 10
 func chunksOf(ctx context.Context, name string, ref *profile.Profile) (chunks []*profile.Profile, err error) {
 	size := max(1, (ref.Counts.Rows+chunkCount-1)/chunkCount)
 	err = each(ctx, name, func(r io.Reader, uri string) error {
-		of, err := profile.BuildChunks(ctx, r, uri, dataset.Options{Columns: ref.Schema()}, size)
+		of, err := profile.BuildChunks(ctx, r, uri, dataset.Options{Found: ref.Schema()}, size)
 		chunks = append(chunks, of...)
 		return err
 	})

@@ -114,7 +114,7 @@ func (d *Reader) found(b *block, fields [][]byte) {
 	case 0:
 		d.counts.Blank++
 	default:
-		d.counts.Ragged++
+		d.skipped()
 	}
 }
 

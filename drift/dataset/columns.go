@@ -108,7 +108,7 @@ func (d *Reader) eachOfText(ctx context.Context, each func(column int, v *Values
 				return nil
 			}
 			c := &columns[worker]
-			c.read(d.types[i], b, i)
+			c.read(d.types[i], d.given[i], b, i)
 			d.types[i] = c.Type
 			return each(i, c, b.rows)
 		})

@@ -20,6 +20,8 @@
 //   - These spell a missing value, in any case, quoted or not: the empty
 //     field, NA, N/A, #N/A, <NA>, NaN, -NaN, null, NULL, nil, None, NULL in
 //     MySQL's spelling \N, a lone -, and a lone ?.
+//   - Digits that begin with a zero, as in 007, are an identifier and no number, but
+//     in a column whose type people gave as numeric.
 //   - inf, infinity and numbers beyond float64 are infinite.
 //   - Bytes that are not UTF-8, as of Latin-1, are replaced by U+FFFD and their
 //     fields counted ([Counts.NotUTF8]). UTF-16 is refused.

@@ -52,7 +52,7 @@ func TestJSONLines(t *testing.T) {
 		{"a nested name and a plain one", `{"a.b":1}` + "\n" + `{"a":{"b":2}}`, "a.b", []string{"1", "2"}, Counts{}},
 		{"escapes", `{"a":"\"q\\\/\n\u00e9\ud83d\ude00\ud83dx","b\u0041":"y"}`, "a,bA", []string{"\"q\\/\né😀\ufffdx|y"}, Counts{}},
 		{"a name twice", `{"a":1,"a":2}`, "a", []string{"2"}, Counts{}},
-		{"not objects", `{"a":1}` + "\n[1]\n7\n{\"a\":}\n{\"a\":1\n{\"a\":1}x\n{\"a\":1,}\n{'a':1}\n{\"a\":wrong}\n" + `{"a":2}`, "a", []string{"1", "2"}, Counts{Ragged: 8}},
+		{"not objects", `{"a":1}` + "\n[1]\n7\n{\"a\":}\n{\"a\":1\n{\"a\":1}x\n{\"a\":1,}\n{'a':1}\n{\"a\":wrong}\n" + `{"a":2}`, "a", []string{"1", "2"}, Counts{Ragged: 8, NoObjects: 8}},
 		{"one column, an empty object", `{"a":1}` + "\n{}\n", "a", []string{"1", "_"}, Counts{}},
 		{"bytes that are not UTF-8", "{\"a\":\"x\xff\"}", "a", []string{"x\ufffd"}, Counts{NotUTF8: 1}},
 		{"a date", `{"a":"2026-01-02T03:04:05Z"}`, "a", []string{"2026-01-02T03:04:05Z"}, Counts{}},

@@ -19,8 +19,8 @@ const (
 
 // decimals parses fields of text that are quick to parse, up to one that is not, and
 // gives how many those were. Quick are up to 16 characters behind a minus, all of
-// them digits but for one point, that make no more than 2^53: they are looked at
-// eight at a time. What it does not take may be a number all the same.
+// them digits but for one point, that make no more than 2^53 and may not be padded: they
+// are looked at eight at a time. What it does not take may be a number all the same.
 func decimals(values []float64, text []byte, fields []span) int {
 	values = values[:len(fields)]
 	for i, f := range fields {
@@ -29,8 +29,13 @@ func decimals(values []float64, text []byte, fields []span) int {
 			return i
 		}
 		negative := 0
-		if text[from] == '-' {
+		switch text[from] {
+		case '-':
 			negative = 1
+		case '0':
+			if to-from > 1 && text[from+1]-'0' <= 9 {
+				return i // may be padded
+			}
 		}
 		n := to - from - negative
 		// The last character is the highest byte, and what is before the first one is

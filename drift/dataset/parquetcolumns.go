@@ -19,7 +19,7 @@ func (d *Reader) eachOfTable(ctx context.Context, each func(column int, v *Value
 		if !d.wants(i) {
 			return nil
 		}
-		return d.table.eachOf(ctx, i, d.types[i], func(v *Values, rows int) error { return each(i, v, rows) })
+		return d.table.eachOf(ctx, i, Values{Type: d.types[i], given: d.given[i]}, func(v *Values, rows int) error { return each(i, v, rows) })
 	})
 	if err != nil {
 		return err
@@ -48,10 +48,11 @@ type columnReader struct {
 	texts      [][]byte // nil where one is missing
 }
 
-func (p *parquetFile) eachOf(ctx context.Context, i int, t Type, each func(v *Values, rows int) error) (err error) {
+// eachOf hands out the values of a column, in parts that begin as none does.
+func (p *parquetFile) eachOf(ctx context.Context, i int, none Values, each func(v *Values, rows int) error) (err error) {
 	defer p.damaged(&err)
 	column := p.columns[i]
-	r := &columnReader{parquetColumn: &column, file: p.name, each: each, part: Values{Type: t}}
+	r := &columnReader{parquetColumn: &column, file: p.name, each: each, part: none}
 	defer r.close()
 	for g, group := range p.groups {
 		r.open(p, g)
@@ -111,7 +112,7 @@ func (r *columnReader) give() error {
 		r.part.infer(true)
 	}
 	err := r.each(&r.part, r.rows)
-	r.part = Values{Type: r.part.Type, Numbers: r.part.Numbers[:0], Text: r.part.Text[:0]}
+	r.part = Values{Type: r.part.Type, Numbers: r.part.Numbers[:0], Text: r.part.Text[:0], given: r.part.given}
 	r.rows, r.arena = 0, r.arena[:0]
 	return err
 }
@@ -234,7 +235,7 @@ func (r *columnReader) know(dictionary parquet.Dictionary) {
 	var one Values
 	var arena []byte
 	for i := range dictionary.Len() {
-		one = Values{Type: r.part.Type, Numbers: one.Numbers[:0], Text: one.Text[:0]}
+		one = Values{Type: r.part.Type, Numbers: one.Numbers[:0], Text: one.Text[:0], given: r.part.given}
 		arena = r.add(&one, []parquet.Value{dictionary.Index(int32(i))}, arena)
 		if one.Type == Numeric {
 			r.numbers = append(r.numbers, one.Numbers[0])

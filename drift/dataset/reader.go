@@ -16,9 +16,12 @@ type Options struct {
 	// Format is one of [Formats], or empty: then the name's extension says it,
 	// and csv is the rule.
 	Format string
-	// Columns are the types of columns by name; the rest is inferred. Names
-	// that the object does not have are no error.
+	// Columns are the types of columns by name, as people give them. Names that the
+	// object does not have are no error.
 	Columns map[string]Type
+	// Found are the types that other data were found to have, where these are to be
+	// read alike. Columns go before; the rest is inferred.
+	Found map[string]Type
 	// Only names the columns that are wanted, where not all are: EachColumn passes
 	// over the others, for speed, and they are not in [Counts.NotUTF8].
 	Only []string
@@ -53,6 +56,8 @@ type Counts struct {
 	Quotes  int64 `json:"quotes"`  // records with a quote out of place, kept
 	NotUTF8 int64 `json:"notUtf8"` // fields with bytes replaced
 	Bytes   int64 `json:"bytes"`   // unpacked
+	// NoObjects are those of Ragged that are lines of JSON Lines.
+	NoObjects int64 `json:"noObjects,omitempty"`
 	// Members are those of JSON objects that no column is made of: they came
 	// after the first rows.
 	Members int64 `json:"members,omitempty"`
@@ -62,11 +67,36 @@ type Counts struct {
 func (c *Counts) Add(o Counts) {
 	c.Rows += o.Rows
 	c.Ragged += o.Ragged
+	c.NoObjects += o.NoObjects
 	c.Blank += o.Blank
 	c.Quotes += o.Quotes
 	c.NotUTF8 += o.NotUTF8
 	c.Bytes += o.Bytes
 	c.Members += o.Members
+}
+
+// Skipped says why rows were, if any were.
+func (c Counts) Skipped() string {
+	const ragged, no = "more or fewer fields than the header", "no JSON object"
+	switch c.NoObjects {
+	case 0:
+		return ragged
+	case c.Ragged:
+		return no
+	}
+	return ragged + ", or " + no
+}
+
+// Check is the error of an object of which no row can be used, as all were skipped.
+func (c Counts) Check(name string) error {
+	if c.Rows > 0 || c.Ragged == 0 {
+		return nil
+	}
+	none := "has as many fields as the header"
+	if c.NoObjects > 0 {
+		none = "is a JSON object"
+	}
+	return &Error{Name: name, Reason: fmt.Sprintf("has no row that can be used: none of %d %s", c.Ragged, none)}
 }
 
 // A Batch is some rows of an object, column by column.
@@ -86,6 +116,7 @@ type Values struct {
 	Mixed    int    // Numeric: neither missing nor a number
 	Odd      string // Numeric: the first that is mixed, cut to 40 bytes
 
+	given   bool  // Type is of [Options.Columns]
 	notUTF8 int64 // texts with bytes replaced, so far
 }
 
@@ -100,6 +131,7 @@ type Reader struct {
 	table  *parquetFile // of Parquet
 	names  []string
 	types  []Type // Empty: to be inferred
+	given  []bool // types are of [Options.Columns]
 	counts Counts
 	wanted []bool // nil: all; see Options.Only
 	rows   int    // of a full batch
@@ -142,14 +174,17 @@ func Open(r io.Reader, name string, opt Options) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.types = make([]Type, len(d.names))
+	d.types, d.given = make([]Type, len(d.names)), make([]bool, len(d.names))
 	for i, n := range d.names {
 		d.types[i] = Empty
 		if d.table != nil {
 			d.types[i] = d.table.columns[i].type_
 		}
-		if t, ok := d.opt.Columns[n]; ok {
+		if t, ok := d.opt.Found[n]; ok {
 			d.types[i] = t.Read()
+		}
+		if t, ok := d.opt.Columns[n]; ok {
+			d.types[i], d.given[i] = t.Read(), true
 		}
 	}
 	d.pick()
@@ -269,7 +304,7 @@ func (d *Reader) Read() (*Batch, error) {
 	b.Rows = 0
 	for i := range b.Columns {
 		c := &b.Columns[i]
-		*c = Values{Type: d.types[i], Numbers: c.Numbers[:0], Text: c.Text[:0]}
+		*c = Values{Type: d.types[i], Numbers: c.Numbers[:0], Text: c.Text[:0], given: d.given[i]}
 	}
 	if d.table != nil {
 		var err error
@@ -317,9 +352,17 @@ func (d *Reader) row(b *Batch, fields [][]byte, arena []byte) []byte {
 	case 0:
 		d.counts.Blank++
 	default:
-		d.counts.Ragged++
+		d.skipped()
 	}
 	return arena
+}
+
+// skipped counts a row that is none.
+func (d *Reader) skipped() {
+	d.counts.Ragged++
+	if d.json != nil {
+		d.counts.NoObjects++
+	}
 }
 
 // add adds a row to b, its text to arena.
@@ -345,10 +388,10 @@ func (d *Reader) add(b *Batch, fields [][]byte, arena []byte) []byte {
 	return arena
 }
 
-// read takes the values of a column from a block, of the type t; of Empty, the type
-// is then inferred if there are any. Text stays in the block.
-func (c *Values) read(t Type, b *block, column int) {
-	*c = Values{Type: t, Numbers: c.Numbers[:0], Text: c.Text[:0], notUTF8: c.notUTF8}
+// read takes the values of a column from a block, of the type t, which may be given; of
+// Empty, the type is then inferred if there are any. Text stays in the block.
+func (c *Values) read(t Type, given bool, b *block, column int) {
+	*c = Values{Type: t, Numbers: c.Numbers[:0], Text: c.Text[:0], given: given, notUTF8: c.notUTF8}
 	fields := b.column(column)
 	if t == Numeric {
 		c.Numbers = slices.Grow(c.Numbers, len(fields))
@@ -395,7 +438,7 @@ func (c *Values) number(f []byte) {
 		return
 	}
 	v, ok := number(f)
-	if !ok {
+	if !ok || !c.given && padded(f) {
 		if c.Mixed++; c.Odd == "" {
 			c.Odd = strings.ToValidUTF8(string(f[:min(len(f), mostOdd)]), "\ufffd")
 		}

@@ -60,6 +60,9 @@ func TestRead(t *testing.T) {
 		counts Counts
 	}{
 		{name: "plain", data: "a,b\n1,x\n2,y\n", rows: []string{"1|x", "2|y"}, types: []Type{Numeric, Categorical}},
+		{name: "padded", data: "zip,n\n01234,0\n10001,-07\n00501,00.5\n", rows: []string{"01234|0", "10001|-7", "00501|0.5"}, types: []Type{Categorical, Numeric}},
+		{name: "padded, and given", data: "zip\n01234\n10001\n00501\n", opt: Options{Columns: map[string]Type{"zip": Numeric}}, rows: []string{"1234", "10001", "501"}},
+		{name: "padded, and found", data: "zip\n01234\n10001\n00501\n", opt: Options{Found: map[string]Type{"zip": Numeric}}, rows: []string{"_", "10001", "_"}},
 		{name: "no last line end", data: "a,b\n1,x", rows: []string{"1|x"}},
 		{name: "windows", data: "\ufeffa,b\r\n1,x\r\n2,y\r\n", rows: []string{"1|x", "2|y"}},
 		{name: "header only", data: "a,b\n", types: []Type{Empty, Empty}},

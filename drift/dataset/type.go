@@ -47,7 +47,7 @@ func infer(cells [][]byte) Type {
 			continue
 		}
 		n++
-		if _, ok := number(c); ok {
+		if _, ok := Number(c); ok {
 			numbers++
 		} else if isTime(c) {
 			times++
@@ -64,8 +64,25 @@ func infer(cells [][]byte) Type {
 	return Categorical
 }
 
-// Number is the number that a text spells, if it spells one.
-func Number(text []byte) (float64, bool) { return number(text) }
+// Number is the number that a text spells, if it spells one and is not padded.
+func Number(text []byte) (float64, bool) {
+	v, ok := number(text)
+	return v, ok && !padded(text)
+}
+
+// padded reports whether c is an identifier rather than a number: digits alone, of
+// which the first of several is a zero, as in 007 and in postal codes.
+func padded(c []byte) bool {
+	if len(c) < 2 || c[0] != '0' {
+		return false
+	}
+	for _, b := range c[1:] {
+		if b < '0' || b > '9' {
+			return false
+		}
+	}
+	return true
+}
 
 // isTime reports whether c is a date, with or without a time of day.
 func isTime(c []byte) bool {

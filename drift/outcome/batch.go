@@ -68,7 +68,7 @@ func (s Scores) columns() []string {
 // A Batch is what was read of one object.
 type Batch struct {
 	Rows     int64 // of the object
-	Ragged   int64 // rows skipped: more or fewer fields than the header
+	Ragged   int64 // rows skipped: more or fewer fields than the header, or no JSON object
 	Unusable int64 // rows without a key, or without what was predicted or came true
 	Untimed  int64 // rows whose time could not be read; they count as made when they came
 	// Level says how many rows were kept: those of every 2^Level-th key.
@@ -135,8 +135,8 @@ func Read(ctx context.Context, r io.Reader, name string, form Form, opt dataset.
 	}
 	counts := d.Counts()
 	cut.batch.Rows, cut.batch.Ragged = counts.Rows, counts.Ragged
-	if counts.Rows == 0 && counts.Ragged > 0 {
-		return nil, &dataset.Error{Name: name, Reason: fmt.Sprintf("has no row that can be used: none of %d has as many fields as the header", counts.Ragged)}
+	if err := counts.Check(name); err != nil {
+		return nil, err
 	}
 	if b := &cut.batch; b.Rows > 0 && b.Unusable == b.Rows {
 		return nil, &dataset.Error{Name: name, Reason: fmt.Sprintf("has no row that can be used: want %s", form.want())}

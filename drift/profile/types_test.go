@@ -33,6 +33,8 @@ func TestTypes(t *testing.T) {
 		{"one is without values", []string{some(50, "NA"), some(100, "a", "1"), some(60, "NA")}, "categorical: 100 of 210 rows, 110 missing, 0 infinite, 0 mixed, 2 different, 0 of 3 objects differ"},
 		{"a point and none", []string{some(100, "3.0", "4"), some(100, "3.0", "z")}, "categorical: 200 of 200 rows, 0 missing, 0 infinite, 0 mixed, 3 different, 1 of 2 objects differ"},
 		{"infinite numbers", []string{some(100, "1", "inf"), some(5, "z", "inf")}, "numeric: 50 of 105 rows, 0 missing, 52 infinite, 3 mixed, 1 different, 1 of 2 objects differ"},
+		{"some are padded", []string{some(100, "10001", "90210"), some(100, "01234", "10001")}, "categorical: 200 of 200 rows, 0 missing, 0 infinite, 0 mixed, 3 different, 1 of 2 objects differ"},
+		{"few are padded", []string{some(990, "10001", "90210"), some(10, "007")}, "numeric: 990 of 1000 rows, 0 missing, 0 infinite, 10 mixed, 2 different, 1 of 2 objects differ"},
 		{"dates, and texts", []string{some(100, "2026-01-02"), some(50, "a")}, "categorical: 50 of 150 rows, 0 missing, 0 infinite, 100 mixed, 1 different, 1 of 2 objects differ"},
 	} {
 		var parts []*Profile
