@@ -65,7 +65,7 @@ func (j *Join) Begin(q Question, reference time.Duration) (m Measurement, loss *
 			known = append(known, pair{key, p, l})
 		}
 	}
-	inOrder(known)
+	known = inOrder(known)
 	least := q.MinRows
 	if least == 0 {
 		least = 30

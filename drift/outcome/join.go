@@ -1,6 +1,7 @@
 package outcome
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -271,9 +272,7 @@ func (j *Join) window(q Question) (m Measurement, pairs, open []pair) {
 			m.Unmatched++
 		}
 	}
-	inOrder(pairs)
-	inOrder(open)
-	return m, pairs, open
+	return m, inOrder(pairs), inOrder(open)
 }
 
 // mine tells the predictions of the model that is asked about.
@@ -289,14 +288,23 @@ func (j *Join) mine(q Question) func(prediction) bool {
 	}
 }
 
-// inOrder sorts by key: sums depend on their order, and a map has none.
-func inOrder(pairs []pair) {
-	slices.SortFunc(pairs, func(a, b pair) int {
-		if a.key < b.key {
-			return -1
-		}
-		return 1 // keys differ
-	})
+// inOrder gives pairs by key: sums depend on their order, and a map has none. Only
+// keys and places are moved while they are sorted, as pairs are large.
+func inOrder(pairs []pair) []pair {
+	type place struct {
+		key uint64
+		at  int
+	}
+	places := make([]place, len(pairs))
+	for i := range pairs {
+		places[i] = place{pairs[i].key, i}
+	}
+	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.key, b.key) })
+	sorted := make([]pair, len(pairs))
+	for i, p := range places {
+		sorted[i] = pairs[p.at]
+	}
+	return sorted
 }
 
 func isFinite(v float64) bool { return v-v == 0 }
