@@ -63,6 +63,33 @@ func (s *service) send(t *testing.T, req *http.Request) string {
 	return fmt.Sprintf("%d %s", resp.StatusCode, data)
 }
 
+// Where nobody signs, a page that a browser shows gets nothing, under whatever name of
+// this machine's it came.
+func TestPages(t *testing.T) {
+	for _, c := range []struct {
+		origin, want string
+		more         []func(*sfnapi.Config)
+	}{
+		{"", `200 {"stateMachines":[]}`, nil},
+		{"http://rebound.example:8083", `403 {"__type":"AccessDeniedException","message":"A page of http://rebound.example:8083 may not call without a signature"}`, nil},
+		{"null", `403 {"__type":"AccessDeniedException","message":"A page of null may not call without a signature"}`, nil},
+		{"http://rebound.example:8083", `200 {"stateMachines":[]}`, []func(*sfnapi.Config){signed}},
+	} {
+		s := serve(t, newJournal(t), c.more...)
+		req := s.request(t, keyID, secret, "us-east-1", time.Now(), "{}")
+		if c.origin != "" {
+			req.Header.Set("Origin", c.origin)
+			req.Host = "rebound.example:8083"
+		}
+		if c.more != nil {
+			req.Host = "" // that which is signed
+		}
+		if got := s.send(t, req); got != c.want {
+			t.Errorf("from %q: %s\nwant %s", c.origin, got, c.want)
+		}
+	}
+}
+
 func TestSignatures(t *testing.T) {
 	s := serve(t, newJournal(t), signed)
 	now := time.Now()

@@ -109,6 +109,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 	if r.Method != http.MethodPost || r.URL.Path != "/" {
 		return nil, &apiError{status: http.StatusNotFound, code: "UnknownOperationException", message: "POST / with X-Amz-Target: " + target + "ListStateMachines"}
 	}
+	if origin := r.Header.Get("Origin"); origin != "" && s.cfg.Signatures == nil {
+		// Browsers send it with each POST, under whatever name they have come here (DNS
+		// rebinding); programs do not.
+		return nil, &apiError{status: http.StatusForbidden, code: "AccessDeniedException", message: fmt.Sprintf("A page of %s may not call without a signature", origin)}
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		var large *http.MaxBytesError
