@@ -183,10 +183,10 @@ func Import(ctx context.Context, dir string, records iter.Seq2[journal.Record, e
 	return n, errors.Join(err, dst.Close())
 }
 
-// take makes the folder and locks it.
+// take makes the folder, for its owner alone, and locks it.
 func (s *Store) take() error {
 	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		if err := os.MkdirAll(s.dir, 0o700); err != nil {
 			return err
 		}
 		if err := syncFolder(filepath.Dir(s.dir)); err != nil {

@@ -24,6 +24,23 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// What was recorded is for the owner of the folder alone.
+func TestFolderIsPrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data", "journal")
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := info.Mode().Perm(), os.FileMode(0o700); got != want {
+		t.Errorf("folder of mode %o, want %o", got, want)
+	}
+}
+
 // TestSegmentIsLocked looks whether the segment that is written is locked, and the
 // ones before it are not.
 func TestSegmentIsLocked(t *testing.T) {

@@ -50,7 +50,7 @@ func openCache(path string, log *slog.Logger) *cache {
 	if path == "" {
 		return c
 	}
-	err := os.MkdirAll(filepath.Dir(path), 0o777)
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
 		c.f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
 	}
