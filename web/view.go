@@ -65,17 +65,20 @@ func (v view) list(ctx context.Context, noun string, q query) ([]json.RawMessage
 			return items, record.Seq + 1, nil
 		}
 		if changes[kind] {
-			newest, err := v.journal.Find(ctx, kind, record.Key)
-			if err != nil {
-				return nil, 0, fmt.Errorf("list %s: find %s: %w", noun, record.Key, err)
-			}
-			if newest.Seq > end { // it has changed since the list was begun
-				record = newest
-			}
-			if listed[record.Key] || newest.Seq != record.Seq {
+			if listed[record.Key] {
 				continue
 			}
 			listed[record.Key] = true
+			if q.before != 0 { // else what comes first is the newest
+				newest, err := v.journal.Find(ctx, kind, record.Key)
+				if err != nil {
+					return nil, 0, fmt.Errorf("list %s: find %s: %w", noun, record.Key, err)
+				}
+				if newest.Seq != record.Seq && newest.Seq <= end {
+					continue // it is further up
+				}
+				record = newest
+			}
 		}
 		item := json.RawMessage(record.Data)
 		if record.Seq < lastParked {
