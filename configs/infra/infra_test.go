@@ -350,7 +350,7 @@ func TestAll(t *testing.T) {
 	given := files(t, "all.txt")
 	yes := requests(given["allowed"])
 	check(t, x.own(), yes, requests(given["refused"]))
-	for call, actions := range infra.Calls() {
+	for call, actions := range calls() {
 		for _, action := range actions {
 			if !slices.ContainsFunc(yes, func(r request) bool { return r.action == action }) {
 				t.Errorf("%s asks for %s, which nothing here is allowed to do", call, action)

@@ -24,55 +24,6 @@ type Condition struct {
 	Values        []string
 }
 
-// Calls are the operations of the SDK that the code makes, as SERVICE.Operation by
-// the names of the SDK's packages, and what IAM asks for them. A test holds the
-// code to it: a call that is not here has no permission.
-func Calls() map[string][]string {
-	return map[string][]string{
-		"sqs.ReceiveMessage":               {"sqs:ReceiveMessage"},
-		"sqs.DeleteMessageBatch":           {"sqs:DeleteMessage"},
-		"sqs.ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
-		"sqs.GetQueueAttributes":           {"sqs:GetQueueAttributes"},
-
-		"s3.ListObjectsV2":           {"s3:ListBucket"},
-		"s3.HeadBucket":              {"s3:ListBucket"},
-		"s3.HeadObject":              {"s3:GetObject", "s3:GetObjectVersion"},
-		"s3.GetObject":               {"s3:GetObject", "s3:GetObjectVersion"},
-		"s3.PutObject":               {"s3:PutObject"},
-		"s3.CopyObject":              {"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"},
-		"s3.CreateMultipartUpload":   {"s3:PutObject"},
-		"s3.UploadPart":              {"s3:PutObject"},
-		"s3.UploadPartCopy":          {"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"},
-		"s3.CompleteMultipartUpload": {"s3:PutObject"},
-		"s3.AbortMultipartUpload":    {"s3:AbortMultipartUpload"},
-		"s3.DeleteObject":            {"s3:DeleteObject"},
-		"s3.DeleteObjects":           {"s3:DeleteObject"},
-
-		"cloudwatch.DescribeAlarms":       {"cloudwatch:DescribeAlarms"},
-		"cloudwatch.DescribeAlarmHistory": {"cloudwatch:DescribeAlarmHistory"},
-		"cloudwatch.GetMetricData":        {"cloudwatch:GetMetricData"},
-		"cloudwatch.PutMetricData":        {"cloudwatch:PutMetricData"},
-
-		"sfn.StartExecution":       {"states:StartExecution"},
-		"sfn.StartSyncExecution":   {"states:StartSyncExecution"},
-		"sfn.ListExecutions":       {"states:ListExecutions"},
-		"sfn.DescribeStateMachine": {"states:DescribeStateMachine"},
-		"sfn.DescribeExecution":    {"states:DescribeExecution"},
-		"sfn.GetExecutionHistory":  {"states:GetExecutionHistory"},
-		"sfn.StopExecution":        {"states:StopExecution"},
-		"sfn.RedriveExecution":     {"states:RedriveExecution"},
-
-		"sns.Publish":                  {"sns:Publish"},
-		"sns.PublishBatch":             {"sns:Publish"},
-		"sns.GetTopicAttributes":       {"sns:GetTopicAttributes"},
-		"eventbridge.PutEvents":        {"events:PutEvents"},
-		"eventbridge.DescribeEventBus": {"events:DescribeEventBus"},
-
-		"sts.AssumeRole":        {"sts:AssumeRole"},
-		"sts.GetCallerIdentity": nil, // nobody is refused it
-	}
-}
-
 // Needs are all permissions that d takes, part by part.
 func (d Daemon) Needs() []Need {
 	var all []Need
