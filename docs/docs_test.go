@@ -36,18 +36,38 @@ func pages(t *testing.T) map[string]string {
 	return found
 }
 
-var link = regexp.MustCompile(`\]\(([^)#]+)(?:#[^)]*)?\)`)
+var (
+	link    = regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]*))?\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	unnamed = regexp.MustCompile(`[^\p{L}\p{N} _-]`) // what a heading's name goes without
+)
 
+// TestLinks follows each link to its page, and to its heading there.
 func TestLinks(t *testing.T) {
 	checked := 0
-	for name, text := range pages(t) {
+	all := pages(t)
+	headings := map[string]bool{} // as PAGE#NAME
+	for name, text := range all {
+		for _, match := range heading.FindAllStringSubmatch(text, -1) {
+			anchor := strings.ReplaceAll(unnamed.ReplaceAllString(strings.ToLower(match[1]), ""), " ", "-")
+			headings[name+"#"+anchor] = true
+		}
+	}
+	for name, text := range all {
 		for _, match := range link.FindAllStringSubmatch(text, -1) {
 			if strings.Contains(match[1], "://") {
 				continue
 			}
 			checked++
-			if _, err := os.Stat(filepath.Join("..", path.Dir(name), match[1])); err != nil {
+			to := name
+			if match[1] != "" {
+				to = path.Join(path.Dir(name), match[1])
+			}
+			if _, err := os.Stat(filepath.Join("..", to)); err != nil {
 				t.Errorf("%s links to %s, which is not there", name, match[1])
+			}
+			if match[2] != "" && !headings[to+"#"+match[2]] {
+				t.Errorf("%s links to #%s of %s, which is no heading there", name, match[2], to)
 			}
 		}
 	}
