@@ -1,20 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,7 +21,6 @@ import (
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/configs"
 	"github.com/anneal-ml/anneal/controller"
-	"github.com/anneal-ml/anneal/drift"
 	metrics "github.com/anneal-ml/anneal/drift/cloudwatch"
 	"github.com/anneal-ml/anneal/drift/dataset"
 	"github.com/anneal-ml/anneal/drift/outcome"
@@ -43,7 +38,6 @@ import (
 	"github.com/anneal-ml/anneal/orchestrator/tasks"
 	"github.com/anneal-ml/anneal/orchestrator/wire"
 	"github.com/anneal-ml/anneal/policy"
-	"github.com/anneal-ml/anneal/registry"
 	"github.com/anneal-ml/anneal/triggers"
 	"github.com/anneal-ml/anneal/triggers/cron"
 	"github.com/anneal-ml/anneal/triggers/directory"
@@ -245,185 +239,6 @@ func (d *daemon) engineConfig(does engine.Tasks) engine.Config {
 	}
 }
 
-func (d *daemon) newTasks(buckets map[string]string, read func(configs.Secret) (string, error)) (*tasks.Tasks, error) {
-	cfg, err := d.tasksConfig(buckets, read)
-	if err != nil {
-		return nil, err
-	}
-	return tasks.New(cfg)
-}
-
-// tasksConfig is where the settings have tasks run.
-func (d *daemon) tasksConfig(buckets map[string]string, read func(configs.Secret) (string, error)) (tasks.Config, error) {
-	cfg := tasks.Config{
-		Dir:       d.jobs(),
-		Functions: map[string]tasks.Function{},
-		Images:    map[string]tasks.Image{},
-		Topics:    d.cfg.Settings.Embedded.Topics,
-		Jobs:      d.cfg.Settings.Embedded.Jobs,
-		Builtins:  d.builtins(),
-		Publish: func(ctx context.Context, effect, topic, channel, subject, message string) error {
-			return d.controller.Publish(ctx, effect, channel, subject, message)
-		},
-		Objects:  jobObjects{d.objects},
-		Machines: d.nestedMachines,
-		Executor: lateEngine{d},
-		Buckets:  sortedKeys(d.cfg.Settings.Buckets),
-		Region:   d.cfg.Settings.Embedded.Region,
-		Account:  d.cfg.Settings.Embedded.Account,
-		Log:      d.log,
-	}
-	if err := d.reachAWS(&cfg, read); err != nil {
-		return cfg, err
-	}
-	if err := d.connect(&cfg, read); err != nil {
-		return cfg, err
-	}
-	// What a local process needs to resolve s3:// URIs as anneal does.
-	mapped, err := json.Marshal(buckets)
-	if err != nil {
-		return cfg, fmt.Errorf("encode the buckets: %w", err)
-	}
-	env := func(given map[string]configs.Secret) (map[string]string, error) {
-		env := map[string]string{"ANNEAL_BUCKETS": string(mapped)}
-		for name, secret := range given {
-			value, err := read(secret)
-			if err != nil {
-				return nil, fmt.Errorf("environment variable %s: %w", name, err)
-			}
-			env[name] = value
-		}
-		return env, nil
-	}
-	for name, f := range d.cfg.Settings.Embedded.Functions {
-		e, err := env(f.Env)
-		if err != nil {
-			return cfg, fmt.Errorf("function %s: %w", name, err)
-		}
-		h, err := httpFunction(f.HTTP, read)
-		if err != nil {
-			return cfg, fmt.Errorf("function %s: %w", name, err)
-		}
-		cfg.Functions[name] = tasks.Function{
-			Builtin: f.Builtin, HTTP: h, Command: f.Command, Dir: d.cfg.Dir(), Env: e, Timeout: time.Duration(f.Timeout),
-		}
-	}
-	for name, image := range d.cfg.Settings.Embedded.Images {
-		e, err := env(image.Env)
-		if err != nil {
-			return cfg, fmt.Errorf("image %s: %w", name, err)
-		}
-		cfg.Images[name] = tasks.Image{Container: image.Container, Command: image.Command, Dir: d.cfg.Dir(), Env: e}
-	}
-	return cfg, nil
-}
-
-func httpFunction(h *configs.HTTP, read func(configs.Secret) (string, error)) (*tasks.HTTP, error) {
-	if h == nil {
-		return nil, nil
-	}
-	url, err := read(h.URL)
-	if err != nil {
-		return nil, fmt.Errorf("url: %w", err)
-	}
-	out := &tasks.HTTP{URL: url, Headers: map[string]string{}}
-	for name, secret := range h.Headers {
-		if out.Headers[name], err = read(secret); err != nil {
-			return nil, fmt.Errorf("header %s: %w", name, err)
-		}
-	}
-	return out, nil
-}
-
-// nestedMachines are the state machines that others can begin: those that the
-// settings name, those of policies by the policy's name, and those of the API.
-func (d *daemon) nestedMachines() map[string]orchestrator.Machine {
-	cfg := d.generation.newest()
-	all := map[string]orchestrator.Machine{}
-	if d.api != nil {
-		machines, err := d.api.server.Machines(context.Background())
-		if err != nil {
-			d.log.Warn("state machines of the API cannot be begun", "err", err)
-		}
-		maps.Copy(all, machines)
-	}
-	maps.Copy(all, embeddedMachines(cfg))
-	for name, file := range cfg.Settings.Embedded.StateMachines {
-		all[name] = orchestrator.Machine{Name: name, Definition: cfg.Machines[string(file)].Definition}
-	}
-	return all
-}
-
-// lateEngine is the daemon's engine, for the tasks that it is made with.
-type lateEngine struct{ d *daemon }
-
-func (l lateEngine) Start(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error) {
-	return l.d.engine.Start(ctx, in)
-}
-func (l lateEngine) Wait(ctx context.Context, name string) (orchestrator.Execution, error) {
-	return l.d.engine.Wait(ctx, name)
-}
-func (l lateEngine) Describe(ctx context.Context, name string) (orchestrator.Execution, error) {
-	return l.d.engine.Describe(ctx, name)
-}
-func (l lateEngine) Stop(ctx context.Context, name, errorName, cause string) error {
-	return l.d.engine.Stop(ctx, name, errorName, cause)
-}
-
-// builtins are the functions of this program; each lives with its noun.
-func (d *daemon) builtins() map[string]tasks.Builtin {
-	return map[string]tasks.Builtin{
-		"validate-data": d.validateData,
-		"evaluate-model": func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
-			return registry.Evaluate(ctx, d.objects, payload)
-		},
-		"register-model": func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
-			return registry.Register(ctx, d.objects, payload)
-		},
-		"noop": func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) { return payload, nil },
-	}
-}
-
-// validateData is the built-in function of that name: whether the data under a
-// prefix can be trained on.
-func (d *daemon) validateData(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
-	var in struct {
-		S3DataPath string   `json:"S3DataPath"`
-		Target     string   `json:"Target"`
-		Columns    []string `json:"Columns"`
-		MinRows    int64    `json:"MinRows"`
-	}
-	if err := json.Unmarshal(payload, &in); err != nil {
-		return nil, fmt.Errorf("validate-data: the payload is not as expected: %w", err)
-	}
-	if in.S3DataPath == "" {
-		return nil, errors.New(`validate-data: the payload has no "S3DataPath", the URI of the data`)
-	}
-	validation := d.validate(ctx, in.S3DataPath, drift.Rules{Target: in.Target, Columns: in.Columns, MinRows: in.MinRows})
-	return json.Marshal(map[string]any{
-		"IsValid": validation.Valid, "Reason": validation.Reason, "Problems": validation.Problems, "Rows": validation.Rows,
-	})
-}
-
-func (d *daemon) validate(ctx context.Context, prefix string, rules drift.Rules) drift.Validation {
-	list, err := d.objects.List(ctx, prefix)
-	if err != nil {
-		return drift.Invalid(err)
-	}
-	if len(list) == 0 {
-		return drift.Invalid(fmt.Errorf("there is no object under %s", prefix))
-	}
-	var parts []*profile.Profile
-	for _, info := range list {
-		p, err := readProfile(ctx, d.objects, objectOf(info), dataset.Options{})
-		if err != nil {
-			return drift.Invalid(err)
-		}
-		parts = append(parts, p)
-	}
-	return drift.Validate(profile.Merge(parts...), rules)
-}
-
 func (d *daemon) controllerConfig(ctx context.Context) (controller.Config, error) {
 	cfg := controller.Config{
 		Journal:    d.journal,
@@ -455,81 +270,6 @@ func (d *daemon) controllerConfig(ctx context.Context) (controller.Config, error
 	cfg.Channels, cfg.Terms, err = channels(ctx, d.cfg.Settings.Notify, d.log)
 	d.channels = cfg.Channels
 	return cfg, err
-}
-
-// stagingOf is the URI under which runs find their data: an s3:// URI where the
-// folder is below a bucket.
-func stagingOf(cfg *configs.Config, o *objects.Store) controller.Staging {
-	staging := cfg.Settings.Staging
-	if !strings.Contains(staging, "://") {
-		staging = o.URI(staging)
-	}
-	return controller.Staging(strings.TrimRight(staging, "/"))
-}
-
-// stage puts exactly these objects under one URI, with a SageMaker manifest
-// beside it.
-func (d *daemon) stage(ctx context.Context, training anneal.Training) error {
-	var sources []objects.Source
-	for _, o := range training.Objects {
-		sources = append(sources, objects.Source{URI: o.URI, Version: o.Version, Remote: versionOf(o)})
-	}
-	if err := d.objects.Stage(ctx, training.Prefix, sources); err != nil {
-		return err
-	}
-	list, err := d.objects.List(ctx, training.Prefix)
-	if err != nil {
-		return err
-	}
-	entries := []any{map[string]string{"prefix": training.Prefix}}
-	for _, info := range list {
-		entries = append(entries, info.URI[len(training.Prefix):])
-	}
-	data, err := json.Marshal(entries)
-	if err != nil {
-		return fmt.Errorf("encode the manifest: %w", err)
-	}
-	return jobObjects{d.objects}.Write(ctx, training.Manifest, bytes.NewReader(data))
-}
-
-// jobObjects is the objects as jobs read and write them.
-type jobObjects struct{ *objects.Store }
-
-func (o jobObjects) List(ctx context.Context, prefix string) ([]string, error) {
-	list, err := o.Store.List(ctx, prefix)
-	var uris []string
-	for _, info := range list {
-		uris = append(uris, info.URI)
-	}
-	return uris, err
-}
-
-func (o jobObjects) Open(ctx context.Context, uri string) (io.ReadCloser, error) {
-	r, info, err := o.Store.Open(ctx, uri)
-	if err != nil {
-		return nil, err
-	}
-	return dated{r, info.ModTime}, nil
-}
-
-// dated is an object with the time that it was written.
-type dated struct {
-	io.ReadCloser
-	at time.Time
-}
-
-func (d dated) ModTime() time.Time { return d.at }
-
-func (o jobObjects) Write(ctx context.Context, uri string, r io.Reader) error {
-	w, err := o.Store.Create(ctx, uri)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	if _, err := io.Copy(w, r); err != nil {
-		return err
-	}
-	return w.Commit()
 }
 
 // run runs all parts until ctx ends or one of them fails, and stops them in
