@@ -1,12 +1,12 @@
 package main
 
 import (
+	"bytes"
 	_ "embed"
 	"fmt"
 	"html/template"
 	"io"
 	"math"
-	"os"
 	"strings"
 
 	"github.com/anneal-ml/anneal/drift"
@@ -77,7 +77,7 @@ func (r driftReport) Furthest(c drift.Column) string {
 
 // writePage writes a comparison as a page that needs nothing else. Columns that
 // drifted come first, those that matter most before the others.
-func writePage(path string, c driftReport) (err error) {
+func writePage(path string, c driftReport) error {
 	t, err := template.New("drift").Funcs(template.FuncMap{
 		"chart":       chart,
 		"percent":     percent,
@@ -87,15 +87,11 @@ func writePage(path string, c driftReport) (err error) {
 		return err
 	}
 	c.Columns = c.Mattering()
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if err := t.Execute(f, c); err != nil {
-		f.Close()
+	var text bytes.Buffer
+	if err := t.Execute(&text, c); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return f.Close()
+	return writeWhole(path, text.Bytes())
 }
 
 // writeMoves shows what moved most in each column that drifted, with bars.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"path/filepath"
 
@@ -49,8 +50,12 @@ some; DATA is what it takes too: a file, folder, glob or URI.`,
 	return c
 }
 
-// writeWhole writes a file that is there whole or not at all.
+// writeWhole writes a file that is there whole or not at all. A device or a pipe is
+// written to: nothing is put in its place.
 func writeWhole(name string, data []byte) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(name, data, 0)
+	}
 	store, err := objects.New(objects.Config{})
 	if err != nil {
 		return err

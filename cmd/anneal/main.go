@@ -89,6 +89,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if e.err != nil {
 		fmt.Fprintf(stderr, "anneal: %v\n", e.err)
 	}
+	if errors.Is(e.err, syscall.ENOSPC) || errors.Is(e.err, syscall.EDQUOT) || errors.Is(e.err, syscall.EIO) {
+		return exitBroken // whatever was asked, it was the disk
+	}
 	return e.status
 }
 
