@@ -65,8 +65,8 @@ func newDoctor() *cobra.Command {
 		Use:   "doctor [--config FILE]",
 		Short: "Look for what would keep the daemon from its work",
 		Long: `Look at the machine with the eyes of the daemon: settings, data folder and who holds it,
-disk, sync, clock, limits of the system, port, sources, commands and interpreters,
-secrets, staging, and the journal. No daemon is needed; one may be running. Nothing is
+disk, sync, clock, limits of the system, port, certificate, sources, commands and
+interpreters, secrets, staging, and the journal. No daemon is needed; one may be running. Nothing is
 changed but for a small file in the data folder, to see that it can be written, which is
 removed again.
 
@@ -119,6 +119,7 @@ func (d *doctor) examine(path string) {
 		d.disk()
 		d.journal()
 		d.ports()
+		d.certificate()
 		d.sources()
 		d.channels()
 		d.remote()

@@ -383,7 +383,7 @@ func TestNoticeGone(t *testing.T) {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	certificate(t, dir)
+	certificate(t, dir, time.Hour)
 	made := func(args ...string) (token, entry string) {
 		out, err := runOnce(append([]string{"token", "new"}, args...)...)
 		found := regexp.MustCompile(`(?m)^    (anneal_\w+)\n(?s:.*)^    (- \{.*\})$`).FindStringSubmatch(out)
@@ -454,15 +454,15 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// certificate writes one for this machine, signed by itself.
-func certificate(t *testing.T, dir string) {
+// certificate writes one for this machine, signed by itself, that holds for so long.
+func certificate(t *testing.T, dir string, until time.Duration) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "anneal"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "anneal"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(until),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)

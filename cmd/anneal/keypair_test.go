@@ -18,7 +18,7 @@ func TestKeyPair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		cert, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-		certificate(t, dir)
+		certificate(t, dir, time.Hour)
 		var log bytes.Buffer
 		p, err := openPair(cert, key, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {
@@ -33,7 +33,7 @@ func TestKeyPair(t *testing.T) {
 			return pair
 		}
 		first := newest()
-		certificate(t, dir)
+		certificate(t, dir, time.Hour)
 		if newest() != first {
 			t.Error("the files are read for each connection")
 		}
@@ -51,7 +51,7 @@ func TestKeyPair(t *testing.T) {
 				t.Error("without its key, the last certificate is not used")
 			}
 		}
-		certificate(t, dir)
+		certificate(t, dir, time.Hour)
 		time.Sleep(pairEvery)
 		if newest().Leaf.Equal(second.Leaf) {
 			t.Error("the certificate with its key is not used")
