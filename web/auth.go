@@ -131,6 +131,9 @@ func openPath(path string) bool {
 	return path == "/livez" || path == "/readyz" || path == "/login" || path == "/logout" || strings.HasPrefix(path, "/assets/")
 }
 
+// asksPage reports whether a browser asks, for a person.
+func asksPage(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }
+
 type askerKey struct{}
 
 // who is the token that a request came with, nil if it came without one.
@@ -148,7 +151,7 @@ func (h *handler) authenticate(next http.Handler) http.Handler {
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead || r.URL.Path == "/api/v1/decisions/verify"
 		switch {
 		case open:
-		case err == nil && token == nil && reads && strings.Contains(r.Header.Get("Accept"), "text/html"):
+		case err == nil && token == nil && reads && asksPage(r):
 			http.Redirect(w, r, "/login", http.StatusSeeOther)
 			return
 		case err == nil && token == nil:

@@ -155,7 +155,7 @@ func New(cfg Config) http.Handler {
 		mux.Handle("GET /metrics", cfg.Metrics)
 	}
 	h.pages(mux)
-	inner := sameOrigin(len(cfg.Tokens) > 0, h.authenticate(known(mux)))
+	inner := sameOrigin(len(cfg.Tokens) > 0, h.authenticate(h.known(mux)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if hook, ok := cfg.Hooks[r.URL.Path]; ok {
 			hook.ServeHTTP(w, r)
@@ -190,8 +190,8 @@ func sameOrigin(named bool, next http.Handler) http.Handler {
 }
 
 // known answers what mux has no path or method for in the form of every other
-// refusal.
-func known(mux *http.ServeMux) http.Handler {
+// refusal: a browser with a page.
+func (h *handler) known(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next, pattern := mux.Handler(r)
 		if pattern != "" {
@@ -205,6 +205,12 @@ func known(mux *http.ServeMux) http.Handler {
 			allow := unknown.Header().Get("Allow")
 			w.Header().Set("Allow", allow)
 			Fail(w, Refuse(unknown.status, "method %s: want %s", r.Method, allow))
+		case http.StatusNotFound:
+			if asksPage(r) {
+				h.refused(w, r, Refuse(http.StatusNotFound, "nothing is at %s", r.URL.Path))
+				return
+			}
+			fallthrough
 		default:
 			Fail(w, Refuse(http.StatusNotFound, "nothing is at %s (see /api/v1/openapi.json)", r.URL.Path))
 		}

@@ -255,6 +255,14 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A browser that asks for what is not there gets a page.
+func TestNoPage(t *testing.T) {
+	w := ask(web.New(web.Config{Journal: open(t)}), "GET", "/nope", "", "Accept", "text/html,*/*;q=0.8")
+	if want := "<p>nothing is at /nope</p>"; w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), want) {
+		t.Errorf("%d %s, want 404 … %s …", w.Code, w.Body, want)
+	}
+}
+
 // TestAnswered looks at two decisions that asked for approval: only the one that
 // still waits for it has buttons, and only for who may press them.
 func TestAnswered(t *testing.T) {

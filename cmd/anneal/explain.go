@@ -15,17 +15,23 @@ import (
 
 func newExplain() *cobra.Command {
 	var from reach
+	var out output
 	var policy string
 	c := &cobra.Command{
 		Use:   "explain [DECISION]",
 		Short: "Say why a policy decided as it did, and what would have to change",
 		Long: `Say why a decision came out as it did: each rule with what it read, each guard, and
-what would have to change for a run. With --policy, its newest decision.`,
+what would have to change for a run. With --policy, its newest decision. With -o json
+the words are beside the ID of the decision, whose record is anneal decisions show.`,
 		Example: "  anneal explain electricity-0k3v7m2j5n8q1r4t\n  anneal explain --policy electricity",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (policy != "") {
 				return usage(errors.New("explain needs a DECISION or --policy NAME, one of them"))
+			}
+			asJSON, err := out.json()
+			if err != nil {
+				return err
 			}
 			client, close, err := from.client(cmd.Context())
 			if err != nil {
@@ -50,6 +56,9 @@ what would have to change for a run. With --policy, its newest decision.`,
 			if _, err := client.call(cmd.Context(), "GET", "/api/v1/decisions/"+url.PathEscape(id)+"/explain", nil, &text); err != nil {
 				return err
 			}
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), map[string]string{"decision": id, "explanation": text})
+			}
 			for line := range strings.Lines(text) {
 				fmt.Fprintln(cmd.OutOrStdout(), printable(strings.TrimSuffix(line, "\n")))
 			}
@@ -57,6 +66,7 @@ what would have to change for a run. With --policy, its newest decision.`,
 		},
 	}
 	from.flags(c)
+	out.flags(c)
 	c.Flags().StringVar(&policy, "policy", "", "explain this policy's newest decision")
 	return c
 }

@@ -67,28 +67,30 @@ func writeHistory(w io.Writer, events []asl.HistoryEvent) error {
 
 func newRunStop() *cobra.Command {
 	var from reach
+	var out output
 	var cause string
 	c := &cobra.Command{
 		Use:   "stop RUN",
 		Short: "Abort an open run and the jobs it started",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var run anneal.Run
-			body := web.StopRequest{Cause: cause}
-			if err := from.ask(cmd.Context(), "POST", "/api/v1/runs/"+url.PathEscape(args[0])+"/stop", body, &run); err != nil {
+			path, body := "/api/v1/runs/"+url.PathEscape(args[0])+"/stop", web.StopRequest{Cause: cause}
+			_, err := show(cmd, &from, out, "POST", path, body, func(w io.Writer, run anneal.Run) error {
+				_, err := fmt.Fprintf(w, "run %s is being stopped\n", run.ID)
 				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "run %s is being stopped\n", run.ID)
-			return nil
+			})
+			return err
 		},
 	}
 	from.daemonFlags(c)
+	out.flags(c)
 	c.Flags().StringVar(&cause, "cause", "stopped by hand", "why, for the execution's history")
 	return c
 }
 
 func newRunRedrive() *cobra.Command {
 	var from reach
+	var out output
 	c := &cobra.Command{
 		Use:   "redrive RUN",
 		Short: "Go on with a run that failed, from what failed",
@@ -98,15 +100,16 @@ attempts and timeouts counted anew. What had succeeded is not done again. The ru
 RUNNING again, and what it comes to in the end is what counts.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var run anneal.Run
-			if err := from.ask(cmd.Context(), "POST", "/api/v1/runs/"+url.PathEscape(args[0])+"/redrive", nil, &run); err != nil {
+			path := "/api/v1/runs/" + url.PathEscape(args[0]) + "/redrive"
+			_, err := show(cmd, &from, out, "POST", path, nil, func(w io.Writer, run anneal.Run) error {
+				_, err := fmt.Fprintf(w, "run %s goes on: redrive %d\n", run.ID, run.Redrives)
 				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "run %s goes on: redrive %d\n", run.ID, run.Redrives)
-			return nil
+			})
+			return err
 		},
 	}
 	from.daemonFlags(c)
+	out.flags(c)
 	return c
 }
 

@@ -20,6 +20,7 @@ func newToken() *cobra.Command {
 token by its hash alone; its holder keeps it, and commands send $ANNEAL_TOKEN.`,
 	}
 	var role string
+	var out output
 	create := &cobra.Command{
 		Use:   "new NAME",
 		Short: "Make a token, print it once, and the entry that lets it in",
@@ -28,6 +29,10 @@ settings, under auth: {tokens: […]}. A viewer reads; an admin steers too.`,
 		Example: "  anneal token new ops --role admin\n  anneal token new prometheus",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			asJSON, err := out.json()
+			if err != nil {
+				return err
+			}
 			if role != configs.RoleViewer && role != configs.RoleAdmin {
 				return usage(fmt.Errorf("--role %q: want viewer or admin", role))
 			}
@@ -36,11 +41,15 @@ settings, under auth: {tokens: […]}. A viewer reads; an admin steers too.`,
 			}
 			token := "anneal_" + rand.Text() + rand.Text()
 			sum := sha256.Sum256([]byte(token))
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), map[string]string{"name": args[0], "token": token, "sha256": hex.EncodeToString(sum[:]), "role": role})
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "token, shown this once:\n\n    %s\n\nin the settings, under auth.tokens:\n\n    - {name: %q, sha256: %q, role: %s}\n",
 				token, args[0], hex.EncodeToString(sum[:]), role)
 			return nil
 		},
 	}
+	out.flags(create)
 	create.Flags().StringVar(&role, "role", configs.RoleViewer, "viewer or admin")
 	c.AddCommand(create)
 	return c
