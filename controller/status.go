@@ -40,22 +40,34 @@ type PolicyStatus struct {
 // for concurrent use.
 func (c *Controller) Full() bool { return c.full.Load() }
 
-// statusWithin is how long Status waits for the loop to say how it stands.
-const statusWithin = 250 * time.Millisecond
+const (
+	// statusWithin is how long Status waits for the loop to say how it stands: it may
+	// be measuring, or wait for a slow disk, and what it said last may be old.
+	statusWithin = 5 * time.Second
+	// fullWithin is how long where the loop may wait for space.
+	fullWithin = 250 * time.Millisecond
+)
 
-// Status returns how the loop stands, or stood last where it does not answer:
-// while it waits for space, and when it has ended. Safe for concurrent use.
+// Status returns how the loop stands: with all that was asked of it and has
+// returned. Where it does not answer it is how it stood last: while it waits for
+// space, and when it has ended. Safe for concurrent use.
 func (c *Controller) Status() Status {
-	late := time.NewTimer(statusWithin)
-	defer late.Stop()
+	begun := time.Now()
+	look := time.NewTicker(fullWithin)
+	defer look.Stop()
 	answer := make(chan Status, 1)
-	select {
-	case c.asked <- answer:
-		return <-answer
-	case <-c.ended:
-	case <-late.C:
+	for {
+		select {
+		case c.asked <- answer:
+			return <-answer
+		case <-c.ended:
+			return *c.status.Load()
+		case <-look.C:
+			if c.Full() || time.Since(begun) >= statusWithin {
+				return *c.status.Load()
+			}
+		}
 	}
-	return *c.status.Load()
 }
 
 // standing is how the loop stands now.
