@@ -70,11 +70,12 @@ func (c *Controller) decide(ctx context.Context, b *batch, w *wake) {
 		return
 	}
 	if p == nil {
-		id := anneal.DecisionID(w.Policy, w.Event.ID)
-		b.put(KindDecision, id, anneal.Decision{
-			ID: id, Policy: w.Policy, Cause: w.Event.ID, Trigger: w.Trigger, At: w.Event.Seen,
+		d := anneal.Decision{
+			ID: anneal.DecisionID(w.Policy, w.Event.ID), Policy: w.Policy, Cause: w.Event.ID, Trigger: w.Trigger, At: w.Event.Seen,
 			Verdict: anneal.VerdictSuppressed, Reason: "the policy is no longer loaded",
-		})
+		}
+		b.put(KindDecision, d.ID, d)
+		b.then = append(b.then, func(context.Context) { c.waiters.decided(d) })
 		return
 	}
 	c.feed(b, p, w)

@@ -1,12 +1,14 @@
 package controller_test
 
 import (
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/anneal-ml/anneal"
 	"github.com/anneal-ml/anneal/controller"
+	"github.com/anneal-ml/anneal/policy"
 )
 
 // How the loop stands includes what was asked of it before, however long it is busy.
@@ -24,6 +26,47 @@ func TestStatusOfABusyLoop(t *testing.T) {
 		synctest.Wait() // the loop is told of it
 		if got := s.Status(); got.Policies[0].Paused == "" || got.Taken < 2 {
 			t.Errorf("two events were taken, one that pauses the policy, and the status is %+v", got)
+		}
+	})
+}
+
+// Who waits for the decision of a policy that is unloaded meanwhile is told.
+func TestTriggerOfAnUnloadedPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := opens(map[string][]byte{"reference.csv": rowsOf(1, 2000, 0, false)})
+		spec := history{Target: "y"}.policy(t, "false").Spec
+		slow := time.Duration(0)
+		s := serve(t, compiled(t, spec), opener(func(o anneal.Object) (io.ReadCloser, error) {
+			time.Sleep(slow)
+			return open(o)
+		}), func(*controller.Config) {})
+		s.drop("reference.csv")
+		time.Sleep(time.Hour)
+		slow = time.Hour
+		spec.Spec.Data.Columns = map[string]string{"y": "numeric"} // another schema: it decides nothing before all is read again
+		if err := s.Load(t.Context(), controller.Generation{Policies: []*policy.Policy{compiled(t, spec)}}); err != nil {
+			t.Fatal(err)
+		}
+		decided := make(chan anneal.Decision, 1)
+		go func() {
+			d, err := s.Trigger(t.Context(), s.policy, nil, false)
+			if err != nil {
+				t.Error(err)
+			}
+			decided <- d
+		}()
+		time.Sleep(time.Minute)
+		if err := s.Load(t.Context(), controller.Generation{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		select {
+		case d := <-decided:
+			if d.Verdict != anneal.VerdictSuppressed {
+				t.Errorf("the verdict is %s, %s, want %s", d.Verdict, d.Reason, anneal.VerdictSuppressed)
+			}
+		default:
+			t.Error("a minute after the policy was unloaded nobody is told what it has decided")
 		}
 	})
 }
