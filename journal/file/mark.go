@@ -93,12 +93,17 @@ func (s *Store) SetMark(_ context.Context, m journal.Mark, sync bool) error {
 		return s.syncMark()
 	}
 	if s.markTimer == nil {
-		s.markTimer = time.AfterFunc(syncAfter, func() {
+		var mine *time.Timer
+		mine = time.AfterFunc(syncAfter, func() {
 			s.markMu.Lock()
 			defer s.markMu.Unlock()
+			if s.markTimer != mine {
+				return // somebody has synced, or closed, since it went off
+			}
 			s.markTimer = nil
 			s.markErr = s.syncMark()
 		})
+		s.markTimer = mine
 	}
 	return nil
 }
