@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,7 +84,10 @@ func TestKill(t *testing.T) {
 	}
 	acked := map[uint64]ack{}
 	random := rand.New(rand.NewPCG(3, 1))
-	const kills = 30
+	kills := 30
+	if testing.Short() {
+		kills = 10
+	}
 	for range kills {
 		cmd := again("victim", dir)
 		out, err := cmd.StdoutPipe()
@@ -275,6 +279,17 @@ func TestCrashMatrix(t *testing.T) {
 			}
 		}
 	}
+	var check sync.WaitGroup
+	todo := make(chan moment)
+	for range 8 { // they wait for the disk
+		check.Go(func() {
+			for m := range todo {
+				if err := survives(t, m.dir, m.acked); err != nil {
+					t.Errorf("%s: %v", m.what, err)
+				}
+			}
+		})
+	}
 	for i, m := range moments {
 		if m.acked > 0 && i%3 == 2 {
 			m.what += ", old mark"
@@ -282,49 +297,59 @@ func TestCrashMatrix(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		j, err := openIn(t, m.dir)
-		if err != nil {
-			t.Errorf("%s: %v", m.what, err)
-			continue
-		}
-		if j.Last() < m.acked {
-			t.Errorf("%s: the last record is %d, but %d was acknowledged", m.what, j.Last(), m.acked)
-		}
-		for round := range 2 {
-			part, next := 0, uint64(1)
-			for r, err := range j.Read(t.Context(), 0, false) {
-				if err != nil {
-					t.Fatalf("%s: %v", m.what, err)
-				}
-				var k, n int
-				fmt.Sscanf(string(r.Data), "%d/%d", &k, &n)
-				if k != part || r.Seq != next {
-					t.Errorf("%s: record %d is part %d, want record %d, part %d", m.what, r.Seq, k, next, part)
-				}
-				next++
-				if part++; part == n {
-					part = 0
-				}
-			}
-			if part != 0 {
-				t.Errorf("%s: the last batch is not whole", m.what)
-			}
-			if round == 1 {
-				break
-			}
-			if _, err := j.Append(t.Context(), journal.Record{Kind: "event", Key: "after", Data: []byte("0/1")}); err != nil {
-				t.Errorf("%s: append after it: %v", m.what, err)
-			}
-			if err := j.Close(); err != nil {
-				t.Fatal(err)
-			}
-			if j, err = openIn(t, m.dir); err != nil {
-				t.Fatalf("%s: open after the append after it: %v", m.what, err)
-			}
-		}
-		j.Close()
+		todo <- m
 	}
+	close(todo)
+	check.Wait()
 	t.Logf("%d moments", len(moments))
+}
+
+// survives says what is wrong with a journal of [TestCrashMatrix]: it has all that was
+// acknowledged and no part of a batch, and goes on from there.
+func survives(t *testing.T, dir string, acked uint64) error {
+	j, err := openIn(t, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { j.Close() }()
+	if j.Last() < acked {
+		return fmt.Errorf("the last record is %d, but %d was acknowledged", j.Last(), acked)
+	}
+	for round := range 2 {
+		part, next := 0, uint64(1)
+		for r, err := range j.Read(t.Context(), 0, false) {
+			if err != nil {
+				return err
+			}
+			var k, n int
+			fmt.Sscanf(string(r.Data), "%d/%d", &k, &n)
+			if k != part || r.Seq != next {
+				return fmt.Errorf("record %d is part %d, want record %d, part %d", r.Seq, k, next, part)
+			}
+			next++
+			if part++; part == n {
+				part = 0
+			}
+		}
+		if part != 0 {
+			return errors.New("the last batch is not whole")
+		}
+		if round == 1 {
+			break
+		}
+		if _, err := j.Append(t.Context(), journal.Record{Kind: "event", Key: "after", Data: []byte("0/1")}); err != nil {
+			return fmt.Errorf("append after it: %w", err)
+		}
+		if err := j.Close(); err != nil {
+			return err
+		}
+		again, err := openIn(t, dir)
+		if err != nil {
+			return fmt.Errorf("open after the append after it: %w", err)
+		}
+		j = again
+	}
+	return nil
 }
 
 func TestFailedSyncStopsForGood(t *testing.T) {

@@ -178,10 +178,14 @@ func TestFlippedBits(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(7, 7))
 	refused, harmless := 0, 0
+	part := 1 // of all that could be done
+	if testing.Short() {
+		part = 5 // most of the time is the disk's
+	}
 	for _, c := range []struct {
 		dir, pristine string
 		times         int
-	}{{closed, copyOf(t, closed), 250}, {killed, copyOf(t, killed), 80}} {
+	}{{closed, copyOf(t, closed), 250 / part}, {killed, copyOf(t, killed), 80 / part}} {
 		files, err := filepath.Glob(filepath.Join(c.dir, "*.seg"))
 		if err != nil {
 			t.Fatal(err)
@@ -231,8 +235,8 @@ func TestFlippedBits(t *testing.T) {
 		}
 	}
 	t.Logf("%d refused, %d harmless", refused, harmless)
-	if refused < 200 {
-		t.Errorf("%d of 330 changes were refused: most should hit a frame", refused)
+	if refused < 200/part {
+		t.Errorf("%d of %d changes were refused: most should hit a frame", refused, 330/part)
 	}
 }
 
