@@ -116,7 +116,11 @@ func TestStorm(t *testing.T) {
 		}
 		policies[p.Name()] = p
 	}
-	for seed := range uint64(30) {
+	seeds := uint64(30)
+	if testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
 		random, state := rand.New(rand.NewPCG(seed, 1)), &State{}
 		for _, p := range policies {
 			state.ApplyPolicy(p.Spec)

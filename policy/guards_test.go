@@ -355,7 +355,7 @@ func TestGuardStorm(t *testing.T) {
 	}
 	seeds := uint64(14)
 	if testing.Short() {
-		seeds = 8
+		seeds = 4
 	}
 	total := map[string]int{}
 	for seed := range seeds {
