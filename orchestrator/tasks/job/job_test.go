@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -416,6 +417,29 @@ func TestFlood(t *testing.T) {
 	log := read(t, dir, Log)
 	if len(log) > 1100 || !strings.HasPrefix(log, "first\n") || !strings.HasSuffix(log, "\x00last\n") || !strings.Contains(log, "[49999011 bytes are left out here]") {
 		t.Errorf("log of %d bytes: %.40q … %q", len(log), log, log[max(0, len(log)-60):])
+	}
+}
+
+// What is in the pipe when the shim gets to it is kept, however late that is, and
+// whoever else has the pipe still.
+func TestDrainLate(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	all := strings.Repeat("x", pipeSize-5) + "last\n"
+	if _, err := io.WriteString(w, all); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	drain(&got, r)
+	if got.String() != all {
+		t.Errorf("%d bytes are kept; want all %d", got.Len(), len(all))
 	}
 }
 

@@ -192,8 +192,8 @@ func (s *shim) run() Outcome {
 	}
 	outWrite, copied := logWrite, 1
 	done := make(chan struct{}, 2)
-	drain := func(to io.Writer, from *os.File) {
-		io.Copy(to, from)
+	keep := func(to io.Writer, from *os.File) {
+		drain(to, from)
 		done <- struct{}{}
 	}
 	reads := []*os.File{logRead}
@@ -204,9 +204,9 @@ func (s *shim) run() Outcome {
 		}
 		copied = 2
 		reads = append(reads, outRead)
-		go drain(out, outRead)
+		go keep(out, outRead)
 	}
-	go drain(logs, logRead)
+	go keep(logs, logRead)
 
 	// exec looks a bare program name up in the environment of this process.
 	for _, e := range s.spec.Env {
@@ -307,6 +307,29 @@ func (s *shim) run() Outcome {
 	}
 	return o
 }
+
+// drain copies what comes from a pipe until it is at its end, or its deadline has
+// come and nothing more is in it: who has got no time until then loses nothing.
+func drain(to io.Writer, from *os.File) {
+	if _, err := io.Copy(to, from); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	from.SetReadDeadline(time.Time{})
+	raw, err := from.SyscallConn()
+	if err != nil {
+		return // unreachable: it is open
+	}
+	raw.Read(func(fd uintptr) bool {
+		rest := make([]byte, pipeSize)
+		if n, _ := unix.Read(int(fd), rest); n > 0 {
+			to.Write(rest[:n])
+		}
+		return true // whatever it was: nothing is waited for
+	})
+}
+
+// pipeSize is as much as a pipe holds, in bytes: see pipe(7).
+const pipeSize = 64 << 10
 
 // end makes the outcome durable.
 func (s *shim) end(o Outcome) error {
