@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -63,6 +64,45 @@ func TestBlind(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// However long a look takes, what it finds settles together and keeps its order.
+func TestLongLook(t *testing.T) {
+	in := newInbox(t)
+	for n := 1; n <= 30; n++ {
+		in.Happen(t, n)
+		in.write(t, fmt.Sprintf("%d\xff", n), "") // is warned of, where it lies among the others
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{Path: in.path}, slog.New(slog.NewTextHandler(sleeper{}, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := triggertest.NewSink()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { s.run(ctx, sink, nil); close(ended) }()
+		time.Sleep(time.Hour)
+		stop()
+		<-ended
+		events := sink.Events()
+		if len(events) != 30 {
+			t.Fatalf("got %d events; want 30", len(events))
+		}
+		for i, e := range events {
+			if want := fmt.Sprintf("batch_%02d.csv", i+1); e.Subject != want {
+				t.Errorf("event %d is %s; want %s", i+1, e.Subject, want)
+			}
+		}
+	})
+}
+
+// A sleeper is a log on a slow disk.
+type sleeper struct{}
+
+func (sleeper) Write(p []byte) (int, error) {
+	time.Sleep(2 * time.Second)
+	return len(p), nil
 }
 
 // While a file changes between looks, it is not taken.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -78,9 +79,10 @@ func stampOf(stat fs.FileInfo) stamp {
 }
 
 // walk looks at all that lies in and below a folder, and has the system watch
-// it from then on. It returns the folders that it could not read.
+// it from then on. It returns the folders that it could not read. However long it
+// takes, all that is new counts as seen when it is over, and settles together.
 func (w *watch) walk(ctx context.Context, root *os.Root, folder string) (unseen []string) {
-	var settled []file
+	var settled, news []file
 	folders := []string{folder}
 	for len(folders) > 0 {
 		folder := folders[len(folders)-1]
@@ -107,7 +109,9 @@ func (w *watch) walk(ctx context.Context, root *os.Root, folder string) (unseen 
 					settled = append(settled, file{key: key, stamp: stamp, sum: &r.sum})
 					return
 				}
-				w.saw(key, stamp)
+				if w.isNews(key, stamp) {
+					news = append(news, file{key: key, stamp: stamp})
+				}
 			}
 		})
 		if errors.Is(err, fs.ErrNotExist) && folder != "." {
@@ -123,6 +127,10 @@ func (w *watch) walk(ctx context.Context, root *os.Root, folder string) (unseen 
 	}
 	slices.SortFunc(settled, byAge)
 	w.enqueue(settled)
+	now := time.Now()
+	for _, f := range news {
+		w.settler.saw(f.key, f.stamp, now)
+	}
 	return unseen
 }
 

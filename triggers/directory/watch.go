@@ -213,16 +213,24 @@ func (w *watch) scanWithin(d time.Duration) {
 
 // saw takes in what a file is like now.
 func (w *watch) saw(key string, now stamp) {
+	if w.isNews(key, now) {
+		w.settler.saw(key, now, time.Now())
+	}
+}
+
+// isNews reports whether a file has to settle that is like this now: it was not
+// delivered so, and is not about to be.
+func (w *watch) isNews(key string, now stamp) bool {
 	if k, ok := w.known[key]; ok && k.stamp == now {
 		w.known[key] = known{now, w.scans}
 		w.settler.gone(key)
-		return
+		return false
 	}
 	if busy, ok := w.busy[key]; ok && busy == now {
 		w.settler.gone(key)
-		return
+		return false
 	}
-	w.settler.saw(key, now, time.Now())
+	return true
 }
 
 // take queues what has settled.
