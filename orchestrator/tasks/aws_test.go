@@ -177,6 +177,46 @@ func TestNestedAtAWS(t *testing.T) {
 	}
 }
 
+// An execution that begins at AWS while its effect is stopped is ended there.
+func TestStopWhileStartingAtAWS(t *testing.T) {
+	asked, answer := make(chan bool), make(chan bool)
+	var mu sync.Mutex
+	var ended []string
+	b := newHouse(t, nil, cloudAt(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch _, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); action {
+		case "StartExecution":
+			close(asked)
+			<-answer
+			io.WriteString(w, `{"executionArn":"arn:aws:states:eu-central-1:1:execution:far:x","startDate":1}`)
+		case "StopExecution":
+			mu.Lock()
+			defer mu.Unlock()
+			ended = append(ended, string(body))
+			io.WriteString(w, `{"stopDate":1}`)
+		default:
+			t.Errorf("%s is asked for", action)
+		}
+	}))
+	done := make(chan error)
+	go func() {
+		_, err := b.Tasks.Do(t.Context(), asl.Effect{ID: "e", State: "S", Resource: "arn:aws:states:::states:startExecution.sync",
+			Input: json.RawMessage(`{"StateMachineArn":"arn:aws:states:eu-central-1:1:stateMachine:far"}`)}, false, func(json.RawMessage) {})
+		done <- err
+	}()
+	<-asked
+	b.Tasks.Stop(t.Context(), "e")
+	close(answer)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(ended) != 1 || !strings.Contains(ended[0], ":execution:far:x") {
+		t.Errorf("ended %q; want the execution that has begun", ended)
+	}
+}
+
 // What is refused at load, and why.
 func TestCheckAWS(t *testing.T) {
 	resource := func(arn, parameters string) asl.Resource {

@@ -52,11 +52,19 @@ func (t *Tasks) startAtAWS(ctx context.Context, e asl.Effect, sync string, submi
 	call := func(ctx context.Context, action string, in value.Value) (*wire.Response, *failure, error) {
 		return t.remote(ctx, e, w, wire.Request{Service: "sfn", Action: action, Params: in})
 	}
-	resp, failed, err := call(ctx, "startExecution", in)
-	if err != nil {
-		return asl.Outcome{}, err
-	}
 	arn := executionOf(machine.Text(), named.Text())
+	starting, cancel := ctx, context.CancelFunc(func() {})
+	if sync != "" { // what it begins is to be stopped, if nobody waits for it by then
+		starting, cancel = lasting(ctx, endTime)
+	}
+	resp, failed, err := call(starting, "startExecution", in)
+	cancel()
+	switch {
+	case err != nil && sync == "":
+		return asl.Outcome{}, err
+	case err != nil:
+		return asl.Outcome{}, t.stopAtAWS(ctx, e, whichExecution(arn), err)
+	}
 	switch {
 	case failed != nil && (!ours || failed.Error != "StepFunctions.ExecutionAlreadyExistsException"):
 		return failed.Outcome, nil
@@ -68,7 +76,7 @@ func (t *Tasks) startAtAWS(ctx context.Context, e asl.Effect, sync string, submi
 			arn = v.Text()
 		}
 	}
-	which := value.OfObject(value.Member{Key: "ExecutionArn", Value: value.OfString(arn)})
+	which := whichExecution(arn)
 	for wait := pollStepFunctions; ; wait = min(2*wait, slowestPoll) {
 		resp, failed, err := call(ctx, "describeExecution", which)
 		switch {
@@ -94,13 +102,29 @@ func (t *Tasks) startAtAWS(ctx context.Context, e asl.Effect, sync string, submi
 	}
 }
 
+// endTime is how long a call may take that is made, or goes on, though nobody waits
+// for its effect any more.
+const endTime = 10 * time.Second
+
+// lasting is a context that ends so long after another one.
+func lasting(ctx context.Context, more time.Duration) (context.Context, context.CancelFunc) {
+	lasts, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(more, cancel) })
+	return lasts, func() { stop(); cancel() }
+}
+
+// whichExecution are the parameters that say which one.
+func whichExecution(arn string) value.Value {
+	return value.OfObject(value.Member{Key: "ExecutionArn", Value: value.OfString(arn)})
+}
+
 // stopAtAWS ends an execution at AWS whose effect nobody waits for any more. What
 // it returns is why.
 func (t *Tasks) stopAtAWS(ctx context.Context, e asl.Effect, which value.Value, why error) error {
 	if stopped, err := job.Stopped(t.dir(e.ID)); err != nil || !stopped {
 		return why // the daemon ends, and goes on with it when it begins again
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 	defer cancel()
 	_, failed, err := t.remote(ending, e, optimized["states"], wire.Request{Service: "sfn", Action: "stopExecution", Params: which})
 	if failed != nil {
