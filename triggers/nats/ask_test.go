@@ -43,6 +43,7 @@ func TestAsk(t *testing.T) {
 }
 
 func TestAskWithoutPermission(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, func(o *server.Options) {
 		permit(t, o, `authorization { users = [{user: anneal, password: p, permissions: {publish: ["other"]}}] }`)
 	})

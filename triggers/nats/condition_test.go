@@ -152,6 +152,7 @@ func TestOtherKinds(t *testing.T) {
 // What a user may not do is named by its subject, at each step, and is over when
 // the user may.
 func TestPermissions(t *testing.T) {
+	t.Parallel()
 	api := "$JS.API.CONSUMER."
 	all := []string{api + "INFO.uploads.anneal", api + "CREATE.uploads.anneal", api + "MSG.NEXT.uploads.anneal", "$JS.ACK.uploads.anneal.>"}
 	for _, c := range []struct{ without, want string }{

@@ -79,6 +79,7 @@ func recorded(path string) []string {
 // twice: plain bodies, which only their place in the stream tells apart, and
 // changes of S3, of which one in twenty is told twice.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, nil)
 	p := newPublisher(t, s.ClientURL())
 	p.stream(t, "uploads")

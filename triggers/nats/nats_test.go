@@ -147,6 +147,7 @@ func TestSubjects(t *testing.T) {
 
 // A message that waits for its commit is not given to another.
 func TestHeld(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, nil)
 	p, sink := newPublisher(t, s.ClientURL()), triggertest.NewSink()
 	p.stream(t, "uploads")
