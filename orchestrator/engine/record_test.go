@@ -19,7 +19,11 @@ import (
 // TestTurnText: a turn is read as it was written, whatever is in it: as package
 // encoding/json writes it, too, and turns before there were brief ones.
 func TestTurnText(t *testing.T) {
-	for seed := range uint64(2000) {
+	turns := uint64(2000)
+	if testing.Short() {
+		turns = 500
+	}
+	for seed := range turns {
 		var turn turnRecord
 		fill(rand.New(rand.NewPCG(seed, 1)), reflect.ValueOf(&turn).Elem(), 0)
 		turn.Head.Form = Form(seed % 2)

@@ -148,8 +148,12 @@ func (c *crowd) between(action string, from, to time.Duration) (n int) {
 // second, and each end is seen within two minutes.
 func TestManyFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		n := 1000
+		if testing.Short() {
+			n = 300
+		}
 		c := &crowd{lasts: map[string]time.Duration{}}
-		for i := range 1000 {
+		for i := range n {
 			c.lasts[fmt.Sprint("x", i)] = 0
 		}
 		for i := range 20 {
