@@ -21,6 +21,7 @@ type Machine struct {
 	names     []string          // of all states, in the order of the file
 	timeout   int64             // TimeoutSeconds; 0 is none
 	resources []Resource
+	calls     []Resource // resources, with each function once
 }
 
 // A scope is states that lead to each other: a machine is one, and so are each
@@ -228,6 +229,10 @@ type Parameter struct {
 
 // Resources are those of all Task states in the order of the file.
 func (m *Machine) Resources() []Resource { return append([]Resource(nil), m.resources...) }
+
+// Calls are the Resources, of which those that differ in nothing but the state are
+// left out: a Lambda function by its own ARN takes anything. They must not be changed.
+func (m *Machine) Calls() []Resource { return m.calls }
 
 // Parameter is the parameter at keys, as in Parameter("AppSpecification",
 // "ImageUri"). Where it is a part of something that comes from a path, Expr is

@@ -249,6 +249,9 @@ func (c *checker) task(m *Machine, st *state, at spot) {
 			r.input = st.input.path.String()
 		}
 		m.resources = append(m.resources, r)
+		if st.task.resource.service != serviceLambda || !slices.ContainsFunc(m.calls, func(o Resource) bool { return o.ARN == arn }) {
+			m.calls = append(m.calls, r)
+		}
 	}
 	st.task.credentials = c.credentials(at, foreign(arn))
 	st.task.timeout = c.number(at, "TimeoutSeconds", 1)

@@ -13,13 +13,16 @@ import (
 
 // effectID is the identity of the attempt that the state is at.
 func (f *frame) effectID() string {
-	x, c := f.t.s.Execution, f.c
-	parts := []string{"effect", cmp.Or(x.Key, x.ARN, x.Name), c.Path + "/" + c.Name,
-		strconv.FormatInt(c.EnteredEvent, 10), strconv.FormatInt(c.RetryCount, 10)}
+	x, c := &f.t.s.Execution, f.c
+	var room [64]byte
+	place := append(append(append(room[:0], c.Path...), '/'), c.Name...)
+	parts := [...]string{"effect", cmp.Or(x.Key, x.ARN, x.Name), string(place),
+		strconv.FormatInt(c.EnteredEvent, 10), strconv.FormatInt(c.RetryCount, 10), ""}
 	if n := f.t.s.Redrives; n > 0 { // attempts are counted anew
-		parts = append(parts, strconv.FormatInt(n, 10))
+		parts[5] = strconv.FormatInt(n, 10)
+		return anneal.ID(parts[:]...)
 	}
-	return anneal.ID(parts...)
+	return anneal.ID(parts[:5]...)
 }
 
 // schedule begins an attempt of a Task.

@@ -310,7 +310,7 @@ func (e *Engine) start(ctx context.Context, in orchestrator.StartInput) (orchest
 		}
 	}
 	var unmapped []error
-	for _, r := range m.Resources() {
+	for _, r := range m.Calls() {
 		unmapped = append(unmapped, e.tasks.Check(r))
 	}
 	if err := errors.Join(unmapped...); err != nil {

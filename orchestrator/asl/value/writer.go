@@ -1,6 +1,8 @@
 package value
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -15,10 +17,12 @@ type Writer struct {
 
 	time     time.Time // the last one that was written
 	from, to int       // where it is in Text
+	second   int64     // the last one that was written, and the time up to there
+	upTo     string
 }
 
 // Reset begins another text in the room of the last.
-func (w *Writer) Reset() { *w = Writer{Text: w.Text[:0]} }
+func (w *Writer) Reset() { *w = Writer{Text: w.Text[:0], second: w.second, upTo: w.upTo} }
 
 // comma writes a comma where one is due.
 func (w *Writer) comma() {
@@ -100,12 +104,35 @@ func (w *Writer) Time(key string, t time.Time) {
 	}
 	from := len(w.Text)
 	w.Text = append(w.Text, '"')
-	text, err := t.AppendText(w.Text)
-	if err != nil && w.Err == nil {
-		w.Err = err
-	}
-	w.Text = append(text, '"')
+	w.appendTime(t)
+	w.Text = append(w.Text, '"')
 	w.time, w.from, w.to = t, from, len(w.Text)
+}
+
+// appendTime appends a time, up to the second as it was written last where that is the
+// same: to tell the day of a time takes long.
+func (w *Writer) appendTime(t time.Time) {
+	const upToSecond = len("2006-01-02T15:04:05")
+	if t.Location() != time.UTC || t.Unix() != w.second || w.upTo == "" {
+		from := len(w.Text)
+		text, err := t.AppendText(w.Text)
+		if err != nil {
+			w.Err = cmp.Or(w.Err, err)
+			return
+		}
+		w.Text = text
+		if t.Location() == time.UTC {
+			w.second, w.upTo = t.Unix(), string(text[from:from+upToSecond])
+		}
+		return
+	}
+	w.Text = append(w.Text, w.upTo...)
+	if n := t.Nanosecond(); n > 0 {
+		digits := strconv.AppendInt(w.Text, int64(1e9+n), 10) // the 1 becomes the point
+		digits[len(w.Text)] = '.'
+		w.Text = bytes.TrimRight(digits, "0")
+	}
+	w.Text = append(w.Text, 'Z')
 }
 
 // TimeSome writes a member, unless t is zero.
