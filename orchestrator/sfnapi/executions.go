@@ -227,13 +227,13 @@ func (s *Server) execution(ctx context.Context, text string) (m *machine, key st
 
 // began is what was recorded of a start; of the run of a policy that is nothing.
 func (s *Server) began(ctx context.Context, m *machine, key string) (start, error) {
-	r, err := s.cfg.Journal.Find(ctx, KindExecution, key)
+	data, err := s.startOf(ctx, key)
 	if errors.Is(err, journal.ErrNotFound) {
 		return start{Machine: m.ID, revision: m.revision}, nil
 	}
 	var b start
 	if err == nil {
-		err = json.Unmarshal(r.Data, &b)
+		err = json.Unmarshal(data, &b)
 	}
 	if err != nil {
 		return b, fmt.Errorf("read start of %s: %w", key, err)
@@ -427,7 +427,7 @@ func (s *Server) listExecutions(ctx context.Context, in listExecutionsInput) (an
 	if m.policy {
 		err = s.policyRuns(ctx, m, after, add)
 	} else {
-		err = s.starts(ctx, m, after, in.Status == string(anneal.StatusRunning), add)
+		err = s.started(ctx, m, after, in.Status == string(anneal.StatusRunning), add)
 	}
 	return struct {
 		Items []item `json:"executions"`
@@ -435,9 +435,9 @@ func (s *Server) listExecutions(ctx context.Context, in listExecutionsInput) (an
 	}{items, next}, err
 }
 
-// starts gives the executions that were started, newest first, or only the running
+// started gives the executions that were started, newest first, or only the running
 // ones.
-func (s *Server) starts(ctx context.Context, m *machine, after string, running bool, add func(place, key string, b start) (bool, error)) error {
+func (s *Server) started(ctx context.Context, m *machine, after string, running bool, add func(place, key string, b start) (bool, error)) error {
 	var before uint64
 	if after != "" {
 		var err error
@@ -451,7 +451,7 @@ func (s *Server) starts(ctx context.Context, m *machine, after string, running b
 	if running && left == 0 {
 		return nil
 	}
-	for r, err := range s.cfg.Journal.Newest(ctx, KindExecution, before) {
+	for r, err := range s.newestStarts(ctx, before) {
 		if err != nil {
 			return fmt.Errorf("list executions of %s: %w", m.Name, err)
 		}

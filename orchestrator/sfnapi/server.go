@@ -73,6 +73,7 @@ type Server struct {
 	fold Fold // guarded by mu; what it points to is not changed
 
 	deleting atomic.Bool // some machine is
+	starts   starts
 
 	textMu sync.Mutex
 	texts  map[string][]byte // guarded by textMu; definitions that were read, by digest
@@ -110,15 +111,20 @@ func (s *Server) Run(ctx context.Context) error {
 		tell(c)
 	}
 	looked := func(r journal.Record) bool {
-		return mayChange(r) || s.deleting.Load() && strings.HasPrefix(r.Key, keyStandard)
+		return r.Kind == KindExecution || mayChange(r) || s.deleting.Load() && strings.HasPrefix(r.Key, keyStandard)
 	}
-	for r, err := range s.cfg.Journal.Follow(ctx, s.from, looked, kindTurn) {
+	for r, err := range s.cfg.Journal.Follow(ctx, s.from, looked, kindTurn, KindExecution) {
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("follow the journal: %w", err)
 		}
+		if r.Kind == KindExecution {
+			s.starts.add(r)
+			continue
+		}
+		s.starts.seen(r.Seq)
 		all, err := changed(r)
 		if err != nil {
 			return err
