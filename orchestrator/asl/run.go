@@ -299,7 +299,9 @@ func (t *turn) cancel(c *Context) {
 			return
 		}
 	}
-	t.out.Cancels = append(t.out.Cancels, Cancel{Effect: c.Effect.ID, MapRun: c.MapRun})
+	st := t.m.states[c.Name]
+	activity := st != nil && st.kind == TypeTask && st.task.resource.service == serviceActivity
+	t.out.Cancels = append(t.out.Cancels, Cancel{Effect: c.Effect.ID, MapRun: c.MapRun, Activity: activity, Asked: c.Effect.Asked})
 	c.Effect = nil
 }
 

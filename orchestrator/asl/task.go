@@ -198,15 +198,24 @@ func (m *Machine) HasToken(s *State, effect string) bool {
 
 // Owed are the effects that are waited for and that something is to be done for, here:
 // all but those which were handed over to somebody who tells their outcome by token.
-func (m *Machine) Owed(s *State) iter.Seq[*Pending] {
-	return func(yield func(*Pending) bool) {
+// Each is with the ARN of the activity of which it is a task; empty: of none.
+func (m *Machine) Owed(s *State) iter.Seq2[*Pending, string] {
+	return func(yield func(p *Pending, activity string) bool) {
 		for c := range s.contexts() {
 			if c.Effect == nil {
 				continue
 			}
-			st := m.states[c.Name]
-			handed := st != nil && st.kind == TypeTask && st.task.resource.byToken() && (c.Effect.Submitted || c.Effect.Started)
-			if !handed && !yield(c.Effect) {
+			activity := ""
+			if st := m.states[c.Name]; st != nil && st.kind == TypeTask {
+				r := st.task.resource
+				if r.byToken() && (c.Effect.Submitted || c.Effect.Started) {
+					continue
+				}
+				if r.service == serviceActivity {
+					activity = r.arn
+				}
+			}
+			if !yield(c.Effect, activity) {
 				return
 			}
 		}

@@ -56,6 +56,15 @@ func (e Effect) ByToken() bool {
 	return r.byToken()
 }
 
+// OfActivity reports whether it is the task of an activity, which a worker must take.
+func (e Effect) OfActivity() bool {
+	if !strings.Contains(e.Resource, ":activity:") { // as of most
+		return false
+	}
+	r, _ := parseResource(e.Resource)
+	return r.service == serviceActivity
+}
+
 func (r resource) byToken() bool {
 	return r.service == serviceActivity || strings.HasSuffix(r.action, ".waitForTaskToken")
 }
@@ -76,8 +85,10 @@ type Outcome struct {
 // A Cancel tells the engine that an effect is no longer waited for: its state
 // timed out, or the execution was stopped.
 type Cancel struct {
-	Effect string `json:"effect"`           // ID
-	MapRun string `json:"mapRun,omitempty"` // as in [Effect]
+	Effect   string `json:"effect"`             // ID
+	MapRun   string `json:"mapRun,omitempty"`   // as in [Effect]
+	Activity bool   `json:"activity,omitempty"` // it is the task of one
+	Asked    uint64 `json:"-"`                  // as in [Pending]
 }
 
 // A Turn is what one step of an execution produced: the new state of the

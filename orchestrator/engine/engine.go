@@ -91,12 +91,14 @@ type Engine struct {
 	log     *slog.Logger
 	arns    string                  // how ARNs begin
 	refuses func(asl.Effect) string // of tasks; nil: they do not know
+	broker  Broker                  // tasks; nil: they are none
 	rooms   sync.Pool               // of *asl.Room
 	writers sync.Pool               // of *value.Writer
 	next    chan *execution         // to a leader that is free
 	free    atomic.Int64            // leaders
 	stops   []string                // effects to be stopped again when Run begins
 	again   []again                 // effects to be done when Run begins
+	offers  Offers                  // found by recover, until it tells the broker of them
 	wake    chan struct{}           // there is something in ready, or an earlier time
 	begun   chan struct{}           // closed: it has begun, or has ended
 
@@ -137,6 +139,7 @@ func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
 	if r, ok := cfg.Tasks.(Refuser); ok {
 		e.refuses = r.Refuses
 	}
+	e.broker, _ = cfg.Tasks.(Broker)
 	close(e.begun)
 	if err := e.recover(ctx, fold); err != nil {
 		return nil, fmt.Errorf("recover executions: %w", err)

@@ -44,9 +44,10 @@ type desk struct {
 	machine *asl.Machine
 	digest  string
 	state   *asl.State
-	durable *asl.State // guarded by Engine.mu; state, for others to read
-	todo    asl.Turn   // durable, and not acted on yet
-	end     asl.Turn   // the last one, where it is a child
+	durable *asl.State   // guarded by Engine.mu; state, for others to read
+	todo    asl.Turn     // durable, and not acted on yet
+	offered []asl.Effect // of the newest turn, those that are tasks of activities
+	end     asl.Turn     // the last one, where it is a child
 }
 
 // maxDesks is how many executions that wait are kept at hand: those that waited
@@ -102,7 +103,7 @@ func (e *Engine) seat(x *execution, d *desk) {
 
 // deskFor is the desk of an execution with that newest turn.
 func (e *Engine) deskFor(ctx context.Context, t turnRecord) (d *desk, err error) {
-	d = &desk{digest: t.Machine, state: t.State, durable: t.State}
+	d = &desk{digest: t.Machine, state: t.State, durable: t.State, offered: ofActivities(t.Effects)}
 	if d.machine, d.broken = e.machine(ctx, t.Machine); d.broken != nil {
 		return d, ctx.Err()
 	}
@@ -113,6 +114,11 @@ func (e *Engine) deskFor(ctx context.Context, t turnRecord) (d *desk, err error)
 // mu.
 func (e *Engine) stands(x *execution, turn asl.Turn) {
 	x.durable, x.alive = x.state, !x.state.Ended()
+	for _, effect := range ofActivities(turn.Effects) {
+		if e.broker != nil {
+			e.broker.Offer(Offer{effect.Resource, effect.Execution, effect.ID, x.seq})
+		}
+	}
 	if !x.alive {
 		e.lately.add(x.name, describe(turn))
 	}
@@ -349,9 +355,12 @@ func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) (lef
 	turn := x.todo
 	x.todo = asl.Turn{}
 	for _, c := range turn.Cancels {
-		if c.MapRun != "" {
+		switch {
+		case c.MapRun != "":
 			e.abandon(c.Effect)
-		} else {
+		case c.Activity && e.broker != nil:
+			e.broker.Withdraw(c.Effect, c.Asked)
+		default:
 			e.tasks.Stop(ctx, c.Effect)
 		}
 	}
@@ -359,6 +368,7 @@ func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) (lef
 		switch {
 		case effect.MapRun != "":
 			e.distribute(ctx, wg, x, effect)
+		case e.broker != nil && effect.OfActivity(): // it was offered
 		case x.of == nil && i == len(turn.Effects)-1:
 			left = &turn.Effects[i]
 		default:
@@ -454,17 +464,26 @@ func (x *execution) record(w *value.Writer, turn asl.Turn) (journal.Record, erro
 	w.Reset()
 	head := headOf(turn)
 	if head.Waits && turn.State.Execution.MapRun == "" {
-		head.Handed = true
-		for range x.machine.Owed(turn.State) {
-			head.Handed = false
-			break
-		}
+		head.Handed, head.Offers = x.waitsFor(turn.State)
 	}
 	t := turnRecord{Head: head, Machine: x.digest, Previous: x.seq, Pending: pendingIn(turn.State), Turn: turn}
 	if t.write(w); w.Err != nil {
 		return journal.Record{}, fmt.Errorf("write turn: %w", w.Err)
 	}
 	return journal.Record{Kind: kindTurn, Key: x.name, Data: w.Text}, nil
+}
+
+// waitsFor says of what an execution waits for whether all of it was handed over, or, if
+// not, which tasks of activities are the rest; nil: there is more.
+func (x *execution) waitsFor(s *asl.State) (handed bool, offers Offers) {
+	handed = true
+	for p, activity := range x.machine.Owed(s) {
+		if handed = false; activity == "" {
+			return false, nil
+		}
+		offers = append(offers, Offer{Activity: activity, Effect: p.ID, Record: p.Asked})
+	}
+	return handed, offers
 }
 
 // advance takes the turn of the last record, which is durable as record seq.
@@ -474,7 +493,7 @@ func (x *execution) advance(turn asl.Turn, seq uint64) {
 			p.Asked = seq
 		}
 	}
-	x.state, x.seq = turn.State, seq
+	x.state, x.seq, x.offered = turn.State, seq, ofActivities(turn.Effects)
 	if x.of != nil && turn.State.Ended() {
 		x.end = turn
 	}

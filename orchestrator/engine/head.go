@@ -19,6 +19,7 @@ func parseHead(text []byte) (Head, bool) {
 		(!s.skip(`,"wake":`) || s.time(&h.Wake))
 	h.Waits = s.skip(`,"waits":true`)
 	h.Handed = s.skip(`,"handed":true`)
+	ok = ok && (!s.skip(`,"offers":`) || s.offers(&h.Offers))
 	h.Cancels = s.skip(`,"cancels":true`)
 	ok = ok && (!s.skip(`,"of":`) || s.text(&h.Of)) && (!s.skip(`,"began":`) || s.time(&h.Began))
 	return h, ok && string(s.rest) == "}"

@@ -63,6 +63,10 @@ func (t *turnRecord) write(w *value.Writer) {
 	w.TimeSome("wake", t.Head.Wake)
 	w.TrueSome("waits", t.Head.Waits)
 	w.TrueSome("handed", t.Head.Handed)
+	if len(t.Head.Offers) > 0 {
+		w.Key("offers")
+		t.Head.Offers.write(w)
+	}
 	w.TrueSome("cancels", t.Head.Cancels)
 	w.StringSome("of", t.Head.Of)
 	w.TimeSome("began", t.Head.Began)
@@ -96,6 +100,7 @@ type Head struct {
 	Wake    time.Time `json:"wake,omitzero"`    // as in [asl.Turn]
 	Waits   bool      `json:"waits,omitempty"`  // for effects, or as the child of a map run
 	Handed  bool      `json:"handed,omitempty"` // all of what it waits for, to those who tell by token
+	Offers  Offers    `json:"offers,omitempty"` // all of what it waits for and was not handed over, if those are tasks of activities
 	Cancels bool      `json:"cancels,omitzero"` // there are some
 	// Of is the ARN of the state machine, and Began when the execution did, where the
 	// turn changes its status and it is no child of a map run.

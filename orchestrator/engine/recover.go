@@ -29,6 +29,8 @@ type Opened struct {
 	Seq  uint64    `json:"seq"`            // record of its newest turn
 	Wake time.Time `json:"wake,omitzero"`  // when it must be looked at
 	Idle bool      `json:"idle,omitempty"` // nothing is to be done for it before that, or before it is told of its tasks by token
+	// Offers are all that is to be done for it before that; nil: that is not known.
+	Offers Offers `json:"offers,omitempty"`
 }
 
 // openedSize is about how long one is in JSON, with its name, in bytes.
@@ -48,6 +50,10 @@ func (f *Fold) Write(w *value.Writer) {
 		w.Int("seq", int64(o.Seq))
 		w.TimeSome("wake", o.Wake)
 		w.TrueSome("idle", o.Idle)
+		if len(o.Offers) > 0 {
+			w.Key("offers")
+			o.Offers.write(w)
+		}
 		w.Close('}')
 	}
 	w.Close('}')
@@ -65,7 +71,7 @@ func (o *Opened) UnmarshalJSON(data []byte) error {
 	s := headScan{rest: data}
 	if s.skip(`{"seq":`) && s.number(&o.Seq) && (!s.skip(`,"wake":`) || s.time(&o.Wake)) {
 		o.Idle = s.skip(`,"idle":true`)
-		if string(s.rest) == "}" {
+		if (!s.skip(`,"offers":`) || s.offers(&o.Offers)) && string(s.rest) == "}" {
 			return nil
 		}
 	}
@@ -102,7 +108,10 @@ func (f *Fold) Apply(r journal.Record) error {
 		if f.Open == nil {
 			f.Open = map[string]Opened{}
 		}
-		f.Open[r.Key] = Opened{Seq: r.Seq, Wake: h.Wake, Idle: h.Handed || !h.Waits && !h.Wake.IsZero()}
+		for i := range h.Offers {
+			h.Offers[i].Record = cmp.Or(h.Offers[i].Record, r.Seq)
+		}
+		f.Open[r.Key] = Opened{Seq: r.Seq, Wake: h.Wake, Idle: h.Handed || !h.Waits && !h.Wake.IsZero(), Offers: h.Offers}
 	} else {
 		delete(f.Open, r.Key)
 	}
@@ -120,7 +129,7 @@ func (f *Fold) Apply(r journal.Record) error {
 		return err
 	}
 	for _, c := range t.Cancels {
-		if c.MapRun != "" { // its children are stopped by themselves
+		if c.MapRun != "" || c.Activity { // its children are stopped by themselves; nothing is begun here
 			continue
 		}
 		f.Dropped = append(f.Dropped, Dropped{Effect: c.Effect, At: now})
@@ -150,8 +159,12 @@ func (e *Engine) recover(ctx context.Context, fold *Fold) error {
 	for name, o := range fold.Open {
 		x := &execution{name: name, started: e.begun, at: -1, seq: o.Seq, alive: true}
 		e.open[name] = x
-		if o.Idle {
+		if offered := e.broker != nil && len(o.Offers) > 0; offered || o.Idle {
 			e.rouseAt(x, o.Wake)
+			for _, offer := range o.Offers {
+				offer.Execution = name
+				e.offers = append(e.offers, offer)
+			}
 		} else {
 			seqs, read[o.Seq] = append(seqs, o.Seq), x
 		}
@@ -181,6 +194,11 @@ func (e *Engine) recover(ctx context.Context, fold *Fold) error {
 	if err := e.asked(ctx); err != nil {
 		return err
 	}
+	slices.SortStableFunc(e.offers, func(a, b Offer) int { return cmp.Compare(a.Record, b.Record) })
+	for _, o := range e.offers {
+		e.broker.Offer(o)
+	}
+	e.offers = nil
 	// Children whose map run nobody waits for anymore were to be stopped.
 	for _, seq := range seqs {
 		if x := read[seq]; x.of != nil && !waited[x.of.id] && !x.isBroken() {
@@ -223,7 +241,11 @@ func (e *Engine) reopen(ctx context.Context, x *execution, t turnRecord) (err er
 		e.post(x, input{})
 		return nil
 	}
-	for p := range x.machine.Owed(x.state) {
+	for p, activity := range x.machine.Owed(x.state) {
+		if activity != "" && e.broker != nil {
+			e.offers = append(e.offers, Offer{activity, x.name, p.ID, p.Asked})
+			continue
+		}
 		a := again{x: x, record: p.Asked, id: p.ID}
 		if p.Asked == x.seq {
 			a.find(t)

@@ -41,20 +41,6 @@ func (e *Engine) Heartbeat(ctx context.Context, token string) error {
 	})
 }
 
-// Begin tells that a worker has taken the task of an activity, by its token. It
-// is false where another one has, or nothing waits for it any more.
-func (e *Engine) Begin(ctx context.Context, token, worker string) (taken bool, err error) {
-	err = e.tell(ctx, token, func(x *execution, effect string, env asl.Env) asl.Turn {
-		turn := x.machine.Started(x.state, effect, worker, env)
-		taken = turn.State != x.state
-		return turn
-	})
-	if errors.Is(err, ErrTaskClosed) || errors.Is(err, ErrNoTask) {
-		return false, nil
-	}
-	return taken, err
-}
-
 func (e *Engine) tell(ctx context.Context, token string, step func(x *execution, effect string, env asl.Env) asl.Turn) error {
 	name, effect, ok := asl.ParseToken(token)
 	if !ok {

@@ -117,7 +117,7 @@ func TestManyWaitByToken(t *testing.T) {
 		}
 		synctest.Wait()
 		for i := 1; i < many; i += 4 {
-			if taken, err := e.Begin(t.Context(), before.asked[name(i)].Token(), "w"); err != nil || !taken {
+			if _, taken, err := e.Begin(t.Context(), before.asked[name(i)].Token(), "w"); err != nil || !taken {
 				t.Fatalf("%s is taken: %t, %v", name(i), taken, err)
 			}
 		}
@@ -125,18 +125,18 @@ func TestManyWaitByToken(t *testing.T) {
 		stop()
 
 		after := &clerk{asked: map[string]asl.Effect{}}
-		e, stop = engineOn(t, j, after)
-		defer stop()
+		e = readEngine(t, j, after)
 		if desks := atHand(e); desks != many/4 {
 			t.Errorf("%d executions were read at the start; want the %d that no worker has", desks, many/4)
 		}
+		defer runEngine(t, e)()
 		synctest.Wait()
 		for i := range many {
 			got, again := after.asked[name(i)]
 			if want := kinds[i%4] == "queued"; again != want || again && cmp.Diff(before.asked[name(i)], got) != "" {
 				t.Fatalf("%s is asked for again: %t, %+v; before it was %+v", name(i), again, got, before.asked[name(i)])
 			}
-			if taken, err := e.Begin(t.Context(), before.asked[name(i)].Token(), "w"); err != nil || taken != again {
+			if _, taken, err := e.Begin(t.Context(), before.asked[name(i)].Token(), "w"); err != nil || taken != again {
 				t.Fatalf("%s is taken after the restart: %t, %v", name(i), taken, err)
 			}
 		}
@@ -182,14 +182,26 @@ func TestManyWaitByToken(t *testing.T) {
 // engineOn runs an engine on a journal, until stop is called.
 func engineOn(t *testing.T, j *journal.Journal, tasks Tasks) (e *Engine, stop func()) {
 	t.Helper()
+	e = readEngine(t, j, tasks)
+	return e, runEngine(t, e)
+}
+
+// readEngine is an engine that is yet to be run.
+func readEngine(t *testing.T, j *journal.Journal, tasks Tasks) *Engine {
+	t.Helper()
 	e, err := New(t.Context(), Config{Journal: j, Tasks: tasks}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return e
+}
+
+func runEngine(t *testing.T, e *Engine) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
-	return e, func() {
+	return func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
@@ -265,7 +277,7 @@ func TestFoldJSON(t *testing.T) {
 		}
 	}
 	var old Fold
-	if err := json.Unmarshal([]byte(`{"open":{"x":7}}`), &old); err != nil || old.Open["x"] != (Opened{Seq: 7}) {
+	if err := json.Unmarshal([]byte(`{"open":{"x":7}}`), &old); err != nil || !cmp.Equal(old.Open["x"], Opened{Seq: 7}) {
 		t.Errorf("a number alone is read as %+v, %v; want it as that of the record", old.Open["x"], err)
 	}
 	for _, text := range []string{`{"open":{"x":-1}}`, `{"open":{"x":"y"}}`, `{"open":{"x":{"seq":"y"}}}`, `{"open":{"x":{"seq":1,"wake":"noon"}}}`} {

@@ -1,6 +1,7 @@
 package sfnapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/anneal-ml/anneal/journal"
-	"github.com/anneal-ml/anneal/orchestrator"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 	"github.com/anneal-ml/anneal/orchestrator/engine"
 )
@@ -25,11 +25,19 @@ type Activities struct {
 	queues map[string]*queue // guarded by mu; by name of the activity
 }
 
-// A queue has the tasks of one activity that no worker has yet, the oldest
-// first, and those who wait for one.
+// A queue has the tasks of one activity that no worker has yet, and those who wait for
+// one. Invariant: not both.
 type queue struct {
-	tasks   []asl.Effect
-	waiters []chan asl.Effect
+	tasks   []offered // the oldest first; neither the first nor the last is withdrawn
+	gone    int       // of tasks, that were withdrawn
+	waiters []chan engine.Offer
+}
+
+// An offered task is an [engine.Offer] of the queue's activity. There may be very many.
+type offered struct {
+	execution string
+	effect    string // empty: withdrawn
+	record    uint64
 }
 
 // NewActivities makes the tasks of an engine.
@@ -51,36 +59,7 @@ func activityName(resource string) (string, bool) {
 
 // Do implements [engine.Tasks].
 func (a *Activities) Do(ctx context.Context, e asl.Effect, recovered bool, submitted func(output json.RawMessage)) (asl.Outcome, error) {
-	name, ok := activityName(e.Resource)
-	if !ok {
-		return a.inside.Do(ctx, e, recovered, submitted)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if q := a.queue(name); !q.hand(e) {
-		q.tasks = append(q.tasks, e)
-	}
-	return asl.Outcome{}, orchestrator.ErrLater
-}
-
-// hand gives a task to who has waited the longest; false where nobody waits.
-func (q *queue) hand(e asl.Effect) bool {
-	if len(q.waiters) == 0 {
-		return false
-	}
-	q.waiters[0] <- e // has room for one
-	q.waiters = q.waiters[1:]
-	return true
-}
-
-// back takes a task that was taken by who cannot have it after all: it is the next
-// one's.
-func (a *Activities) back(name string, e asl.Effect) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if q := a.queue(name); !q.hand(e) {
-		q.tasks = slices.Insert(q.tasks, 0, e)
-	}
+	return a.inside.Do(ctx, e, recovered, submitted)
 }
 
 // Refuses implements [engine.Refuser]: nothing can be begun with an activity that
@@ -103,15 +82,7 @@ func (a *Activities) Refuses(e asl.Effect) string {
 }
 
 // Stop implements [engine.Tasks].
-func (a *Activities) Stop(ctx context.Context, effect string) {
-	a.mu.Lock()
-	for name, q := range a.queues {
-		q.tasks = slices.DeleteFunc(q.tasks, func(e asl.Effect) bool { return e.ID == effect })
-		a.tidy(name)
-	}
-	a.mu.Unlock()
-	a.inside.Stop(ctx, effect)
-}
+func (a *Activities) Stop(ctx context.Context, effect string) { a.inside.Stop(ctx, effect) }
 
 // Check implements [engine.Tasks]. An activity may be created later.
 func (a *Activities) Check(r asl.Resource) error {
@@ -119,6 +90,74 @@ func (a *Activities) Check(r asl.Resource) error {
 		return nil
 	}
 	return a.inside.Check(r)
+}
+
+// Offer implements [engine.Broker].
+func (a *Activities) Offer(o engine.Offer) {
+	name, ok := activityName(o.Activity)
+	if !ok {
+		return // unreachable: the engine offers tasks of activities
+	}
+	a.offer(name, o)
+}
+
+// offer hands a task to who has waited the longest, or puts it in the queue, also where
+// it was taken by who cannot have it after all.
+func (a *Activities) offer(name string, o engine.Offer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.queue(name)
+	if len(q.waiters) > 0 {
+		q.waiters[0] <- o // has room for one
+		q.waiters = q.waiters[1:]
+		a.tidy(name)
+		return
+	}
+	at := len(q.tasks)
+	if at > 0 && q.tasks[at-1].record > o.Record {
+		at = q.from(o.Record + 1)
+	}
+	q.tasks = slices.Insert(q.tasks, at, offered{o.Execution, o.Effect, o.Record})
+}
+
+// from is the place of the first task that was asked for in that record or later.
+func (q *queue) from(record uint64) int {
+	at, _ := slices.BinarySearchFunc(q.tasks, record, func(t offered, record uint64) int { return cmp.Compare(t.record, record) })
+	return at
+}
+
+// Withdraw implements [engine.Broker].
+func (a *Activities) Withdraw(effect string, record uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name, q := range a.queues {
+		for i := q.from(record); i < len(q.tasks) && q.tasks[i].record == record; i++ {
+			if q.tasks[i].effect == effect {
+				q.tasks[i].effect = ""
+				q.gone++
+				q.trim()
+				a.tidy(name)
+				return
+			}
+		}
+	}
+}
+
+// trim lets go of what was withdrawn, where it is in the way or most of all: so often
+// that it takes no time by itself.
+func (q *queue) trim() {
+	if q.gone > len(q.tasks)/2 {
+		q.tasks = slices.Clone(slices.DeleteFunc(q.tasks, func(t offered) bool { return t.effect == "" }))
+		q.gone = 0
+	}
+	for len(q.tasks) > 0 && q.tasks[0].effect == "" {
+		q.tasks = q.tasks[1:]
+		q.gone--
+	}
+	for n := len(q.tasks); n > 0 && q.tasks[n-1].effect == ""; n-- {
+		q.tasks = q.tasks[:n-1]
+		q.gone--
+	}
 }
 
 // queue is that of an activity. The caller holds mu.
@@ -139,40 +178,42 @@ func (a *Activities) tidy(name string) {
 // maxWorkers is how many workers may wait for tasks of one activity.
 const maxWorkers = 1000
 
-// take waits for a task of an activity; false once ctx ends. It refuses to wait beside
-// too many.
-func (a *Activities) take(ctx context.Context, name string) (e asl.Effect, ok bool, err error) {
+// take waits for the oldest task of an activity; false once ctx ends. It refuses to wait
+// beside too many.
+func (a *Activities) take(ctx context.Context, name string) (o engine.Offer, ok bool, err error) {
 	a.mu.Lock()
 	q := a.queue(name)
 	if len(q.tasks) > 0 {
-		e := q.tasks[0]
-		q.tasks = q.tasks[1:]
+		t := q.tasks[0]
+		q.tasks[0] = offered{}
+		q.gone++
+		q.trim()
 		a.tidy(name)
 		a.mu.Unlock()
-		return e, true, nil
+		return engine.Offer{Execution: t.execution, Effect: t.effect, Record: t.record}, true, nil
 	}
 	if len(q.waiters) >= maxWorkers {
 		a.mu.Unlock()
-		return e, false, refuse("ActivityWorkerLimitExceeded", "The maximum number of workers concurrently polling for activity tasks has been reached.")
+		return o, false, refuse("ActivityWorkerLimitExceeded", "The maximum number of workers concurrently polling for activity tasks has been reached.")
 	}
-	mine := make(chan asl.Effect, 1)
+	mine := make(chan engine.Offer, 1)
 	q.waiters = append(q.waiters, mine)
 	a.mu.Unlock()
 	select {
-	case e := <-mine:
-		return e, true, nil
+	case o := <-mine:
+		return o, true, nil
 	case <-ctx.Done():
 	}
 	a.mu.Lock()
-	q.waiters = slices.DeleteFunc(q.waiters, func(w chan asl.Effect) bool { return w == mine })
+	q.waiters = slices.DeleteFunc(q.waiters, func(w chan engine.Offer) bool { return w == mine })
 	a.tidy(name)
 	a.mu.Unlock()
 	select {
-	case e := <-mine: // it came at the last moment
-		a.back(name, e)
+	case o := <-mine: // it came at the last moment
+		a.offer(name, o)
 	default:
 	}
-	return asl.Effect{}, false, nil
+	return engine.Offer{}, false, nil
 }
 
 type activityInput struct {
@@ -305,7 +346,7 @@ func (s *Server) getActivityTask(ctx context.Context, in activityInput) (any, er
 	wait, cancel := context.WithTimeout(ctx, activityPoll)
 	defer cancel()
 	for {
-		e, ok, err := s.cfg.Activities.take(wait, a.Name)
+		o, ok, err := s.cfg.Activities.take(wait, a.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -314,13 +355,12 @@ func (s *Server) getActivityTask(ctx context.Context, in activityInput) (any, er
 				Token *string `json:"taskToken"`
 			}{}, nil
 		}
-		err = ctx.Err() // a worker that is gone begins nothing
-		taken := false
-		if err == nil {
-			taken, err = s.cfg.Engine.Begin(ctx, e.Token(), in.Worker)
+		about, taken, err := json.RawMessage(nil), false, ctx.Err()
+		if err == nil { // a worker that is gone begins nothing
+			about, taken, err = s.cfg.Engine.Begin(ctx, o.Token(), in.Worker)
 		}
 		if err != nil {
-			s.cfg.Activities.back(a.Name, e) // where it is begun, the next worker is refused it
+			s.cfg.Activities.offer(a.Name, o) // where it is begun, the next worker is refused it
 			return nil, err
 		}
 		if !taken {
@@ -329,6 +369,6 @@ func (s *Server) getActivityTask(ctx context.Context, in activityInput) (any, er
 		return struct {
 			Token string `json:"taskToken"`
 			Input string `json:"input"`
-		}{e.Token(), string(e.Input)}, nil
+		}{o.Token(), string(about)}, nil
 	}
 }

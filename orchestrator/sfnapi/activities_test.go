@@ -5,7 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/anneal-ml/anneal/orchestrator/asl"
+	"github.com/anneal-ml/anneal/orchestrator/engine"
 )
 
 // TestLastMoment gives a task to a worker that has just stopped waiting, while another
@@ -23,10 +23,10 @@ func TestLastMoment(t *testing.T) {
 		a.mu.Lock()
 		cancel() // wakes the worker, which cannot say so yet
 		q := a.queue("work")
-		q.waiters[0] <- asl.Effect{ID: "effect"}
+		q.waiters[0] <- engine.Offer{Effect: "effect"}
 		q.waiters = q.waiters[1:]
 		a.tidy("work") // as at any Stop
-		second := make(chan asl.Effect, 1)
+		second := make(chan engine.Offer, 1)
 		q = a.queue("work")
 		q.waiters = append(q.waiters, second)
 		a.mu.Unlock()
