@@ -26,7 +26,7 @@ const recoveryName = "recovery"
 
 // recoveryVersion changes with the meaning of a fold; what another version kept
 // is not used.
-const recoveryVersion = 6
+const recoveryVersion = 7
 
 type savedRecovery struct {
 	Version int    `json:"version"`

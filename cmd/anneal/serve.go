@@ -172,6 +172,7 @@ func assemble(ctx context.Context, cfg *configs.Config, log *slog.Logger, wait t
 	if d.engine, err = engine.New(ctx, d.engineConfig(activities), recovery.Engine); err != nil {
 		return nil, broken(err)
 	}
+	recovery.Engine = nil // which may be large, and is the engine's now
 	if d.api, err = d.newAPI(activities, recovery.API); err != nil {
 		return nil, err
 	}

@@ -33,13 +33,20 @@ type Opened struct {
 	Offers Offers `json:"offers,omitempty"`
 }
 
-// openedSize is about how long one is in JSON, with its name, in bytes.
-const openedSize = 128
+// openedSize and offerSize are about how long these are in JSON, the one with its name,
+// the other without that of its activity, in bytes.
+const openedSize, offerSize = 128, 72
 
 // Write writes the JSON of a fold. There may be a hundred thousand open executions:
 // package encoding/json takes three times the memory.
 func (f *Fold) Write(w *value.Writer) {
-	w.Text = slices.Grow(w.Text, openedSize*len(f.Open))
+	size := openedSize * len(f.Open)
+	for _, o := range f.Open {
+		if n := len(o.Offers); n > 0 {
+			size += n*offerSize + len(o.Offers[0].Activity)
+		}
+	}
+	w.Text = slices.Grow(w.Text, size)
 	w.Open('{')
 	w.IntSome("form", int64(f.Form))
 	w.Key("open")
