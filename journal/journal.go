@@ -33,6 +33,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/anneal-ml/anneal/journal/internal/frame"
 )
@@ -59,6 +60,7 @@ type Journal struct {
 	readOnly bool
 	index    *index
 	tail     tail
+	found    atomic.Pointer[batch] // the one that was read last to get at one record
 	meter    meter
 
 	wake chan struct{} // takes a token when run becomes the committer

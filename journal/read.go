@@ -229,13 +229,20 @@ func (j *Journal) batchOf(ctx context.Context, seq uint64) (batch, error) {
 	if b, ok := j.tail.of(seq); ok {
 		return b, nil
 	}
+	if b := j.found.Load(); b != nil && b.first <= seq && seq <= b.last() {
+		return *b, nil // who asks for one record often asks for its neighbours then
+	}
 	blk := j.index.blockOf(seq)
 	for b, err := range j.batches(ctx, blk.frame, tip, wanted{}) {
 		if err != nil && j.trimmed(blk.frame) {
 			break
 		}
-		if err != nil || b.count > 0 && b.last() >= seq {
+		if err != nil {
 			return b, err
+		}
+		if b.count > 0 && b.last() >= seq {
+			j.found.Store(&b)
+			return b, nil
 		}
 	}
 	return batch{}, ErrNotFound
