@@ -129,6 +129,8 @@ func TestRefusals(t *testing.T) {
 		{"StartExecution", object{"stateMachineArn": machine + "/label"}, "400 ValidationException: The state machine ARN must not have the label of a Map: '" + machine + "/label'"},
 		{"DescribeStateMachine", object{"stateMachineArn": machine + "/label"}, "400 StateMachineDoesNotExist: State Machine Does Not Exist: '" + machine + "/label'"},
 		{"ListExecutions", object{"stateMachineArn": machine, "statusFilter": "PENDING_REDRIVE"}, "400 ValidationException: PENDING_REDRIVE can be filtered for with mapRunArn only"},
+		{"ListExecutions", object{}, "400 ValidationException: Must provide a StateMachine ARN or MapRun ARN"},
+		{"ListExecutions", object{"stateMachineArn": machine, "mapRunArn": account + "mapRun:m/x:1"}, "400 ValidationException: Must specify exactly one of stateMachineArn or mapRunArn"},
 		{"ListStateMachines", object{"nextToken": "x"}, "400 InvalidToken: Invalid Token: 'Invalid token'"},
 		{"DescribeExecution", object{"executionArn": machine}, "400 InvalidArn: Invalid Arn: 'Resource type not valid in this context: stateMachine'"},
 		{"StartExecution", object{"stateMachineArn": account + "activity:m"}, "400 InvalidArn: Invalid Arn: 'Resource type not valid in this context: activity'"},

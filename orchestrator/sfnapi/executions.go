@@ -376,7 +376,10 @@ type listExecutionsInput struct {
 
 // listExecutions reads the starts in the journal, newest first.
 func (s *Server) listExecutions(ctx context.Context, in listExecutionsInput) (any, error) {
-	if (in.ARN == "") == (in.MapRun == "") {
+	switch {
+	case in.ARN == "" && in.MapRun == "":
+		return nil, invalid("Must provide a StateMachine ARN or MapRun ARN")
+	case in.ARN != "" && in.MapRun != "":
 		return nil, invalid("Must specify exactly one of stateMachineArn or mapRunArn")
 	}
 	if in.MapRun != "" {
