@@ -151,10 +151,10 @@ func executionInput(input json.RawMessage) (json.RawMessage, error) {
 }
 
 // nestedOutcome is DescribeExecution's answer about an execution that ended.
-// Input and output are text, or, where parsed, JSON.
+// Input and output are text, or, where parsed and it succeeded, JSON.
 func nestedOutcome(x orchestrator.Execution, parsed bool) asl.Outcome {
 	data := func(v json.RawMessage) any {
-		if parsed {
+		if parsed && x.Status == anneal.StatusSucceeded {
 			return v
 		}
 		return string(v)
@@ -179,7 +179,7 @@ func nestedOutcome(x orchestrator.Execution, parsed bool) asl.Outcome {
 		d["Output"], d["OutputDetails"] = data(x.Output), included
 		return asl.Outcome{Output: encode(d)}
 	}
-	if x.Error != "" {
+	if x.Error != "" && x.Status != anneal.StatusTimedOut { // as DescribeExecution
 		d["Error"] = x.Error
 	}
 	// A cause in a cause is quoted once more each time.

@@ -149,7 +149,7 @@ func describedOutcome(x value.Value, parsed bool) (asl.Outcome, bool) {
 	if !anneal.Status(status.Text()).Ended() {
 		return asl.Outcome{}, false
 	}
-	if parsed {
+	if parsed && anneal.Status(status.Text()) == anneal.StatusSucceeded {
 		for _, name := range []string{"Input", "Output"} {
 			if v, ok := x.Find(name); ok {
 				if inner, err := value.ParseString(v.Text()); err == nil {
