@@ -79,7 +79,11 @@ func (t *Tasks) Run(ctx context.Context) error {
 func (t *Tasks) finish(ctx context.Context, n noted) {
 	var err error
 	if n.Child != "" {
-		err = t.cfg.Executor.Stop(ctx, n.Child, "", "Execution was stopped with the one that began it: "+n.Execution)
+		by := n.Execution
+		if x, err := t.cfg.Executor.Describe(ctx, by); err == nil {
+			by = x.ARN
+		}
+		err = t.cfg.Executor.Stop(ctx, n.Child, "", "The Task state in AWS Step Functions execution ["+by+"] which was managing this resource was aborted")
 		if errors.Is(err, orchestrator.ErrNotFound) {
 			err = nil // not begun
 		}

@@ -262,7 +262,7 @@ func TestNestedStop(t *testing.T) {
 	if err := h.Stop(t.Context(), "waits-for-it", "Superseded", "newer data"); err != nil {
 		t.Fatal(err)
 	}
-	if x := h.ended(t, "waits:awaited"); x.Status != anneal.StatusAborted || !strings.Contains(x.Cause, "waits-for-it") {
+	if x := h.ended(t, "waits:awaited"); x.Status != anneal.StatusAborted || !strings.HasPrefix(x.Cause, "The Task state in AWS Step Functions execution [arn:aws:states:") || !strings.Contains(x.Cause, "waits-for-it] which") {
 		t.Errorf("the nested execution ended %s: %s", x.Status, x.Cause)
 	}
 	if x := h.ended(t, "does-not"); x.Status != anneal.StatusSucceeded {
