@@ -41,16 +41,11 @@ func Of(resource string, parameters *flow.Shape, function Function) flow.Service
 		result, complaints := function(resource, parameters)
 		return flow.Service{Result: result, Complaints: complaints}
 	}
-	if parts[2] != "states" || parts[3] != "" {
+	name, action, pattern, ok := split(resource)
+	if !ok {
 		return flow.Service{}
 	}
-	call := strings.Split(parts[5], ":")
-	name, action := call[0], strings.Join(call[1:], ":")
-	if name == "aws-sdk" && len(call) > 2 {
-		name, action = name+":"+call[1], strings.Join(call[2:], ":")
-	}
 	c := &check{}
-	action, pattern, _ := strings.Cut(action, ".")
 	c.resource(name, action, pattern)
 	m := models()[name]
 	op, known := operation{}, false
@@ -69,6 +64,32 @@ func Of(resource string, parameters *flow.Shape, function Function) flow.Service
 	}
 	s.Complaints = c.complaints
 	return s
+}
+
+// split takes the ARN of an integration apart; it is false for any other.
+func split(resource string) (name, action, pattern string, ok bool) {
+	parts := strings.SplitN(resource, ":", 6)
+	if len(parts) < 6 || parts[2] != "states" || parts[3] != "" {
+		return "", "", "", false
+	}
+	call := strings.Split(parts[5], ":")
+	name, action = call[0], strings.Join(call[1:], ":")
+	if name == "aws-sdk" && len(call) > 2 {
+		name, action = name+":"+call[1], strings.Join(call[2:], ":")
+	}
+	action, pattern, _ = strings.Cut(action, ".")
+	return name, action, pattern, true
+}
+
+// Known is false for the ARN of an integration that Step Functions does not have.
+func Known(resource string) bool {
+	name, action, pattern, ok := split(resource)
+	if !ok {
+		return true
+	}
+	c := &check{}
+	c.resource(name, action, pattern)
+	return len(c.complaints) == 0
 }
 
 // A check gathers complaints about one call.
@@ -93,6 +114,7 @@ func services() map[string]map[string]string {
 		"athena":           {"startQueryExecution": "sync", "stopQueryExecution": "", "getQueryExecution": "", "getQueryResults": ""},
 		"batch":            {"submitJob": "sync"},
 		"bedrock":          {"invokeModel": "waitForTaskToken", "createModelCustomizationJob": "sync"},
+		"bedrockagentcore": {"invokeHarness": ""},
 		"codebuild":        {"startBuild": "sync", "stopBuild": "", "batchDeleteBuilds": "", "batchGetReports": "", "startBuildBatch": "sync", "stopBuildBatch": "", "retryBuildBatch": "sync", "deleteBuildBatch": ""},
 		"databrew":         {"startJobRun": "sync"},
 		"dynamodb":         {"getItem": "", "putItem": "", "updateItem": "", "deleteItem": ""},

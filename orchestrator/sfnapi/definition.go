@@ -298,7 +298,7 @@ func taskDiagnostics(states json.RawMessage, at, kind, language string) []diagno
 		_, activity := activityName(st.Resource)
 		message := ""
 		switch _, suffix, _ := strings.Cut(pattern, "."); {
-		case !recognized(st.Resource):
+		case !integrations.Known(st.Resource):
 			message = "The resource provided " + st.Resource + " is not recognized. The value is not a valid resource ARN, or the resource is not available in this region."
 		case kind != typeExpress:
 		case activity:
@@ -331,31 +331,4 @@ func taskDiagnostics(states json.RawMessage, at, kind, language string) []diagno
 		found = append(found, taskDiagnostics(st.ItemProcessor.States, here+"/ItemProcessor/States", kind, language)...)
 	}
 	return found
-}
-
-// optimized are the actions of the optimized integrations of services that have
-// few (AWS Step Functions Developer Guide, "Integrating optimized services").
-var optimized = map[string][]string{
-	"apigateway": {"invoke"},
-	"athena":     {"startQueryExecution", "stopQueryExecution", "getQueryExecution", "getQueryResults"},
-	"batch":      {"submitJob"},
-	"codebuild":  {"startBuild", "stopBuild", "batchDeleteBuilds", "batchGetReports", "startBuildBatch", "stopBuildBatch", "retryBuildBatch", "deleteBuildBatch"},
-	"dynamodb":   {"getItem", "putItem", "deleteItem", "updateItem"},
-	"ecs":        {"runTask"},
-	"events":     {"putEvents"},
-	"glue":       {"startJobRun"},
-	"http":       {"invoke"},
-	"lambda":     {"invoke"},
-	"sns":        {"publish"},
-	"sqs":        {"sendMessage"},
-	"states":     {"startExecution"},
-}
-
-// recognized is false for an action that an optimized integration does not have.
-func recognized(resource string) bool {
-	rest, ok := strings.CutPrefix(resource, "arn:aws:states:::")
-	service, action, _ := strings.Cut(rest, ":")
-	actions, known := optimized[service]
-	action, _, _ = strings.Cut(action, ".")
-	return !ok || !known || slices.Contains(actions, action)
 }
