@@ -39,12 +39,13 @@
 //     Infinity may stand for numbers, as Python writes them.
 //   - A line that is no object is skipped and counted ([Counts.Ragged]).
 //
-// Of Parquet: groups as objects within objects; lists and maps are left out. A
-// column is of the type that the file says, text of categories or dates. Dates and
-// timestamps are given as in 2006-01-02T15:04:05.
-// Decimals, unsigned integers and half floats are numbers, and a UUID is text as it is
-// written. A file that is not on a disk is first copied to one. A page
-// is in memory whole, so one of more than 64 MiB or 8,388,608 values is refused.
+// Of Parquet: groups as objects within objects; a list or a map is text, as JSON writes
+// it, with all that lies within it, up to [Options.MaxRecord] bytes. Any other column is
+// of the type that the file says, text of categories or dates. Dates and timestamps are
+// given as in 2006-01-02T15:04:05. Decimals, unsigned integers and half floats are
+// numbers, and a UUID is text as it is written. A file that is not on a disk is first
+// copied to one. A page is in memory whole, so one of more than 64 MiB or 8,388,608
+// values is refused.
 //
 // What cannot be read at all is an [*Error]: an empty file, a file that is not
 // text, two columns of one name, an unfinished or unreasonable gzip stream, a

@@ -188,15 +188,15 @@ func TestParquet(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if names := strings.Join(d.Names(), ","); names != "i,l,f,s,b,T,d,g.x,date,code" {
+				if names := strings.Join(d.Names(), ","); names != "i,l,f,s,b,T,d,g.x,list,date,code" {
 					t.Errorf("columns %s", names)
 				}
 				if len(got) != rows || d.Counts().Rows != rows {
 					t.Fatalf("%d rows, want %d", len(got), rows)
 				}
 				for i, want := range map[int]string{
-					0: "0|_|0|_|true|1970-01-01T00:00:00|0.05|0|2026-01-02|0000", 1: "1|1|_|color 1|false|1970-01-01T00:00:01|1.05|-1|2026-01-02|0001",
-					2: "2|2|0.5|color 2|true|1970-01-01T00:00:02|2.05|-2|2026-01-02|0002", 1499: "1499|1499|374.75|color 4|false|1970-01-01T00:24:59|1499.05|-1499|2026-01-02|0002",
+					0: "0|_|0|_|true|1970-01-01T00:00:00|0.05|0|[1,2]|2026-01-02|0000", 1: "1|1|_|color 1|false|1970-01-01T00:00:01|1.05|-1|[1,2]|2026-01-02|0001",
+					2: "2|2|0.5|color 2|true|1970-01-01T00:00:02|2.05|-2|[1,2]|2026-01-02|0002", 1499: "1499|1499|374.75|color 4|false|1970-01-01T00:24:59|1499.05|-1499|[1,2]|2026-01-02|0002",
 				} {
 					if got[i] != want {
 						t.Errorf("row %d: %s, want %s", i, got[i], want)
@@ -225,11 +225,11 @@ func TestParquetTypes(t *testing.T) {
 		}
 		return strings.Join(list, ", ")
 	}
-	if got, want := types(Options{}), "i numeric, l numeric, f numeric, s categorical, b categorical, T timestamp, d numeric, g.x numeric, date timestamp, code categorical"; got != want {
+	if got, want := types(Options{}), "i numeric, l numeric, f numeric, s categorical, b categorical, T timestamp, d numeric, g.x numeric, list categorical, date timestamp, code categorical"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	rows, _, err := read(bytes.NewReader(data), "x.parquet", Options{Columns: map[string]Type{"i": Categorical, "code": Numeric, "d": Categorical, "s": Numeric, "T": Categorical}})
-	if err != nil || rows[2] != "2|2|0.5|_|true|2000000000|2.05|-2|2026-01-02|2" {
+	if err != nil || rows[2] != "2|2|0.5|_|true|2000000000|2.05|-2|[1,2]|2026-01-02|2" {
 		t.Errorf("row 2 as other types: %s, %v", rows[2], err)
 	}
 }
@@ -404,4 +404,97 @@ func FuzzJSONLines(f *testing.F) {
 			t.Fatalf("%d rows, counted %d", len(rows), d.Counts().Rows)
 		}
 	})
+}
+
+// TestParquetNested has lists and maps, of values, groups and each other, missing and
+// empty, over several pages and row groups: each is one column of JSON. What is too long is
+// cut, or refused.
+func TestParquetNested(t *testing.T) {
+	type item struct {
+		Name string `parquet:"name"`
+		Size *int32 `parquet:"size,optional"`
+	}
+	type row struct {
+		ID    int64              `parquet:"id"`
+		Tags  []string           `parquet:"tags,list"`
+		Some  []float64          `parquet:"some,optional,list"`
+		Bare  []int32            `parquet:"bare"`
+		Items []item             `parquet:"items,list"`
+		Deep  [][]int64          `parquet:"deep,list"`
+		Map   map[string]int64   `parquet:"map"`
+		Group struct{ L []bool } `parquet:"group"`
+		Last  string             `parquet:"last"`
+	}
+	size, some := int32(3), []float64{1.5, -2}
+	rows := []row{
+		{1, []string{"a", `b"\`}, some, []int32{1, 2}, []item{{"x", &size}, {"y", nil}}, [][]int64{{1, 2}, {}, {3}}, map[string]int64{"k": 7}, struct{ L []bool }{[]bool{true, false}}, "z"},
+		{2, nil, nil, nil, nil, nil, nil, struct{ L []bool }{}, "z"},
+		{3, []string{"é"}, some, []int32{3}, []item{{"w", &size}}, [][]int64{{4}}, map[string]int64{"l": 8}, struct{ L []bool }{[]bool{true}}, "y"},
+	}
+	want := []string{
+		`1|["a","b\"\\"]|[1.5,-2]|[1,2]|[{"name":"x","size":3},{"name":"y","size":null}]|[[1,2],[],[3]]|{"k":7}|[true,false]|z`,
+		`2|[]|_|[]|[]|[]|{}|[]|z`,
+		`3|["é"]|[1.5,-2]|[3]|[{"name":"w","size":3}]|[[4]]|{"l":8}|[true]|y`,
+	}
+	const times = 1500
+	var b bytes.Buffer
+	w := parquet.NewGenericWriter[row](&b, parquet.PageBufferSize(300), parquet.MaxRowsPerRowGroup(1000))
+	var all []string
+	for range times {
+		if _, err := w.Write(rows); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, want...)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, d, err := read(bytes.NewReader(b.Bytes()), "x.parquet", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("id tags some bare items deep map group.L last", strings.Join(d.Names(), " ")); diff != "" {
+		t.Errorf("names (-want +got): %s", diff)
+	}
+	if diff := cmp.Diff(all, got); diff != "" {
+		t.Errorf("rows (-want +got): %s", diff)
+	}
+	d, err = Open(bytes.NewReader(b.Bytes()), "x.parquet", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns, missing := make([][]string, len(d.Names())), make([]int, len(d.Names()))
+	if err := d.EachColumn(t.Context(), func(i int, v *Values, _ int) error {
+		missing[i] += v.Missing
+		for _, text := range v.Text {
+			columns[i] = append(columns[i], string(text))
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i < len(columns); i++ {
+		for r, text := range columns[i] {
+			if cell := strings.Split(all[r], "|")[i]; text != strings.TrimPrefix(cell, "_") {
+				t.Fatalf("by column, row %d of %s is %s; want %s", r, d.Names()[i], text, cell)
+			}
+		}
+		if none := map[bool]int{true: times}[d.Names()[i] == "some"]; len(columns[i]) != 3*times || missing[i] != none {
+			t.Errorf("by column, %s has %d values, of which %d are missing; want %d and %d", d.Names()[i], len(columns[i]), missing[i], 3*times, none)
+		}
+	}
+	if got, _, err = read(bytes.NewReader(b.Bytes()), "x.parquet", Options{MaxRecord: 3}); err != nil || got[2] != `3|["|[1.|[3]|[{"|[[4|{"l|[tr|y` {
+		t.Errorf("cut to 3 bytes: %s, %v", got[2], err)
+	}
+	b.Reset()
+	w = parquet.NewGenericWriter[row](&b)
+	if _, err := w.Write([]row{{Bare: make([]int32, mostParts+1)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := read(bytes.NewReader(b.Bytes()), "x.parquet", Options{}); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), `is too large in column "bare"`) {
+		t.Errorf("of more than %d parts: %v; want %v", mostParts, err, ErrTooLarge)
+	}
 }

@@ -21,7 +21,7 @@ import (
 
 // parquetFile gives the rows of a Parquet file, one row group after the other.
 // Members of groups are columns, named with a point between; lists and maps are
-// left out.
+// text, as JSON writes them.
 type parquetFile struct {
 	name    string
 	file    *parquet.File
@@ -34,9 +34,11 @@ type parquetFile struct {
 	values  []parquet.Value
 }
 
-// A parquetColumn is a leaf of the schema, and where its reading has come.
+// A parquetColumn is a leaf of the schema, or what several make together, and where its
+// reading has come.
 type parquetColumn struct {
 	leaf  parquet.LeafColumn
+	many  *nested // of a list or a map
 	type_ Type    // that the file says it has; Empty for text, of which a date may be made
 	scale float64 // of a decimal; 1 otherwise
 	kind  special
@@ -154,7 +156,7 @@ func openParquet(r io.Reader, u *unpacker, opt Options) (p *parquetFile, names [
 	leaves = slices.DeleteFunc(leaves, func(e format.SchemaElement) bool { return !e.Type.Valid })
 	for _, path := range schema.Columns() {
 		leaf, ok := schema.Lookup(path...)
-		if !ok || leaf.MaxRepetitionLevel > 0 {
+		if !ok {
 			continue
 		}
 		c := parquetColumn{leaf: leaf}
@@ -163,12 +165,26 @@ func openParquet(r io.Reader, u *unpacker, opt Options) (p *parquetFile, names [
 			c.type_ = Numeric
 		}
 		c.tick = parquetTick(leaf.Node)
+		if leaf.MaxRepetitionLevel > 0 {
+			one := c
+			var node parquet.Node
+			var level int
+			path, node, level = repeats(schema, path)
+			if last := len(p.columns) - 1; last >= 0 && p.columns[last].many != nil && slices.Equal(p.columns[last].leaf.Path, path) {
+				many := p.columns[last].many
+				many.leaves = append(many.leaves, nestedLeaf{parquetColumn: one})
+				continue
+			}
+			c = parquetColumn{leaf: leaf, type_: Empty, scale: 1}
+			c.leaf.Path = path
+			c.many = &nested{node: node, level: level, most: opt.MaxRecord, leaves: []nestedLeaf{{parquetColumn: one}}}
+		}
 		p.columns = append(p.columns, c)
 		names = append(names, strings.ToValidUTF8(strings.Join(path, "."), "\ufffd"))
 	}
 	switch {
 	case len(names) == 0:
-		return nil, nil, &Error{Name: u.name, Reason: "has no column that is not a list"}
+		return nil, nil, &Error{Name: u.name, Reason: "has no columns"}
 	case len(names) > opt.MaxColumns:
 		return nil, nil, &Error{Name: u.name, Reason: fmt.Sprintf("%d columns are more than the limit of %d", len(names), opt.MaxColumns)}
 	}
@@ -262,6 +278,12 @@ func (p *parquetFile) read(b *Batch, rows int, arena []byte) (_ []byte, err erro
 	}
 	for i := range p.columns {
 		values := p.values[:n]
+		if many := p.columns[i].many; many != nil {
+			if arena, err = many.add(&b.Columns[i], n, arena); err != nil {
+				return arena, p.columns[i].fault(p.name, err)
+			}
+			continue
+		}
 		if err := p.columns[i].fill(values); err != nil {
 			return arena, p.columns[i].fault(p.name, err)
 		}
@@ -302,6 +324,10 @@ func (c *parquetColumn) fill(values []parquet.Value) error {
 
 // open begins with the column's pages in a row group.
 func (c *parquetColumn) open(p *parquetFile, group int) {
+	if c.many != nil {
+		c.many.open(p, group)
+		return
+	}
 	c.close()
 	c.pages = p.file.RowGroups()[group].ColumnChunks()[c.leaf.ColumnIndex].Pages()
 	c.guard = guardPages(p.from, &p.file.Metadata().RowGroups[group].Columns[c.leaf.ColumnIndex].MetaData)
@@ -329,6 +355,9 @@ func (c *parquetColumn) fault(file string, err error) error {
 }
 
 func (c *parquetColumn) close() {
+	if c.many != nil {
+		c.many.close()
+	}
 	if c.page != nil {
 		parquet.Release(c.page)
 	}

@@ -52,10 +52,17 @@ type columnReader struct {
 func (p *parquetFile) eachOf(ctx context.Context, i int, none Values, each func(v *Values, rows int) error) (err error) {
 	defer p.damaged(&err)
 	column := p.columns[i]
+	column.many = column.many.clone()
 	r := &columnReader{parquetColumn: &column, file: p.name, each: each, part: none}
 	defer r.close()
 	for g, group := range p.groups {
 		r.open(p, g)
+		if r.many != nil {
+			if err := r.allMany(ctx, group.NumRows()); err != nil {
+				return err
+			}
+			continue
+		}
 		for left := group.NumRows(); left > 0; {
 			if err := ctx.Err(); err != nil {
 				return context.Cause(ctx)
@@ -99,6 +106,27 @@ func (r *columnReader) all(page parquet.Page) error {
 		left -= n
 		r.arena = r.add(&r.part, r.values[:n], r.arena)
 		r.rows += n
+		if err := r.give(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allMany hands out the rows of a list or a map of a row group, a few at a time, as they
+// may be long.
+func (r *columnReader) allMany(ctx context.Context, left int64) error {
+	for left > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		for ; r.rows < partRows && left > 0 && len(r.arena) < arenaLimit; left-- {
+			var err error
+			if r.arena, err = r.many.add(&r.part, 1, r.arena); err != nil {
+				return r.fault(r.file, err)
+			}
+			r.rows++
+		}
 		if err := r.give(); err != nil {
 			return err
 		}
