@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/anneal-ml/anneal/drift"
@@ -17,7 +19,7 @@ import (
 
 // askRules reads once more what rules need beside the profiles: the chunks of the
 // reference, what of it is of the same season, or the rows of both for a witness. It says
-// why columns are compared alone, where a target is named.
+// why columns are compared alone, where a target is named or might be.
 func askRules(ctx context.Context, opt *drift.Options, reference, current string, ref, cur *profile.Profile) (alone string, err error) {
 	if opt.Rules == drift.AnnealRules {
 		if opt.Seasons, err = seasonsOf(ctx, reference, ref, cur, opt.Season); err != nil {
@@ -27,6 +29,10 @@ func askRules(ctx context.Context, opt *drift.Options, reference, current string
 	switch {
 	case opt.Target != "" && ref.Column(opt.Target) == nil && cur.Column(opt.Target) == nil:
 		return "", fmt.Errorf("--target: there is no column %q in %s or %s", opt.Target, reference, current)
+	case opt.Rules == drift.AnnealRules && opt.Target == "":
+		if name := likely(ref); name != "" {
+			alone = fmt.Sprintf("none is named: --target %s, if that is what a model predicts", name)
+		}
 	case opt.Rules == drift.NannyMLRules:
 		opt.Chunks, err = chunksOf(ctx, reference, ref)
 	case opt.Rules == drift.AnnealRules && opt.Target != "":
@@ -39,6 +45,17 @@ func askRules(ctx context.Context, opt *drift.Options, reference, current string
 		}
 	}
 	return alone, err
+}
+
+// likely is the column that by its name is what a model predicts, if there is one. It is
+// for people to say: where it were none, a witness of it would keep alarms back.
+func likely(ref *profile.Profile) string {
+	for _, c := range ref.Columns {
+		if slices.Contains([]string{"target", "label", "class", "y"}, strings.ToLower(c.Name)) && (c.Type == dataset.Numeric || c.Type == dataset.Categorical) {
+			return c.Name
+		}
+	}
+	return ""
 }
 
 func askWitness(ctx context.Context, opt *drift.Options, reference, current string, ref *profile.Profile) error {
