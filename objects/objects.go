@@ -282,7 +282,7 @@ func (r *reader) whole(n int, err error) (int, error) {
 	case statErr != nil:
 		return 0, wrap("read", r.opened.URI, statErr)
 	case stat.Size() != r.opened.Bytes || !stat.ModTime().Equal(r.opened.ModTime):
-		return 0, fmt.Errorf("read %s: %w", r.opened.URI, ErrTorn)
+		return 0, ErrTorn
 	}
 	return n, err
 }
