@@ -78,6 +78,7 @@ func TestOffers(t *testing.T) {
 			before.mu.Unlock()
 		}
 		time.Sleep(100 * time.Second)
+		synctest.Wait()
 		want := before.offers
 		takes := func(e *Engine, i int, takes bool) {
 			t.Helper()
@@ -115,15 +116,21 @@ func TestOffers(t *testing.T) {
 		}
 		time.Sleep(499 * time.Second) // 599 since all were asked for; 499 since the last was taken
 		takes(e, 40, true)
+		synctest.Wait()
+		after.mu.Lock()
 		if len(after.withdrawn) > 0 {
 			t.Errorf("%d tasks have timed out too early", len(after.withdrawn))
 		}
+		after.mu.Unlock()
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		after.mu.Lock()
 		for i, o := range want {
 			if i > 60 && !after.withdrawn[o.Effect] {
-				t.Fatalf("offer %d, %+v, has sent no heartbeat and is not withdrawn", i, o)
+				t.Errorf("offer %d, %+v, has sent no heartbeat and is not withdrawn", i, o)
 			}
 		}
+		after.mu.Unlock()
 		takes(e, len(want)-1, false)
 	})
 }
