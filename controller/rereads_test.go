@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,9 +20,9 @@ import (
 func TestReloadOfGoneData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		files := map[string][]byte{"reference.csv": rowsOf(1, 2000, 0, false), "one.csv": rowsOf(2, 500, 0, false), "two.csv": rowsOf(3, 500, 0, false)}
-		gone := false
+		var gone atomic.Bool
 		open := func(o anneal.Object) (io.ReadCloser, error) {
-			if gone && path.Base(o.URI) == "reference.csv" {
+			if gone.Load() && path.Base(o.URI) == "reference.csv" {
 				return nil, fmt.Errorf("open %s: %w", o.URI, objects.ErrNotFound)
 			}
 			return opens(files)(o)
@@ -30,7 +31,7 @@ func TestReloadOfGoneData(t *testing.T) {
 		s := serve(t, compiled(t, spec), open, func(*controller.Config) {})
 		s.drop("reference.csv")
 		time.Sleep(time.Hour)
-		gone = true
+		gone.Store(true)
 		spec.Spec.Data.Columns = map[string]string{"y": "numeric"} // another schema
 		for i, name := range []string{"one.csv", "two.csv"} {
 			spec.Metadata.Labels = map[string]string{"change": fmt.Sprint(i)}

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,14 +36,14 @@ func TestTriggerOfAnUnloadedPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		open := opens(map[string][]byte{"reference.csv": rowsOf(1, 2000, 0, false)})
 		spec := history{Target: "y"}.policy(t, "false").Spec
-		slow := time.Duration(0)
+		var slow atomic.Int64
 		s := serve(t, compiled(t, spec), opener(func(o anneal.Object) (io.ReadCloser, error) {
-			time.Sleep(slow)
+			time.Sleep(time.Duration(slow.Load()))
 			return open(o)
 		}), func(*controller.Config) {})
 		s.drop("reference.csv")
 		time.Sleep(time.Hour)
-		slow = time.Hour
+		slow.Store(int64(time.Hour))
 		spec.Spec.Data.Columns = map[string]string{"y": "numeric"} // another schema: it decides nothing before all is read again
 		if err := s.Load(t.Context(), controller.Generation{Policies: []*policy.Policy{compiled(t, spec)}}); err != nil {
 			t.Fatal(err)
