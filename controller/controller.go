@@ -339,6 +339,8 @@ func (c *Controller) take(b *batch, t taken) {
 	}
 	if w, ok := c.state.Past.Woken(t.event); ok && g.policy(w.Policy) == nil {
 		b.open(&wake{Policy: w.Policy, Event: t.event}) // so that it is known to have been in vain
+	} else if asked := t.event; asked.Source == anneal.SourceManual && g.policy(asked.Subject) == nil {
+		b.then = append(b.then, func(context.Context) { c.waiters.inVain(anneal.DecisionID(asked.Subject, asked.ID)) })
 	}
 	for _, p := range g.fed {
 		if fed := feeds(p, t.event); len(fed) > 0 && !woken[p.Name()] {

@@ -227,7 +227,7 @@ func widestWindow(p *policy.Policy) int {
 // waiters are those who wait for a decision that is still to be made.
 type waiters struct {
 	mu sync.Mutex
-	by map[string]chan anneal.Decision // guarded by mu; by decision ID
+	by map[string]chan anneal.Decision // guarded by mu; by decision ID; closed where it is not made
 }
 
 func (w *waiters) expect(decision string) <-chan anneal.Decision {
@@ -252,6 +252,17 @@ func (w *waiters) decided(d anneal.Decision) {
 	if ch, ok := w.by[d.ID]; ok {
 		ch <- d
 		delete(w.by, d.ID)
+	}
+}
+
+// inVain has nobody wait for a decision that is not made: its policy was unloaded
+// before the question was taken.
+func (w *waiters) inVain(decision string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ch, ok := w.by[decision]; ok {
+		close(ch)
+		delete(w.by, decision)
 	}
 }
 

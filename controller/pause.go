@@ -31,8 +31,11 @@ func (c *Controller) Resume(ctx context.Context, name, note string) (anneal.Deci
 // ask brings in an event that is meant for one policy and returns what that
 // decides.
 func (c *Controller) ask(ctx context.Context, name string, make func(now time.Time) (anneal.Event, error)) (anneal.Decision, error) {
+	unknown := func() error {
+		return &UnknownPolicyError{Policy: name, Have: sortedKeys(c.generation.Load().byName)}
+	}
 	if c.generation.Load().policy(name) == nil {
-		return anneal.Decision{}, &UnknownPolicyError{Policy: name, Have: sortedKeys(c.generation.Load().byName)}
+		return anneal.Decision{}, unknown()
 	}
 	event, err := make(time.Now().UTC())
 	if err != nil {
@@ -45,7 +48,10 @@ func (c *Controller) ask(ctx context.Context, name string, make func(now time.Ti
 		return anneal.Decision{}, err
 	}
 	select {
-	case d := <-decided:
+	case d, made := <-decided:
+		if !made {
+			return anneal.Decision{}, unknown()
+		}
 		return d, nil
 	case <-ctx.Done():
 		return anneal.Decision{}, fmt.Errorf("wait for decision %s: %w", id, context.Cause(ctx))

@@ -1,7 +1,10 @@
 package controller_test
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -68,6 +71,39 @@ func TestTriggerOfAnUnloadedPolicy(t *testing.T) {
 			}
 		default:
 			t.Error("a minute after the policy was unloaded nobody is told what it has decided")
+		}
+	})
+}
+
+// Who asks a policy that is unloaded before the question is taken is told, too.
+func TestTriggerBeforeUnload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := history{Target: "y"}.policy(t, "false")
+		s := serve(t, p, opener(func(anneal.Object) (io.ReadCloser, error) {
+			time.Sleep(24 * time.Hour)
+			return nil, fs.ErrNotExist
+		}), func(*controller.Config) {})
+		for n := range 1024 { // so many wait that no more is taken
+			s.drop(fmt.Sprint(n, ".csv"))
+		}
+		time.Sleep(time.Minute)
+		told := make(chan error, 1)
+		go func() {
+			_, err := s.Trigger(t.Context(), s.policy, nil, false)
+			told <- err
+		}()
+		time.Sleep(time.Minute)
+		if err := s.Load(t.Context(), controller.Generation{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		select {
+		case err := <-told:
+			if unknown := new(controller.UnknownPolicyError); !errors.As(err, &unknown) {
+				t.Errorf("who asked is told %v, want that the policy is not loaded", err)
+			}
+		default:
+			t.Error("a minute after the policy was unloaded who asked it still waits")
 		}
 	})
 }
