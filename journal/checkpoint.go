@@ -71,8 +71,12 @@ func (k *kept) find(seq uint64) (keptRecord, bool) {
 	return k.records[i], true
 }
 
-// keptBytes bounds the kept records of one append, in bytes.
-const keptBytes = 4 << 20
+// keptBytes bounds the kept records of one append, in bytes, and mostKept those that
+// are read in one go.
+const (
+	keptBytes = 4 << 20
+	mostKept  = 4096
+)
 
 // Cut gives the records before number before up, but for those in keep (their
 // numbers): these are still found by number and by key, and listed. state, JSON,
@@ -105,8 +109,20 @@ func (j *Journal) checkpoint(ctx context.Context, before uint64, state []byte, k
 	old := j.keptNow()
 	keep = slices.Compact(slices.Sorted(slices.Values(keep)))
 	c := checkpointRecord{Before: before, Kept: []keptRecord{}, State: state}
+	var move []uint64 // what is not in a record yet that stays
+	for _, seq := range keep {
+		if seq >= before {
+			break
+		}
+		k, ok := old.find(seq)
+		if !ok || k.At < before {
+			k = keptRecord{Seq: seq}
+			move = append(move, seq)
+		}
+		c.Kept = append(c.Kept, k)
+	}
 	var waiting []Record
-	size, first := 0, len(c.Kept)
+	size, first, next := 0, 0, 0 // bytes of what waits; in c.Kept, where that begins, and what is behind it
 	flush := func() error {
 		if len(waiting) == 0 {
 			return nil
@@ -116,38 +132,41 @@ func (j *Journal) checkpoint(ctx context.Context, before uint64, state []byte, k
 			return err
 		}
 		at := last + 1 - uint64(len(waiting))
-		for i := first; i < len(c.Kept); i++ {
+		for i := first; i < next; i++ {
 			if c.Kept[i].At == 0 {
 				c.Kept[i].At = at
 				at++
 			}
 		}
-		waiting, size, first = nil, 0, len(c.Kept)
+		waiting, size, first = nil, 0, next
 		return nil
 	}
-	for _, seq := range keep {
-		if seq >= before {
-			break
-		}
-		if k, ok := old.find(seq); ok && k.At >= before {
-			c.Kept = append(c.Kept, k)
-			continue
-		}
-		r, err := j.At(ctx, seq)
+	for r, err := range j.These(ctx, move) {
 		if err != nil {
 			return err
+		}
+		for c.Kept[next].At != 0 {
+			next++
+		}
+		if c.Kept[next].Seq != r.Seq {
+			break
 		}
 		data, err := AppendLine(nil, r)
 		if err != nil {
 			return err
 		}
 		waiting = append(waiting, Record{Kind: KindKept, Data: data})
-		c.Kept = append(c.Kept, keptRecord{Seq: seq, Kind: r.Kind, Key: r.Key})
+		c.Kept[next] = keptRecord{Seq: r.Seq, Kind: r.Kind, Key: r.Key}
+		next++
+		move = move[1:]
 		if size += len(data); size >= keptBytes {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
+	}
+	if len(move) > 0 {
+		return fmt.Errorf("record %d: %w", move[0], ErrNotFound)
 	}
 	if err := flush(); err != nil {
 		return err
@@ -217,6 +236,11 @@ func (j *Journal) keptAt(ctx context.Context, k keptRecord) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+	return k.in(holder)
+}
+
+// in is the record that the one of KindKept holds.
+func (k keptRecord) in(holder Record) (Record, error) {
 	r, err := ParseLine(holder.Data)
 	if err == nil && (holder.Kind != KindKept || r.Seq != k.Seq || r.Kind != k.Kind || r.Key != k.Key) {
 		err = fmt.Errorf("it is %s %d, and the checkpoint says %s %d", r.Kind, r.Seq, k.Kind, k.Seq)

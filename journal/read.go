@@ -185,14 +185,60 @@ func (j *Journal) at(ctx context.Context, seq uint64) (Record, error) {
 // there. What lies close together is read once. It stops after an error.
 func (j *Journal) These(ctx context.Context, seqs []uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		for first := j.First(); len(seqs) > 0 && seqs[0] < first; seqs = seqs[1:] {
-			if k, ok := j.keptNow().find(seqs[0]); ok {
-				r, err := j.keptAt(ctx, k)
+		n, _ := slices.BinarySearch(seqs, j.First())
+		for r, err := range j.theseKept(ctx, seqs[:n]) {
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+		for r, err := range j.theseSince(ctx, seqs[n:]) {
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// theseKept is These of records of before the checkpoint.
+func (j *Journal) theseKept(ctx context.Context, seqs []uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		all := j.keptNow()
+		for len(seqs) > 0 {
+			var next []keptRecord // most that were kept together lie in their order
+			var at []uint64
+			for ; len(seqs) > 0 && len(next) < mostKept; seqs = seqs[1:] {
+				k, ok := all.find(seqs[0])
+				if ok && len(next) > 0 && k.At <= at[len(at)-1] {
+					break
+				}
+				if ok {
+					next, at = append(next, k), append(at, k.At)
+				}
+			}
+			for holder, err := range j.theseSince(ctx, at) {
+				var r Record
+				if err == nil && holder.Seq != next[0].At {
+					break
+				}
+				if err == nil {
+					r, err = next[0].in(holder)
+				}
 				if !yield(r, err) || err != nil {
 					return
 				}
+				next = next[1:]
+			}
+			if len(next) > 0 {
+				yield(Record{}, fmt.Errorf("kept record %d: record %d: %w", next[0].Seq, next[0].At, ErrNotFound))
+				return
 			}
 		}
+	}
+}
+
+// theseSince is These of records since the checkpoint.
+func (j *Journal) theseSince(ctx context.Context, seqs []uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
 		for len(seqs) > 0 && seqs[0] <= j.Last() {
 			within := j.index.blockOf(seqs[0])
 			for r, err := range j.Read(ctx, seqs[0], false) {
