@@ -30,9 +30,11 @@ import (
 type needed struct {
 	ctx     context.Context
 	journal *journal.Journal
-	before  uint64          // what is not older stays anyway
-	seqs    map[uint64]bool // found
-	looked  map[string]bool // kind and key
+	before  uint64            // what is not older stays anyway
+	seqs    map[uint64]bool   // found
+	looked  map[string]bool   // kind and key
+	newest  map[string]uint64 // of open executions, the record of the newest turn; 0: there is none
+	open    *engine.Needs     // what those need; nil until executions
 	err     error
 }
 
@@ -60,8 +62,23 @@ func (n *needed) find(kind, key string, into any) (first bool) {
 	return true
 }
 
+// turn is the number of the newest turn of an execution, 0 if there is none.
+func (n *needed) turn(name string) uint64 {
+	if n.err != nil {
+		return 0
+	}
+	r, err := n.journal.Find(n.ctx, kindTurn, name)
+	if err != nil && !errors.Is(err, journal.ErrNotFound) {
+		n.err = err
+	}
+	return r.Seq
+}
+
 // gone says whether no record of the execution will be left.
 func (n *needed) gone(name string) (bool, error) {
+	if n.open.Execution(name) {
+		return false, nil
+	}
 	for _, kind := range []string{KindRun, kindTurn} {
 		r, err := n.journal.Find(n.ctx, kind, name)
 		switch {
@@ -98,12 +115,14 @@ func (n *needed) recovery(r Recovery) {
 	for _, id := range sortedKeys(s.Runs) {
 		run := s.Runs[id]
 		n.run(id)
-		n.execution(id)
+		if _, open := r.Engine.Open[id]; !open { // it is elsewhere, or has ended a moment ago
+			n.newest[id] = max(n.newest[id], n.turn(id))
+		}
 		n.find(KindMachine, run.Machine, nil)
 		n.objects(run.Training.Objects, append(slices.Clone(groups[run.Model]), n.policy(run.Revision))...)
 	}
-	for _, name := range sortedKeys(r.Engine.Open) {
-		n.execution(name)
+	for name, x := range r.Engine.Open {
+		n.newest[name] = max(n.newest[name], x.Seq)
 	}
 	for _, digest := range r.API.Definitions() {
 		n.find(KindMachine, digest, nil)
@@ -226,21 +245,32 @@ func (n *needed) outcomes(p *policy.Policy, signal string, labels bool, o anneal
 	}
 }
 
-// execution adds the records of an open execution.
-func (n *needed) execution(name string) {
-	if n.err != nil || n.looked[kindTurn+"\x00"+name] {
-		return
+// executions adds the records of the open executions, in one pass over what is old,
+// which begins with record first: there may be a hundred thousand.
+func (n *needed) executions(first uint64) error {
+	if n.err != nil {
+		return n.err
 	}
-	n.looked[kindTurn+"\x00"+name] = true
-	n.find(sfnapi.KindExecution, name, nil)
-	seqs, err := engine.Records(n.ctx, n.journal, name)
-	if err != nil {
-		n.err = err
-		return
+	var err error
+	if n.open, err = engine.NeedsOf(n.ctx, n.journal, n.newest); err != nil {
+		return err
 	}
-	for _, seq := range seqs {
-		if seq < n.before {
-			n.seqs[seq] = true
+	look := func(r journal.Record) {
+		if n.open.Have(r) || r.Kind == sfnapi.KindExecution && n.open.Execution(r.Key) {
+			n.seqs[r.Seq] = true
 		}
 	}
+	for r := range n.journal.Kept() {
+		look(r)
+	}
+	for r, err := range n.journal.Read(n.ctx, first, false, append(n.open.Kinds(), sfnapi.KindExecution)...) {
+		if err != nil {
+			return err
+		}
+		if r.Seq >= n.before {
+			break
+		}
+		look(r)
+	}
+	return nil
 }

@@ -272,7 +272,7 @@ func advance(ctx context.Context, j *journal.Journal, c checkpoint, first, befor
 		}
 	}
 	c.Forgotten = forgotten.days
-	n := &needed{ctx: ctx, journal: j, before: before, seqs: map[uint64]bool{}, looked: map[string]bool{}}
+	n := &needed{ctx: ctx, journal: j, before: before, seqs: map[uint64]bool{}, looked: map[string]bool{}, newest: map[string]uint64{}}
 	for _, digest := range machines { // recorded once, however often it runs
 		n.find(KindMachine, digest, nil)
 	}
@@ -283,8 +283,8 @@ func advance(ctx context.Context, j *journal.Journal, c checkpoint, first, befor
 	}
 	n.recovery(c.Recovery)
 	n.recovery(present)
-	if n.err != nil {
-		return c, nil, 0, fmt.Errorf("find what is needed of what is old: %w", n.err)
+	if err := n.executions(first); err != nil {
+		return c, nil, 0, fmt.Errorf("find what is needed of what is old: %w", err)
 	}
 	c.Gone = nil
 	for name := range executions {

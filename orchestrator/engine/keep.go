@@ -1,73 +1,116 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sort"
 
 	"github.com/anneal-ml/anneal/journal"
 	"github.com/anneal-ml/anneal/orchestrator/asl"
 )
 
-// Records are the numbers of the records that an execution rests on, while it is
-// open, and that its history is made of: its turns, newest first, its
-// definition, and the records of the map runs that it waits for and of their
-// children. There are none of an execution that is not in the journal.
-func Records(ctx context.Context, j *journal.Journal, name string) (seqs []uint64, err error) {
-	doing := func(err error) error { return fmt.Errorf("records of execution %s: %w", name, err) }
-	r, err := j.Find(ctx, kindTurn, name)
-	for machine := ""; err == nil; {
-		var t struct {
-			Machine  string     `json:"machine"`
-			Previous uint64     `json:"previous"`
-			State    *asl.State `json:"state"`
-		}
-		if err := json.Unmarshal(r.Data, &t); err != nil {
-			return nil, doing(err)
-		}
-		seqs = append(seqs, r.Seq)
-		if machine == "" {
-			machine = t.Machine
-			for _, id := range t.State.MapRuns() {
-				more, err := mapRunRecords(ctx, j, id)
-				if err != nil {
-					return nil, doing(err)
-				}
-				seqs = append(seqs, more...)
-			}
-			if definition, err := j.Find(ctx, KindMachine, machine); err == nil {
-				seqs = append(seqs, definition.Seq)
-			} else if !errors.Is(err, journal.ErrNotFound) {
-				return nil, doing(err)
-			}
-		}
-		if t.Previous == 0 {
-			return seqs, nil
-		}
-		r, err = j.At(ctx, t.Previous)
-	}
-	if !errors.Is(err, journal.ErrNotFound) { // else its beginning is older than the retention
-		return nil, doing(err)
-	}
-	return seqs, nil
+// Needs are the records that executions rest on while they are open, and that their
+// histories are made of: their turns, their definitions, and the records of the map
+// runs that they wait for and of their children.
+type Needs struct {
+	executions, machines, mapRuns map[string]bool // by key
 }
 
-// mapRunRecords are those of a map run and of the children that it has begun.
-func mapRunRecords(ctx context.Context, j *journal.Journal, id string) ([]uint64, error) {
-	r, err := j.Find(ctx, kindMapRun, id)
-	if errors.Is(err, journal.ErrNotFound) {
-		return nil, nil // it is about to begin
+// NeedsOf finds what executions need from their newest turns: the numbers of their
+// records by name, 0 where there is none. All are read in one pass.
+func NeedsOf(ctx context.Context, j *journal.Journal, newest map[string]uint64) (*Needs, error) {
+	n := &Needs{map[string]bool{}, map[string]bool{}, map[string]bool{}}
+	for name := range newest {
+		n.executions[name] = true
 	}
-	if err != nil {
-		return nil, err
-	}
-	seqs := []uint64{r.Seq}
-	for i := 0; ; i++ { // children begin in this order
-		more, err := Records(ctx, j, asl.ChildName(id, i))
-		if err != nil || len(more) == 0 {
-			return seqs, err
+	for r, err := range j.These(ctx, slices.Sorted(maps.Values(newest))) {
+		if err != nil {
+			return nil, fmt.Errorf("read what executions need: %w", err)
 		}
-		seqs = append(seqs, more...)
+		if err := n.of(r); err != nil {
+			return nil, err
+		}
 	}
+	for _, id := range slices.Sorted(maps.Keys(n.mapRuns)) {
+		if err := n.children(ctx, j, id); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// Kinds are those of the records that may be needed.
+func (n *Needs) Kinds() []string { return []string{kindTurn, kindMapRun, KindMachine} }
+
+// Have says whether a record is needed, by its kind and key.
+func (n *Needs) Have(r journal.Record) bool {
+	switch r.Kind {
+	case kindTurn:
+		return n.executions[r.Key]
+	case kindMapRun:
+		return n.mapRuns[r.Key]
+	case KindMachine:
+		return n.machines[r.Key]
+	}
+	return false
+}
+
+// Execution says whether the turns of the execution of that name are needed.
+func (n *Needs) Execution(name string) bool { return n.executions[name] }
+
+// of adds what a newest turn tells. Most wait for no map run: then it need not be
+// decoded.
+func (n *Needs) of(r journal.Record) error {
+	if _, rest, ok := bytes.Cut(r.Data, []byte(headEnds)); ok && bytes.HasPrefix(r.Data, []byte(headBegins)) && !bytes.Contains(rest, []byte(`"mapRun"`)) {
+		s := headScan{rest: rest}
+		if machine, ok := s.quoted(); ok {
+			n.machines[string(machine)] = true
+			return nil
+		}
+	}
+	var t struct {
+		Machine string     `json:"machine"`
+		State   *asl.State `json:"state"`
+	}
+	if err := json.Unmarshal(r.Data, &t); err != nil {
+		return fmt.Errorf("read turn in record %d: %w", r.Seq, err)
+	}
+	n.machines[t.Machine] = true
+	for _, id := range t.State.MapRuns() {
+		n.mapRuns[id] = true
+	}
+	return nil
+}
+
+// children adds those that a map run has begun. They begin in their order, so that
+// not each must be looked for.
+func (n *Needs) children(ctx context.Context, j *journal.Journal, id string) (err error) {
+	begun := func(i int) bool {
+		name := asl.ChildName(id, i)
+		if err != nil || n.executions[name] {
+			return err == nil
+		}
+		r, missing := j.Find(ctx, kindTurn, name)
+		switch {
+		case missing == nil:
+			err = n.of(r)
+		case !errors.Is(missing, journal.ErrNotFound):
+			err = fmt.Errorf("look for the children of map run %s: %w", id, missing)
+		}
+		return missing == nil && err == nil
+	}
+	most := 1
+	for begun(most - 1) {
+		most *= 2
+	}
+	count := sort.Search(most, func(i int) bool { return !begun(i) })
+	for i := range count {
+		n.executions[asl.ChildName(id, i)] = true
+	}
+	return err
 }
