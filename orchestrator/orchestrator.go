@@ -72,6 +72,17 @@ var (
 // token.
 var ErrLater = errors.New("the outcome is told later")
 
+// An Until is answered, as an error, for an effect that ends when an execution of the
+// same executor does.
+type Until struct {
+	Execution string // its key
+	// Outcome is what the effect then comes to, by what the execution came to, or by
+	// why that cannot be told.
+	Outcome func(Execution, error) asl.Outcome
+}
+
+func (u *Until) Error() string { return "the outcome is that of execution " + u.Execution }
+
 // A StartInput is what to run.
 type StartInput struct {
 	// Name is 1 to 80 letters, digits, `-`, `_`, `.` or others that Step

@@ -129,9 +129,6 @@ type lateEngine struct{ d *daemon }
 func (l lateEngine) Start(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error) {
 	return l.d.engine.Start(ctx, in)
 }
-func (l lateEngine) Wait(ctx context.Context, name string) (orchestrator.Execution, error) {
-	return l.d.engine.Wait(ctx, name)
-}
 func (l lateEngine) Describe(ctx context.Context, name string) (orchestrator.Execution, error) {
 	return l.d.engine.Describe(ctx, name)
 }

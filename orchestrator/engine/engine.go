@@ -55,7 +55,8 @@ type Tasks interface {
 	// work may go on. It is [orchestrator.ErrLater] where the work was handed over
 	// to somebody who tells the outcome by token ([asl.Effect.ByToken]); a
 	// restart does not ask for that again, once it was submitted or a worker has
-	// taken it.
+	// taken it. It is an [orchestrator.Until] where the work is another execution of
+	// this engine.
 	Do(ctx context.Context, e asl.Effect, recovered bool, submitted func(output json.RawMessage)) (asl.Outcome, error)
 	// Stop ends an effect that is no longer waited for, begun or not. It does
 	// not wait, and may be called again.
@@ -112,6 +113,7 @@ type Engine struct {
 	runs     map[string]*mapRun       // guarded by mu; map runs that are not over, by ID
 	effects  map[string]*distribution // guarded by mu; what is done for them, by the effect that asks for it
 	children int                      // guarded by mu; how many of open are of map runs
+	follows  followers                // guarded by mu; by the open execution
 	lately   lately                   // guarded by mu
 }
 
@@ -135,6 +137,7 @@ func New(ctx context.Context, cfg Config, fold *Fold) (*Engine, error) {
 		machines: map[string]recorded{},
 		runs:     map[string]*mapRun{},
 		effects:  map[string]*distribution{},
+		follows:  followers{},
 	}
 	if r, ok := cfg.Tasks.(Refuser); ok {
 		e.refuses = r.Refuses
@@ -453,6 +456,7 @@ func (e *Engine) release(x *execution) {
 	e.mu.Lock()
 	delete(e.open, x.name)
 	x.failed = true
+	e.tellFollowers(x)
 	e.mu.Unlock()
 	close(x.started)
 }

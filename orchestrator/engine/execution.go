@@ -156,9 +156,10 @@ func (x *execution) over() bool {
 type input struct {
 	step    func(asl.Env) asl.Turn // reads the execution's state; changes nothing; nil: effect has ended
 	effect  string
-	outcome asl.Outcome     // of effect
-	tick    bool            // it is that a time has come
-	done    chan<- struct{} // if not nil, closed when the turn is durable
+	outcome asl.Outcome         // of effect
+	until   *orchestrator.Until // if not nil, tells outcome: it is asked where the turn is made
+	tick    bool                // it is that a time has come
+	done    chan<- struct{}     // if not nil, closed when the turn is durable
 }
 
 // turn is what the core makes of an input.
@@ -212,8 +213,8 @@ func (e *Engine) lead(ctx context.Context, wg *sync.WaitGroup, x *execution) {
 		in, more := e.hear(ctx, x, left == nil)
 		switch {
 		case more && left != nil:
-			e.spawn(ctx, wg, x, *left, false)
-		case !more && left != nil && e.do(ctx, x, left, false):
+			e.spawn(ctx, wg, x, *left, past{})
+		case !more && left != nil && e.do(ctx, x, left, past{}):
 			in, more = e.hear(ctx, x, true)
 		}
 		if !more {
@@ -248,6 +249,7 @@ func (e *Engine) hear(ctx context.Context, x *execution, rests bool) (in input, 
 		if x.ended != nil {
 			close(x.ended)
 		}
+		e.tellFollowers(x)
 		return input{}, false
 	}
 	if len(x.inbox) == 0 || ctx.Err() != nil {
@@ -271,6 +273,11 @@ func (e *Engine) hear(ctx context.Context, x *execution, rests bool) (in input, 
 func (e *Engine) turn(ctx context.Context, x *execution, in input) error {
 	if err := e.sit(ctx, x); err != nil {
 		return err
+	}
+	if in.until != nil {
+		if ended, err := e.ended(ctx, x, &in); !ended {
+			return err
+		}
 	}
 	room := e.room()
 	turn := e.step(ctx, x, in, room)
@@ -372,7 +379,7 @@ func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) (lef
 		case x.of == nil && i == len(turn.Effects)-1:
 			left = &turn.Effects[i]
 		default:
-			e.spawn(ctx, wg, x, effect, false)
+			e.spawn(ctx, wg, x, effect, past{})
 		}
 	}
 	return left
@@ -380,8 +387,11 @@ func (e *Engine) act(ctx context.Context, wg *sync.WaitGroup, x *execution) (lef
 
 // do has one effect done, and hands its outcome to the execution. mine says that
 // the execution is the caller's from now on.
-func (e *Engine) do(ctx context.Context, x *execution, effect *asl.Effect, recovered bool) (mine bool) {
-	outcome, err := e.try(ctx, *effect, recovered, func(output json.RawMessage) {
+func (e *Engine) do(ctx context.Context, x *execution, effect *asl.Effect, before past) (mine bool) {
+	outcome, err := e.try(ctx, *effect, before.asked, func(output json.RawMessage) {
+		if before.submitted {
+			return
+		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.post(x, input{step: func(env asl.Env) asl.Turn {
@@ -391,18 +401,25 @@ func (e *Engine) do(ctx context.Context, x *execution, effect *asl.Effect, recov
 	if ctx.Err() != nil {
 		return false
 	}
+	until, follows := errors.AsType[*orchestrator.Until](err)
+	if follows && x.of != nil {
+		// So many tasks of a map run's children may be done at a time, and no more.
+		if _, err := e.Wait(ctx, until.Execution); err != nil && ctx.Err() != nil {
+			return false
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if errors.Is(err, orchestrator.ErrLater) {
+	if errors.Is(err, orchestrator.ErrLater) || follows && e.follow(follower{x, effect.ID, until}) {
 		if !x.busy && x.alive {
 			e.rest(x)
 		}
 		return false
 	}
-	if err != nil {
+	if err != nil && !follows {
 		outcome = asl.Outcome{Error: asl.ErrTaskFailed, Cause: err.Error()}
 	}
-	x.inbox = append(x.inbox, input{effect: effect.ID, outcome: outcome})
+	x.inbox = append(x.inbox, input{effect: effect.ID, outcome: outcome, until: until})
 	mine = !x.busy
 	x.busy = true
 	return mine

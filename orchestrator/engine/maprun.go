@@ -164,18 +164,18 @@ func (r *mapRun) over(name string, end asl.Turn) {
 }
 
 // spawn has an effect done: of a child, once there is room.
-func (e *Engine) spawn(ctx context.Context, wg *sync.WaitGroup, x *execution, effect asl.Effect, recovered bool) {
+func (e *Engine) spawn(ctx context.Context, wg *sync.WaitGroup, x *execution, effect asl.Effect, before past) {
 	r := x.of
 	if r == nil {
 		wg.Go(func() {
-			if e.do(ctx, x, &effect, recovered) {
+			if e.do(ctx, x, &effect, before) {
 				e.lead(ctx, wg, x)
 			}
 		})
 		return
 	}
 	do := func() {
-		if e.do(ctx, x, &effect, recovered) {
+		if e.do(ctx, x, &effect, before) {
 			e.mu.Lock()
 			e.ready = append(e.ready, x)
 			e.mu.Unlock()

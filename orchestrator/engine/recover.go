@@ -222,6 +222,13 @@ type again struct {
 	record uint64      // of the turn that asked for it
 	id     string      // of the effect
 	effect *asl.Effect // nil until that turn is read
+	past
+}
+
+// A past is what is known of an effect from before a restart.
+type past struct {
+	asked     bool // for
+	submitted bool // which the execution has heard, and need not hear again
 }
 
 // find looks for the effect in the turn that asked for it.
@@ -253,7 +260,7 @@ func (e *Engine) reopen(ctx context.Context, x *execution, t turnRecord) (err er
 			e.offers = append(e.offers, Offer{activity, x.name, p.ID, p.Asked})
 			continue
 		}
-		a := again{x: x, record: p.Asked, id: p.ID}
+		a := again{x: x, record: p.Asked, id: p.ID, past: past{true, p.Submitted}}
 		if p.Asked == x.seq {
 			a.find(t)
 		}
@@ -326,7 +333,7 @@ func (e *Engine) resume(ctx context.Context, wg *sync.WaitGroup) error {
 	e.mu.Unlock()
 	for _, a := range all {
 		if a.effect.MapRun == "" {
-			e.spawn(ctx, wg, a.x, *a.effect, true)
+			e.spawn(ctx, wg, a.x, *a.effect, a.past)
 			continue
 		}
 		if err := e.sit(ctx, a.x); err != nil {

@@ -27,23 +27,26 @@ var startExecutionFields = fields{
 	{"TraceHeader", text, false},
 }
 
+// maxBegins is how many nested executions are begun, or found begun, at a time: a
+// restart asks for all of them at once.
+const maxBegins = 64
+
 // startExecution begins an execution of another state machine, and with .sync
-// waits for its end. An execution that is given no name is named after the
-// effect, so that beginning it again finds it.
+// leaves it to the engine to wait for its end. An execution that is given no name is
+// named after the effect, so that beginning it again finds it.
 func (t *Tasks) startExecution(ctx context.Context, e asl.Effect, sync string, submitted func(json.RawMessage)) (asl.Outcome, error) {
-	broken := func(err error) (asl.Outcome, error) {
-		if ctx.Err() != nil {
-			return asl.Outcome{}, ctx.Err()
-		}
-		return awsError("StepFunctions", "AWSStepFunctionsException", err.Error(), "AWSStepFunctions", 500, "InternalFailure", e.ID), nil
-	}
-	if t.elsewhere(ctx, e) {
-		return t.startAtAWS(ctx, e, sync, submitted)
+	effect := e.ID // what waits keeps no more of e
+	broken := func(err error) asl.Outcome {
+		return awsError("StepFunctions", "AWSStepFunctionsException", err.Error(), "AWSStepFunctions", 500, "InternalFailure", effect)
 	}
 	x, key, refused, err := t.begin(ctx, e, sync != "")
 	switch {
+	case errors.Is(err, errElsewhere):
+		return t.startAtAWS(ctx, e, sync, submitted)
+	case err != nil && ctx.Err() != nil:
+		return asl.Outcome{}, ctx.Err()
 	case err != nil:
-		return broken(err)
+		return broken(err), nil
 	case refused != nil:
 		return *refused, nil
 	}
@@ -52,15 +55,28 @@ func (t *Tasks) startExecution(ctx context.Context, e asl.Effect, sync string, s
 		return begun, nil
 	}
 	submitted(begun.Output)
-	if x, err = t.cfg.Executor.Wait(ctx, key); err != nil {
-		return broken(err)
-	}
-	return nestedOutcome(x, sync == ".sync:2"), nil
+	parsed := sync == ".sync:2"
+	return asl.Outcome{}, &orchestrator.Until{Execution: key, Outcome: func(x orchestrator.Execution, err error) asl.Outcome {
+		if err != nil {
+			return broken(err)
+		}
+		return nestedOutcome(x, parsed)
+	}}
 }
+
+// errElsewhere says that the state machine of an effect is at AWS.
+var errElsewhere = errors.New("the state machine is at AWS")
 
 // begin begins the execution that the effect asks for, or finds it begun. With
 // awaited it will be stopped with the effect.
 func (t *Tasks) begin(ctx context.Context, e asl.Effect, awaited bool) (x orchestrator.Execution, key string, refused *asl.Outcome, err error) {
+	if err := t.begins.enter(ctx, time.Time{}, false); err != nil {
+		return x, "", nil, err
+	}
+	defer t.begins.leave()
+	if t.elsewhere(ctx, e) {
+		return x, "", nil, errElsewhere
+	}
 	refuse := func(o asl.Outcome) (orchestrator.Execution, string, *asl.Outcome, error) { return x, "", &o, nil }
 	if problem := startExecutionFields.check(e.Input); problem != "" {
 		return refuse(runtimeError(e, problem))

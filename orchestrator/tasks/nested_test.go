@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -271,6 +272,62 @@ func TestNestedStop(t *testing.T) {
 	h.running(t, "waits:left")
 	if x, err := h.Describe(t.Context(), "waits:awaited"); err != nil || x.Depth != 1 || x.StartedBy == "" {
 		t.Errorf("nested execution %+v, %v", x, err)
+	}
+}
+
+// gated looks executions up once the gate is open.
+type gated struct {
+	Executor
+	gate   atomic.Pointer[chan struct{}]
+	inside atomic.Int64 // lookups that wait for it
+}
+
+func (g *gated) Describe(ctx context.Context, name string) (orchestrator.Execution, error) {
+	g.inside.Add(1)
+	<-*g.gate.Load()
+	g.inside.Add(-1)
+	return g.Executor.Describe(ctx, name)
+}
+
+// After a restart the nested executions that are waited for are looked up a few at a time,
+// and waiting for them keeps nobody from being looked up.
+func TestNestedMany(t *testing.T) {
+	const many = maxBegins + 100
+	g := &gated{}
+	h := newHouse(t, childMachines, func(c *Config) { g.Executor, c.Executor = c.Executor, g })
+	open := make(chan struct{})
+	close(open)
+	g.gate.Store(&open)
+	for i := range many {
+		h.begin(t, fmt.Sprint("parent-", i), startExecution+".sync", `{"StateMachineArn": "waits", "Name.$": "$$.Execution.Name"}`)
+	}
+	for i := range many {
+		h.running(t, fmt.Sprint("waits:parent-", i))
+	}
+	h.stop()
+	gate := make(chan struct{})
+	g.gate.Store(&gate)
+	h.run(t)
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		h.begins.mu.Lock()
+		waiting, inside := len(h.begins.waiting), g.inside.Load()
+		h.begins.mu.Unlock()
+		if waiting == many-maxBegins && inside == maxBegins {
+			break
+		}
+		if inside > maxBegins || time.Now().After(end) {
+			t.Errorf("%d are looked up and %d wait for that; want %d of %d looked up", inside, waiting, maxBegins, many)
+			break
+		}
+	}
+	close(gate)
+	for _, i := range []int{0, many / 2, many - 1} {
+		if err := h.Stop(t.Context(), fmt.Sprint("waits:parent-", i), "Enough", ""); err != nil {
+			t.Fatal(err)
+		}
+		if x := h.ended(t, fmt.Sprint("parent-", i)); x.Error != "States.TaskFailed" || !strings.Contains(x.Cause, `"Error":"Enough"`) {
+			t.Errorf("parent %d ended %s %s: %s", i, x.Status, x.Error, x.Cause)
+		}
 	}
 }
 

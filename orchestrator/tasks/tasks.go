@@ -146,7 +146,6 @@ type Objects interface {
 // An Executor is what nested executions need of an [orchestrator.Executor].
 type Executor interface {
 	Start(ctx context.Context, in orchestrator.StartInput) (orchestrator.Execution, error)
-	Wait(ctx context.Context, name string) (orchestrator.Execution, error)
 	Describe(ctx context.Context, name string) (orchestrator.Execution, error)
 	Stop(ctx context.Context, name, errorName, cause string) error
 }
@@ -154,7 +153,8 @@ type Executor interface {
 // Tasks does effects. It is safe for concurrent use.
 type Tasks struct {
 	cfg    Config
-	queue  *queue
+	queue  *queue // of jobs
+	begins *queue // of nested executions that are begun
 	client *http.Client
 	wake   chan struct{} // a detached job was added, or there is something to end
 
@@ -230,6 +230,7 @@ func New(cfg Config) (*Tasks, error) {
 	return &Tasks{
 		cfg:    cfg,
 		queue:  newQueue(cfg.Jobs),
+		begins: newQueue(maxBegins),
 		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		wake:   make(chan struct{}, 1),
 		doing:  map[string]*doing{},
@@ -245,7 +246,8 @@ func New(cfg Config) (*Tasks, error) {
 // same effect, by another process too. submitted is called when a job was
 // accepted that Do goes on to wait for; its output is what the service answered.
 //
-// The error is ctx's: what was begun goes on, and a later Do finds it.
+// The error is ctx's: what was begun goes on, and a later Do finds it. Of what is waited
+// for elsewhere it is [orchestrator.ErrLater] or an [orchestrator.Until].
 func (t *Tasks) Do(ctx context.Context, e asl.Effect, recovered bool, submitted func(output json.RawMessage)) (asl.Outcome, error) {
 	if recovered {
 		t.cfg.Log.Debug("effect found again", "effect", e.ID, "resource", e.Resource)
@@ -271,7 +273,7 @@ func (t *Tasks) Do(ctx context.Context, e asl.Effect, recovered bool, submitted 
 		}
 	}
 	o, err := t.do(doing, e, submitted)
-	if err == nil || errors.Is(err, orchestrator.ErrLater) {
+	if _, until := errors.AsType[*orchestrator.Until](err); err == nil || until || errors.Is(err, orchestrator.ErrLater) {
 		return o, err
 	}
 	if ctx.Err() != nil {
