@@ -729,8 +729,16 @@ func (d *distribution) child(name string) (turnRecord, error) {
 func (d *distribution) adopt(name string, c child) (known bool, err error) {
 	e, r := d.e, d.r
 	for {
+		// One that somebody redrives just now may not begin after all.
+		x, err := e.find(d.ctx, name)
+		if err != nil {
+			return false, err
+		}
 		e.mu.Lock()
-		x := e.open[name]
+		if e.open[name] != x {
+			e.mu.Unlock()
+			continue
+		}
 		if x != nil && !x.stopping {
 			c.x = x
 			r.open[name] = c
@@ -762,7 +770,7 @@ func (d *distribution) adopt(name string, c child) (known bool, err error) {
 		// One that ended after the redrive has had its further chance.
 		ended := describe(t.Turn).Ended
 		if t.Status != asl.StatusSucceeded && t.State.NotRedrivable() == "" && ended != nil && ended.Before(redriven) {
-			if _, err := e.Redrive(d.ctx, name); err != nil {
+			if _, err := e.Redrive(d.ctx, name); err != nil && !e.Running(name) { // else somebody else did
 				return false, err
 			}
 			continue

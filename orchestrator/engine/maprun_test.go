@@ -299,3 +299,36 @@ func TestNestedMapRuns(t *testing.T) {
 		t.Errorf("%d grandchildren, %v: %+v", len(grand), err, grand)
 	}
 }
+
+// A map run that is redriven goes on with a child that somebody redrives at that instant,
+// whether that comes to something or not.
+func TestAdoptRedriven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{plan: func(e asl.Effect) (time.Duration, asl.Outcome) {
+			return time.Minute, asl.Outcome{Error: "Broken"}
+		}}
+		e, _ := run(t, new(journal.Memory), w)
+		start(t, e, "x", spread(calling, ""), `[1, 2]`)
+		if x := wait(t, e, "x"); x.Error == "" {
+			t.Fatalf("ended %s; want it failed", x.Status)
+		}
+		child := asl.ChildName(asl.MapRunID(mapRunOf(t, e, "x").ARN), 0)
+		time.Sleep(time.Minute)
+		held, err := e.reclaim(t.Context(), child) // by a redrive
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.plan = nil
+		if _, err := e.Redrive(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		e.release(held) // which fails
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		x, err := e.Wait(ctx, "x")
+		if want := `[1,2]`; err != nil || string(x.Output) != want {
+			t.Errorf("the map run came to %s %s %s, %v; want %s", x.Status, x.Output, x.Cause, err, want)
+		}
+	})
+}
